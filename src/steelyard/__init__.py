@@ -1,0 +1,1 @@
+"""steelyard: how big should this model be?"""

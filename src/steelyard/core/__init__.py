@@ -1,0 +1,1 @@
+"""Values, protocols, errors, registry: standard library and numpy only."""

@@ -1,0 +1,239 @@
+"""What the search proposes: scales, compression steps, candidates and the space of them."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from steelyard.core.errors import InputError, UnknownNameError
+from steelyard.core.wire import Plain, content_key
+
+Setting = int | float | str | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The settings of a family's knobs, e.g. width 32, depth 3. Sorted by name, so equal scales are equal."""
+
+    settings: tuple[tuple[str, Setting], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Sort the settings by name."""
+        object.__setattr__(self, "settings", tuple(sorted(self.settings)))
+
+    @classmethod
+    def of(cls, **settings: Setting) -> Self:
+        """A scale from keyword arguments."""
+        return cls(tuple(settings.items()))
+
+    def __getitem__(self, knob: str) -> Setting:
+        """The setting of a knob; KeyError if the scale has none of that name."""
+        return dict(self.settings)[knob]
+
+    def integer(self, knob: str, default: int) -> int:
+        """The setting of a knob as a whole number, or `default` where the scale lacks it."""
+        return int(dict(self.settings).get(knob, default))
+
+    def to_json(self) -> dict[str, Setting]:
+        """The plain form: knob to setting."""
+        return dict(self.settings)
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Setting]) -> Self:
+        """The inverse of `to_json`."""
+        return cls(tuple(plain.items()))
+
+    def __str__(self) -> str:
+        """For people: `depth 2, width 32`."""
+        return ", ".join(f"{name} {value}" for name, value in self.settings) or "fixed"
+
+
+@dataclass(frozen=True, slots=True)
+class StepSetting:
+    """One compression step by name, with its settings; the plugin of that name carries it out."""
+
+    name: str
+    settings: tuple[tuple[str, Setting], ...] = ()
+
+    def to_json(self) -> dict[str, Setting]:
+        """The plain form: {"name": ..., setting: value, ...}."""
+        return {"name": self.name, **dict(self.settings)}
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Setting]) -> Self:
+        """The inverse of `to_json`."""
+        rest = tuple(sorted((key, value) for key, value in plain.items() if key != "name"))
+        return cls(name=str(plain["name"]), settings=rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A point of the space: a family at a scale, compressed by steps, for a runtime."""
+
+    family: str
+    scale: Scale
+    steps: tuple[StepSetting, ...] = ()
+    runtime: str = "onnxruntime"
+
+    @property
+    def key(self) -> str:
+        """Hash of the canonical JSON: equal candidates have equal keys, on every machine."""
+        return content_key(self.to_json())
+
+    @property
+    def is_uncompressed(self) -> bool:
+        """Whether no compression step is applied."""
+        return not self.steps
+
+    @property
+    def uncompressed(self) -> "Candidate":
+        """The same scale without compression steps: the model that training makes."""
+        return Candidate(family=self.family, scale=self.scale, runtime=self.runtime)
+
+    def to_json(self) -> Plain:
+        """The plain form."""
+        return {
+            "family": self.family,
+            "scale": self.scale.to_json(),
+            "steps": [step.to_json() for step in self.steps],
+            "runtime": self.runtime,
+        }
+
+    @classmethod
+    def from_json(cls, plain: Plain) -> Self:
+        """The inverse of `to_json`."""
+        return cls(
+            family=plain["family"],
+            scale=Scale.from_json(plain["scale"]),
+            steps=tuple(StepSetting.from_json(step) for step in plain["steps"]),
+            runtime=plain["runtime"],
+        )
+
+    def __str__(self) -> str:
+        """For people: `mlp (depth 1, width 32), quantize`."""
+        steps = "".join(f", {step.name}" for step in self.steps)
+        return f"{self.family} ({self.scale}){steps}"
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """A named setting with its allowed values, from the smallest model to the largest."""
+
+    name: str
+    choices: tuple[Setting, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse a knob without choices, or with the same choice twice.
+
+        Raises:
+            InputError: if there is no choice or one stands twice.
+        """
+        if not self.choices or len(set(self.choices)) != len(self.choices):
+            raise InputError(f"'{self.name}' must be a knob of at least one choice, each once, got {self.choices!r}.")
+
+    def to_json(self) -> Plain:
+        """The plain form."""
+        return {"name": self.name, "choices": list(self.choices)}
+
+
+@dataclass(frozen=True, slots=True)
+class FamilySpace:
+    """One family and its knobs."""
+
+    family: str
+    knobs: tuple[Knob, ...] = ()
+
+    def scales(self) -> Iterator[Scale]:
+        """Every scale, the first knob slowest, each knob from small to large."""
+        names = [knob.name for knob in self.knobs]
+        for values in itertools.product(*(knob.choices for knob in self.knobs)):
+            yield Scale(tuple(zip(names, values, strict=True)))
+
+    @property
+    def size(self) -> int:
+        """How many scales there are."""
+        total = 1
+        for knob in self.knobs:
+            total *= len(knob.choices)
+        return total
+
+    @property
+    def smallest(self) -> Scale:
+        """Every knob at its first choice."""
+        return Scale(tuple((knob.name, knob.choices[0]) for knob in self.knobs))
+
+    @property
+    def largest(self) -> Scale:
+        """Every knob at its last choice."""
+        return Scale(tuple((knob.name, knob.choices[-1]) for knob in self.knobs))
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """The candidates allowed: families with their knobs, times the pipelines of steps.
+
+    `families` stand in the user's order. `pipelines` always holds the empty one.
+    """
+
+    families: tuple[FamilySpace, ...]
+    pipelines: tuple[tuple[StepSetting, ...], ...] = ((),)
+    runtime: str = "onnxruntime"
+
+    def __post_init__(self) -> None:
+        """Refuse a space without a family, or one that can't hold an uncompressed model.
+
+        Raises:
+            InputError: if there is no family or no empty pipeline.
+        """
+        if not self.families:
+            raise InputError("'families' must name at least one family, got none.", field="model")
+        if () not in self.pipelines:
+            raise InputError("'pipelines' must hold the empty one, because the reference is uncompressed.")
+
+    @property
+    def size(self) -> int:
+        """How many candidates there are."""
+        return sum(family.size for family in self.families) * len(self.pipelines)
+
+    def candidates(self) -> Iterator[Candidate]:
+        """Every candidate: family, then scale, then pipeline."""
+        for family in self.families:
+            for scale in family.scales():
+                for pipeline in self.pipelines:
+                    yield Candidate(family.family, scale, pipeline, self.runtime)
+
+    def references(self) -> tuple[Candidate, ...]:
+        """The uncompressed candidate of the largest scale of each family, trained first."""
+        return tuple(Candidate(each.family, each.largest, (), self.runtime) for each in self.families)
+
+    def family(self, name: str) -> FamilySpace:
+        """The space of one family.
+
+        Raises:
+            UnknownNameError: if the space has no such family.
+        """
+        for each in self.families:
+            if each.family == name:
+                return each
+        raise UnknownNameError("family", name, (each.family for each in self.families), field="model")
+
+    def __contains__(self, candidate: Candidate) -> bool:
+        """Whether the candidate lies in the space."""
+        if candidate.runtime != self.runtime or candidate.steps not in self.pipelines:
+            return False
+        for each in self.families:
+            if each.family == candidate.family:
+                choices = {knob.name: knob.choices for knob in each.knobs}
+                scale = candidate.scale.to_json()
+                return scale.keys() == choices.keys() and all(scale[name] in choices[name] for name in scale)
+        return False
+
+    def to_json(self) -> Plain:
+        """The plain form, part of a study's identity."""
+        return {
+            "families": [
+                {"family": each.family, "knobs": [knob.to_json() for knob in each.knobs]} for each in self.families
+            ],
+            "pipelines": [[step.to_json() for step in pipeline] for pipeline in self.pipelines],
+            "runtime": self.runtime,
+        }

@@ -1,0 +1,212 @@
+"""What a search returns: the chosen point, the reference, the front, the proof. The same as the JSON, as values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from steelyard.core.candidate import Candidate, Scale, StepSetting
+from steelyard.core.environment import Environment
+from steelyard.core.goal import Goal
+from steelyard.core.quantity import Quantity, Unit
+from steelyard.core.task import Fact
+from steelyard.core.wire import Plain
+
+Status = Literal["certified", "estimated", "infeasible"]
+SCHEMA = 1
+"""The schema number of the JSON that `find` prints and of the bundle's manifest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A confirmed candidate as reported.
+
+    `metrics` by the names of the JSON contract. `artifact` is the model file's path relative to the bundle, empty
+    for a point that is in no bundle. `reason` says why it was chosen or not. `scores` are columns, never used to
+    choose. `notes` is plain JSON: `curve` (training), `diagnosis`, `learning_rate`, `parity`, `raw`.
+    """
+
+    candidate: Candidate
+    artifact: str
+    metrics: Mapping[str, Quantity]
+    reason: str
+    scores: Mapping[str, float | None] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """The candidate's key."""
+        return self.candidate.key
+
+    @property
+    def family(self) -> str:
+        """The candidate's family."""
+        return self.candidate.family
+
+    @property
+    def scale(self) -> Scale:
+        """The candidate's scale."""
+        return self.candidate.scale
+
+    @property
+    def steps(self) -> tuple[StepSetting, ...]:
+        """The candidate's compression steps."""
+        return self.candidate.steps
+
+    def to_json(self) -> Plain:
+        """The plain form, POINT of the contract."""
+        return {
+            "key": self.key,
+            **self.candidate.to_json(),
+            "artifact": self.artifact,
+            "metrics": {name: quantity.to_json() for name, quantity in self.metrics.items()},
+            "reason": self.reason,
+            "scores": dict(self.scores),
+            "notes": dict(self.notes),
+        }
+
+    @classmethod
+    def from_json(cls, plain: Plain) -> Self:
+        """The inverse of `to_json`."""
+        return cls(
+            candidate=Candidate.from_json(plain),
+            artifact=plain["artifact"],
+            metrics={name: Quantity.from_json(quantity) for name, quantity in plain["metrics"].items()},
+            reason=plain["reason"],
+            scores=plain.get("scores", {}),
+            notes=plain.get("notes", {}),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """The loss of quality of the chosen point against the reference, on the test split, and how it was bounded.
+
+    `value` and `high` are positive where the chosen point is worse, in the metric's unit, or a share of the
+    reference where `relative`. `high` is the upper confidence limit at `confidence`. `exact` is whether the
+    guarantee holds at every sample size. `samples_needed` is None where no sample size would do.
+    """
+
+    metric: str
+    value: float | None
+    high: float | None
+    epsilon: float
+    relative: bool
+    confidence: float
+    method: str
+    exact: bool
+    n: int
+    samples_needed: int | None
+    looks: int
+
+    def to_json(self) -> Plain:
+        """The plain form."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """A limit that the returned point does not meet: what was asked, what it got, in `unit`."""
+
+    limit: str
+    asked: float
+    got: float | None
+    unit: Unit
+
+    def to_json(self) -> Plain:
+        """The plain form."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+@dataclass(frozen=True, slots=True)
+class FailedTrial:
+    """A candidate that ended in a failure."""
+
+    key: str
+    stage: str
+    message: str
+    name: str = ""
+
+    def to_json(self) -> Plain:
+        """The plain form."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The answer of a study to one goal.
+
+    `points` holds every confirmed point, the reference and the baseline among them; `front` the non-dominated ones,
+    with the chosen one. `counts` has explored, trained, measured, failed; `spent` the seconds by kind of work;
+    `splits` train, valid, test and how. `notices` are sentences the user should read.
+    """
+
+    study: str
+    task: str
+    status: Status
+    goal: Goal
+    chosen: Point
+    reference: Point
+    front: tuple[Point, ...]
+    points: tuple[Point, ...]
+    misses: tuple[Miss, ...]
+    drop: Drop
+    counts: Mapping[str, int]
+    failures: tuple[FailedTrial, ...]
+    splits: Mapping[str, int | str]
+    spent: Mapping[str, float]
+    wall_s: float
+    bundle: Path
+    environment: Environment
+    facts: tuple[Fact, ...] = ()
+    notices: tuple[str, ...] = ()
+
+    def to_json(self) -> Plain:
+        """The JSON of `find` and `compress`: schema 1."""
+        return {
+            "schema": SCHEMA,
+            "study": self.study,
+            "task": self.task,
+            "status": self.status,
+            "goal": {**self.goal.to_json(), "metric": self.drop.metric, "relative": self.drop.relative},
+            "chosen": self.chosen.to_json(),
+            "reference": self.reference.to_json(),
+            "front": [point.to_json() for point in self.front],
+            "points": [point.to_json() for point in self.points],
+            "misses": [miss.to_json() for miss in self.misses],
+            "drop": self.drop.to_json(),
+            "trials": dict(self.counts),
+            "failures": [failure.to_json() for failure in self.failures],
+            "splits": dict(self.splits),
+            "spent": dict(self.spent),
+            "wall_s": self.wall_s,
+            "bundle": str(self.bundle),
+            "environment": self.environment.to_json(),
+            "facts": [{"name": fact.name, "value": fact.value, "text": fact.text} for fact in self.facts],
+            "notices": list(self.notices),
+        }
+
+    @classmethod
+    def from_json(cls, plain: Plain) -> Self:
+        """The inverse of `to_json`."""
+        return cls(
+            study=plain["study"],
+            task=plain["task"],
+            status=plain["status"],
+            goal=Goal(**plain["goal"]),
+            chosen=Point.from_json(plain["chosen"]),
+            reference=Point.from_json(plain["reference"]),
+            front=tuple(Point.from_json(point) for point in plain["front"]),
+            points=tuple(Point.from_json(point) for point in plain["points"]),
+            misses=tuple(Miss(**miss) for miss in plain["misses"]),
+            drop=Drop(**plain["drop"]),
+            counts=plain["trials"],
+            failures=tuple(FailedTrial(**failure) for failure in plain["failures"]),
+            splits=plain["splits"],
+            spent=plain["spent"],
+            wall_s=plain["wall_s"],
+            bundle=Path(plain["bundle"]),
+            environment=Environment.from_json(plain["environment"]),
+            facts=tuple(Fact(**fact) for fact in plain["facts"]),
+            notices=tuple(plain["notices"]),
+        )

@@ -1,0 +1,190 @@
+"""The seams. A plugin is an object of one of these shapes; ours are frozen dataclasses.
+
+Each protocol has a contract suite in `steelyard.testing` that any implementation, ours or a stranger's, can run.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from steelyard.core.candidate import Candidate, Knob, Scale, Space
+from steelyard.core.quantity import Unit
+from steelyard.core.task import Array, Fact, InputSpec, OutputSpec, Rows, TaskKind
+from steelyard.core.trial import Trial
+from steelyard.core.wire import Plain
+
+ProofMethod = Literal["trinomial", "disagreement", "mean", "bootstrap"]
+"""How a drop of a metric is proved: design of certificates, `steelyard.select.proof`."""
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """A figure of quality computed from a model's outputs and the true targets."""
+
+    @property
+    def name(self) -> str:
+        """The field's name: accuracy, f1, auc, rmse, r2 ..."""
+
+    @property
+    def unit(self) -> Unit:
+        """Its unit."""
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether a higher figure is better."""
+
+    @property
+    def in_unit_range(self) -> bool:
+        """Whether drops are absolute by default: metrics in [0, 1], and r2."""
+
+    @property
+    def proof(self) -> ProofMethod:
+        """Which test proves a drop of it."""
+
+    def __call__(self, outputs: Array, targets: Array) -> float:
+        """The figure for outputs (n, width) and targets (n,). NaN outputs give the worst value, never NaN."""
+
+
+@runtime_checkable
+class Task(Protocol):
+    """What is to be learned."""
+
+    @property
+    def name(self) -> str:
+        """The task's name, or its kind for the user's own data."""
+
+    @property
+    def kind(self) -> TaskKind:
+        """What sort of task it is."""
+
+    @property
+    def input(self) -> InputSpec:
+        """How the graph reads a row; fitted on the training split only."""
+
+    @property
+    def output(self) -> OutputSpec:
+        """What the graph gives."""
+
+    @property
+    def train(self) -> Rows:
+        """Rows that weights are fitted on."""
+
+    @property
+    def valid(self) -> Rows:
+        """Rows that stop training, rank and order."""
+
+    @property
+    def test(self) -> Rows:
+        """Rows that prove; nothing touches them before the order of testing is frozen."""
+
+    @property
+    def split_how(self) -> str:
+        """One sentence: where the splits come from."""
+
+    @property
+    def data_hash(self) -> str:
+        """Hash of all rows, part of a study's identity."""
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """What was read from the task: kind, rows, classes and balance, features."""
+
+    @property
+    def metric(self) -> str:
+        """The name of its default metric."""
+
+    @property
+    def defaults(self) -> Mapping[str, Plain]:
+        """Defaults of the search: "families", "budget_s", and training settings by name."""
+
+
+class Family(Protocol):
+    """Models whose scale can be set."""
+
+    @property
+    def name(self) -> str:
+        """The family's name."""
+
+    def refusal(self, task: Task) -> str | None:
+        """Why the family can't learn the task, or None where it can."""
+
+    def knobs(self, task: Task) -> tuple[Knob, ...]:
+        """Its knobs with default ranges taken from the task, each from small to large."""
+
+    def build(self, scale: Scale, task: Task, seed: int) -> Any:
+        """A `torch.nn.Module` from raw rows (n, ...) to outputs (n, width), with fresh seeded weights."""
+
+
+class Step(Protocol):
+    """One compression step on a model file."""
+
+    @property
+    def name(self) -> str:
+        """The step's name."""
+
+    def apply(self, source: Path, target: Path, rows: Iterator[Array]) -> Plain:
+        """Write the compressed model to `target`; `rows` are batches of training inputs. Returns what was done.
+
+        Raises:
+            SteelyardError: if the step does not fit the model.
+        """
+
+
+class Session(Protocol):
+    """A model loaded by a runtime."""
+
+    def run(self, x: Array) -> Array:
+        """Outputs (n, width) of inputs (n, ...), float32."""
+
+
+class Runtime(Protocol):
+    """A runtime that ships models. Loading and running need no training library."""
+
+    @property
+    def name(self) -> str:
+        """The runtime's name."""
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of its model files, with the dot."""
+
+    def load(self, path: Path, *, threads: int = 1) -> Session:
+        """A session on a model file.
+
+        Raises:
+            RuntimeFailureError: if the runtime refuses the file.
+        """
+
+
+class Strategy(Protocol):
+    """Proposes candidates; nothing else."""
+
+    @property
+    def name(self) -> str:
+        """The strategy's name."""
+
+    def propose(
+        self, space: Space, finished: Sequence[Trial], pending: Sequence[Candidate], problem: "Problem"
+    ) -> Candidate | None:
+        """The next candidate, never one that is finished or pending; None when nothing is left to propose.
+
+        Depends on its arguments alone, so a resumed study goes on as it would have.
+        """
+
+
+class Problem(Protocol):
+    """What a strategy may know of the question: the seed, and how a finished trial is scored."""
+
+    @property
+    def seed(self) -> int:
+        """The seed of the study."""
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """Names of the objectives, quality first as loss; all are minimised."""
+
+    def score(self, trial: Trial) -> tuple[float, ...] | None:
+        """One number an objective, lower is better; None for a failure."""
+
+    def is_good_enough(self, trial: Trial, finished: Sequence[Trial]) -> bool:
+        """Whether the trial meets the permitted drop against the best so far, judged on validation."""

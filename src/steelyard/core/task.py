@@ -1,0 +1,164 @@
+"""What is to be learned: rows, how a model reads its input, what its output means."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steelyard.core.wire import Plain
+
+TaskKind = Literal["image-classification", "tabular-classification", "tabular-regression"]
+Layout = Literal["hw", "hwc", "chw"]
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One split. `x` is what the exported graph takes, `y` the encoded target, `groups` what rows belong together.
+
+    Shapes: x (n, ...) float32 or uint8; y (n,) int64 class indices or float32 values; groups (n,) int64 or None.
+    """
+
+    x: Array
+    y: Array
+    groups: Array | None = None
+
+    def __len__(self) -> int:
+        """How many rows."""
+        return len(self.y)
+
+    def batches(self, size: int) -> Iterator[Array]:
+        """The inputs in order, `size` rows at a time, as float32."""
+        for start in range(0, len(self), size):
+            yield np.ascontiguousarray(self.x[start : start + size], dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInput:
+    """Images as the graph takes them, raw: (n, height, width) for layout "hw", else with a channel axis.
+
+    `mean` and `std` hold one value per channel, fitted on the training split; standardising is part of the graph.
+    """
+
+    height: int
+    width: int
+    channels: int
+    layout: Layout
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one raw row."""
+        if self.layout == "hw":
+            return (self.height, self.width)
+        if self.layout == "chw":
+            return (self.channels, self.height, self.width)
+        return (self.height, self.width, self.channels)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table. A number has `mean` and `std`; a category has `categories`.
+
+    Numbers reach the graph as they are, NaN where missing. Categories reach it as codes: 0 is missing or unknown,
+    i + 1 is `categories[i]`. `has_missing` says whether the training split lacks values in this column.
+    """
+
+    name: str
+    kind: Literal["number", "category"]
+    mean: float = 0.0
+    std: float = 1.0
+    categories: tuple[str, ...] = ()
+    has_missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TableInput:
+    """Tables as the graph takes them: (n, columns) float32, categories as codes (see `Column`).
+
+    Filling in missing values, standardising and one-hot coding are part of the graph.
+    """
+
+    columns: tuple[Column, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one row."""
+        return (len(self.columns),)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassOutput:
+    """The graph gives (n, classes) scores, the highest wins; `labels[i]` is the user's name of class i."""
+
+    labels: tuple[str | int, ...]
+
+    @property
+    def width(self) -> int:
+        """Columns of the output."""
+        return len(self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class ValueOutput:
+    """The graph gives (n, 1) values in the target's own unit; `mean` and `std` of the training targets."""
+
+    mean: float
+    std: float
+
+    @property
+    def width(self) -> int:
+        """Columns of the output."""
+        return 1
+
+
+InputSpec = ImageInput | TableInput
+OutputSpec = ClassOutput | ValueOutput
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing read from the task before the search: a name, a plain value and a sentence for people."""
+
+    name: str
+    value: Plain
+    text: str
+
+
+def input_to_json(spec: InputSpec) -> Plain:
+    """The plain form of an input specification."""
+    if isinstance(spec, ImageInput):
+        plain: dict[str, Plain] = {name: getattr(spec, name) for name in ImageInput.__dataclass_fields__}
+        return {"kind": "image", **plain, "mean": list(spec.mean), "std": list(spec.std)}
+    columns = [
+        {**{name: getattr(column, name) for name in Column.__dataclass_fields__}, "categories": list(column.categories)}
+        for column in spec.columns
+    ]
+    return {"kind": "table", "columns": columns}
+
+
+def input_from_json(plain: Plain) -> InputSpec:
+    """The inverse of `input_to_json`."""
+    if plain["kind"] == "image":
+        rest = {key: value for key, value in plain.items() if key not in ("kind", "mean", "std")}
+        return ImageInput(**rest, mean=tuple(plain["mean"]), std=tuple(plain["std"]))
+    return TableInput(
+        tuple(Column(**{**column, "categories": tuple(column["categories"])}) for column in plain["columns"])
+    )
+
+
+def output_to_json(spec: OutputSpec) -> Plain:
+    """The plain form of an output specification."""
+    if isinstance(spec, ClassOutput):
+        return {"kind": "classes", "labels": list(spec.labels)}
+    return {"kind": "value", "mean": spec.mean, "std": spec.std}
+
+
+def output_from_json(plain: Plain) -> OutputSpec:
+    """The inverse of `output_to_json`."""
+    if plain["kind"] == "classes":
+        return ClassOutput(labels=tuple(plain["labels"]))
+    return ValueOutput(mean=plain["mean"], std=plain["std"])

@@ -1,0 +1,1 @@
+"""The one pipeline: explore, confirm, certify, pack."""

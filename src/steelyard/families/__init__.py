@@ -1,0 +1,1 @@
+"""Models whose scale can be set."""

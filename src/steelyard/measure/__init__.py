@@ -1,0 +1,1 @@
+"""Latency, memory, size and the environment they are measured in."""

@@ -1,0 +1,1 @@
+"""Pareto front, goals, proof and choice."""

@@ -1,0 +1,1 @@
+"""The study: trials, artifacts and bundles."""
