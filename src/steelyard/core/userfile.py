@@ -1,0 +1,52 @@
+"""Functions of the user's own files: `file.py:function`. What such an address names runs, by the user's wish."""
+
+import hashlib
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+from steelyard.core.errors import InputError
+
+
+def is_user_address(text: str) -> bool:
+    """Whether a text has the form `file.py:function`."""
+    path, colon, name = text.rpartition(":")
+    return bool(colon) and path.endswith(".py") and name.isidentifier()
+
+
+def load_function(address: str, *, field: str) -> Any:
+    """The function at `file.py:function`.
+
+    Raises:
+        InputError: if the address is malformed, the file is missing or fails, or it has no such function.
+    """
+    if not is_user_address(address):
+        raise InputError(f"'{field}' must be file.py:function, got {address!r}.", field=field)
+    file, _, name = address.rpartition(":")
+    path = Path(file).expanduser().resolve()
+    if not path.is_file():
+        raise InputError(f"'{field}' names {file!r}, which is no file; check the path.", field=field)
+    module_name = f"steelyard_user_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    module = sys.modules.get(module_name)
+    if module is None:
+        spec = importlib.util.spec_from_file_location(module_name, path)
+        if spec is None or spec.loader is None:
+            raise InputError(f"'{field}' names {file!r}, which can't be imported; is it a Python file?", field=field)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[module_name] = module
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            del sys.modules[module_name]
+            raise InputError(f"{file!r} failed when imported: {type(error).__name__}: {error}", field=field) from error
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise InputError(f"{file!r} has no function {name!r}; check the name after the colon.", field=field)
+    return function
+
+
+def absolute_address(address: str) -> str:
+    """The same address with an absolute path, so that a worker in any folder finds it."""
+    file, _, name = address.rpartition(":")
+    return f"{Path(file).expanduser().resolve()}:{name}"

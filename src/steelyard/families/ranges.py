@@ -1,0 +1,36 @@
+"""Default ranges of knobs, taken from the task."""
+
+import math
+
+from steelyard.core.protocols import Task
+from steelyard.core.task import ImageInput, TableInput
+
+
+def feature_count(task: Task) -> int:
+    """Features after the front: pixels times channels, or numbers, indicators and one-hot categories."""
+    if isinstance(task.input, ImageInput):
+        return task.input.height * task.input.width * task.input.channels
+    return sum(
+        len(column.categories) if column.kind == "category" else 1 + column.has_missing for column in task.input.columns
+    )
+
+
+def hidden_widths(task: Task) -> tuple[int, ...]:
+    """Five powers of two, the largest about twice the features, between 64 and 512."""
+    largest = 2 ** round(math.log2(max(64, min(512, 2 * feature_count(task)))))
+    return tuple(largest // 2**i for i in (4, 3, 2, 1, 0))
+
+
+def resolutions(task: Task) -> tuple[int, ...]:
+    """Input heights from half to full, in even steps; the full height alone where the input is no image."""
+    if not isinstance(task.input, ImageInput) or task.input.height < 8:
+        return ()
+    full = task.input.height
+    if full < 16:
+        return (full // 2, full)
+    return (full // 2, 2 * round(0.375 * full), full)
+
+
+def is_table(task: Task) -> bool:
+    """Whether rows are table rows."""
+    return isinstance(task.input, TableInput)

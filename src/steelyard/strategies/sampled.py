@@ -1,0 +1,152 @@
+"""Multi-objective search with Optuna's samplers: TPE and NSGA-II.
+
+The sampler works on an in-memory study rebuilt from the finished trials, so a proposal depends on them and the seed
+alone, and the study's own storage needs to hold nothing but finished trials.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+
+from steelyard.core.candidate import Candidate, FamilySpace, Scale, Space
+from steelyard.core.protocols import Problem
+from steelyard.core.trial import Trial
+from steelyard.strategies.uniform import random_order
+
+TRIES = 12
+"""Asks before a sampler that only repeats itself is given an unseen random candidate instead."""
+STARTUP = 8
+"""Random trials before TPE models anything; Optuna's 10 is for larger budgets."""
+POPULATION = 12
+"""NSGA-II's population: a 60-second search then still sees several generations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tpe:
+    """Tree-structured Parzen estimator over (loss of quality, costs).
+
+    References:
+        S. Watanabe, Tree-structured Parzen estimator: understanding its algorithm components, 2023;
+        Y. Ozaki et al., Multiobjective tree-structured Parzen estimator, JAIR 2022.
+    """
+
+    name: str = "tpe"
+
+    def propose(
+        self, space: Space, finished: Sequence[Trial], pending: Sequence[Candidate], problem: Problem
+    ) -> Candidate | None:
+        """What the sampler asks for, never a candidate that is finished or pending."""
+        seed = problem.seed * 1_000_003 + len(finished) + len(pending)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = optuna.samplers.TPESampler(seed=seed % 2**31, n_startup_trials=STARTUP, constant_liar=False)
+        return _ask(sampler, space, finished, pending, problem, {})
+
+
+@dataclass(frozen=True, slots=True)
+class Nsga2:
+    """Non-dominated sorting genetic algorithm over (loss of quality, costs).
+
+    References:
+        K. Deb et al., A fast and elitist multiobjective genetic algorithm: NSGA-II, IEEE TEC 2002.
+    """
+
+    population: int = POPULATION
+    name: str = "nsga2"
+
+    def propose(
+        self, space: Space, finished: Sequence[Trial], pending: Sequence[Candidate], problem: Problem
+    ) -> Candidate | None:
+        """What the sampler asks for, never a candidate that is finished or pending."""
+        seed = problem.seed * 1_000_003 + len(finished) + len(pending)
+        sampler = optuna.samplers.NSGAIISampler(population_size=self.population, seed=seed % 2**31)
+        return _ask(sampler, space, finished, pending, problem, {"NSGAIISampler:generation": self.population})
+
+
+def _ask(
+    sampler: optuna.samplers.BaseSampler,
+    space: Space,
+    finished: Sequence[Trial],
+    pending: Sequence[Candidate],
+    problem: Problem,
+    generations: dict[str, int],
+) -> Candidate | None:
+    seen = {trial.key for trial in finished} | {candidate.key for candidate in pending}
+    unseen = (candidate for candidate in random_order(space, problem.seed) if candidate.key not in seen)
+    fallback = next(unseen, None)
+    if fallback is None:
+        return None
+    study = _study_of(sampler, space, finished, problem, generations)
+    for _ in range(TRIES):
+        candidate = _suggest(study.ask(), space)
+        if candidate.key not in seen:
+            return candidate
+    return fallback
+
+
+def _study_of(
+    sampler: optuna.samplers.BaseSampler,
+    space: Space,
+    finished: Sequence[Trial],
+    problem: Problem,
+    generations: dict[str, int],
+) -> optuna.Study:
+    """An in-memory study that holds the finished trials of this space; failures are left out."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        study = optuna.create_study(directions=["minimize"] * len(problem.objectives), sampler=sampler)
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+    told = 0
+    for trial in finished:
+        values = problem.score(trial)
+        if values is None or trial.candidate not in space:
+            continue
+        params, distributions = _params(trial.candidate, space)
+        study.add_trial(
+            optuna.trial.create_trial(
+                values=list(values),
+                params=params,
+                distributions=distributions,
+                system_attrs={key: told // size for key, size in generations.items()},
+            )
+        )
+        told += 1
+    return study
+
+
+def _suggest(trial: optuna.Trial, space: Space) -> Candidate:
+    """A candidate from Optuna's trial. Choices are ordered from small to large, so their index is a number."""
+    names = [family.family for family in space.families]
+    name = trial.suggest_categorical("family", names) if len(names) > 1 else names[0]
+    family = space.family(str(name))
+    settings = tuple(
+        (knob.name, knob.choices[trial.suggest_int(f"{family.family}.{knob.name}", 0, len(knob.choices) - 1)])
+        for knob in family.knobs
+    )
+    pipelines = len(space.pipelines)
+    pipeline = int(trial.suggest_categorical("pipeline", list(range(pipelines)))) if pipelines > 1 else 0
+    return Candidate(family.family, Scale(settings), space.pipelines[pipeline], space.runtime)
+
+
+def _params(candidate: Candidate, space: Space) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
+    """The inverse of `_suggest`."""
+    params: dict[str, Any] = {}
+    distributions: dict[str, BaseDistribution] = {}
+    family: FamilySpace = space.family(candidate.family)
+    if len(space.families) > 1:
+        params["family"] = candidate.family
+        distributions["family"] = CategoricalDistribution([each.family for each in space.families])
+    for knob in family.knobs:
+        name = f"{family.family}.{knob.name}"
+        params[name] = knob.choices.index(candidate.scale[knob.name])
+        distributions[name] = IntDistribution(0, len(knob.choices) - 1)
+    if len(space.pipelines) > 1:
+        params["pipeline"] = space.pipelines.index(candidate.steps)
+        distributions["pipeline"] = CategoricalDistribution(list(range(len(space.pipelines))))
+    return params, distributions

@@ -1,0 +1,287 @@
+"""The training loop: mini-batches, early stopping, divergence noticed and cured."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812  the field's name for it
+from torch import Tensor, nn
+
+from steelyard.core.errors import WorkerError
+from steelyard.core.protocols import Metric
+from steelyard.core.task import Array, OutputSpec, Rows, ValueOutput
+from steelyard.training.rates import range_test
+from steelyard.training.recipe import Recipe
+
+FRONT_BYTES = 1_500_000_000
+"""Front outputs up to this size are made once and kept; larger ones are made anew for each batch."""
+CURES = 3
+"""How often a diverged training is started again at a lower rate before it counts as failed."""
+
+
+@dataclass(slots=True)
+class Fit:
+    """What a training did: its curve, its rate, how it ended. The module given holds the best weights."""
+
+    learning_rate: float
+    curve: dict[str, list[float]]
+    stopped: str
+    train_s: float
+    notes: list[str] = field(default_factory=list)
+
+
+class _DivergedError(Exception):
+    """The loss left the finite numbers, or kept rising."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(f"epoch {epoch}")
+        self.epoch = epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Everything a training needs beside the model: splits, what the output means, the metric, the recipe, limits.
+
+    `limit_s` ends the training early with its best weights. `stable_rate` is the largest rate at which plain
+    descent converges, where it is known. `loss` is the user's own, of (outputs, targets).
+    """
+
+    train: Rows
+    valid: Rows
+    output: OutputSpec
+    metric: Metric
+    recipe: Recipe
+    seed: int
+    limit_s: float = math.inf
+    stable_rate: float | None = None
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None
+
+
+def fit(model: Any, problem: Problem) -> Fit:
+    """Train `model` (front, body, back) in place until it stops improving on the validation split.
+
+    The best weights seen are kept: best by the metric, then by the loss. A training that diverges (a loss that is
+    not finite, or that rose a thousandfold) is noticed within the epoch and started again at a lower rate: just
+    below the largest stable one where it is known, a quarter otherwise.
+
+    Raises:
+        WorkerError: if it still diverges after three cures.
+    """
+    start = time.perf_counter()
+    torch.manual_seed(problem.seed)
+    data = _Tensors.prepare(model, problem)
+    fresh = {name: value.clone() for name, value in model.body.state_dict().items()}
+    rate = problem.recipe.learning_rate or _found_rate(model, problem, data)
+    notes: list[str] = []
+    for _ in range(CURES + 1):
+        try:
+            curve, stopped = _run(model, problem, data, rate, start)
+        except _DivergedError as diverged:
+            model.body.load_state_dict(fresh)
+            lower = _cured_rate(rate, problem)
+            stable = f"; the largest stable rate is {problem.stable_rate:.4g}" if problem.stable_rate else ""
+            notes.append(f"diverged at learning rate {rate:.4g} in epoch {diverged.epoch}{stable}; now {lower:.4g}")
+            rate = lower
+            continue
+        return Fit(rate, curve, stopped, time.perf_counter() - start, notes)
+    raise WorkerError(f"training diverged {CURES + 1} times, last at learning rate {rate:.4g}.", stage="train")
+
+
+@dataclass(frozen=True, slots=True)
+class _Tensors:
+    """The splits as the body sees them, and targets as the loss sees them."""
+
+    train_x: Callable[[Tensor], Tensor]
+    train_y: Tensor
+    valid_x: Callable[[Tensor], Tensor]
+    valid_y: Tensor
+    valid_targets: Array
+    rows: int
+
+    @classmethod
+    def prepare(cls, model: Any, problem: Problem) -> "_Tensors":
+        return cls(
+            train_x=_front_rows(model, problem.train.x),
+            train_y=_targets(problem.train.y, problem.output),
+            valid_x=_front_rows(model, problem.valid.x),
+            valid_y=_targets(problem.valid.y, problem.output),
+            valid_targets=problem.valid.y,
+            rows=len(problem.train),
+        )
+
+
+def _front_rows(model: Any, x: Array) -> Callable[[Tensor], Tensor]:
+    """Rows by index after the front: made once where they fit in memory."""
+    size = math.prod(model.front.shape) * 4 * len(x)
+
+    def through_front(rows: Array) -> Tensor:
+        with torch.no_grad():
+            out: Tensor = model.front(torch.from_numpy(np.ascontiguousarray(rows, dtype=np.float32)))
+        return out.contiguous(memory_format=torch.channels_last) if out.ndim == 4 else out
+
+    if size > FRONT_BYTES:
+        return lambda index: through_front(x[index.numpy()])
+    whole = torch.cat([through_front(x[start : start + 1024]) for start in range(0, len(x), 1024)])
+    return lambda index: whole[index]
+
+
+def _targets(y: Array, output: OutputSpec) -> Tensor:
+    if isinstance(output, ValueOutput):
+        scaled = (np.asarray(y, dtype=np.float64) - output.mean) / output.std
+        return torch.from_numpy(scaled.astype(np.float32)).view(-1, 1)
+    return torch.from_numpy(np.asarray(y, dtype=np.int64))
+
+
+def default_loss(output: OutputSpec) -> Callable[[Tensor, Tensor], Tensor]:
+    """Cross-entropy of class scores, mean squared error of values."""
+    return F.mse_loss if isinstance(output, ValueOutput) else F.cross_entropy
+
+
+def make_optimizer(recipe: Recipe, body: nn.Module, rate: float) -> torch.optim.Optimizer:
+    """The recipe's optimiser; plain SGD has no momentum, so that its stable rate is the textbook's."""
+    parameters = list(body.parameters())
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(parameters, lr=rate, foreach=False)
+    if recipe.optimizer == "rmsprop":
+        return torch.optim.RMSprop(parameters, lr=rate)
+    return torch.optim.SGD(parameters, lr=rate)
+
+
+def _found_rate(model: Any, problem: Problem, data: _Tensors) -> float:
+    if not any(True for _ in model.body.parameters()):
+        return 0.0
+    batches = _endless(data, problem)
+    highest = min(1.0, problem.stable_rate) if problem.stable_rate and problem.recipe.optimizer == "sgd" else 0.3
+    return range_test(
+        model.body,
+        lambda body, rate: make_optimizer(problem.recipe, body, rate),
+        problem.loss or default_loss(problem.output),
+        lambda: next(batches),
+        highest=highest,
+    )
+
+
+def _endless(data: _Tensors, problem: Problem) -> Iterator[tuple[Tensor, Tensor]]:
+    generator = torch.Generator().manual_seed(problem.seed)
+    while True:
+        yield from _epoch(data, problem, generator)
+
+
+def _epoch(data: _Tensors, problem: Problem, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    size = problem.recipe.batch_size(data.rows)
+    order = torch.randperm(data.rows, generator=generator)
+    for start in range(0, data.rows, size):
+        index = order[start : start + size]
+        # Batch norm has no variance of a single row, so a last batch of one is left out.
+        if len(index) > 1 or data.rows == 1:
+            yield data.train_x(index), data.train_y[index]
+
+
+def _cured_rate(rate: float, problem: Problem) -> float:
+    stable = problem.stable_rate
+    if stable and problem.recipe.optimizer == "sgd" and rate >= stable:
+        return 0.95 * stable
+    return rate / 4
+
+
+def _run(model: Any, problem: Problem, data: _Tensors, rate: float, start: float) -> tuple[dict[str, list[float]], str]:
+    """One training at one rate; leaves the best weights in the body."""
+    recipe, body = problem.recipe, model.body
+    loss = problem.loss or default_loss(problem.output)
+    if not any(True for _ in body.parameters()):
+        return {}, "nothing to train"
+    optimizer = make_optimizer(recipe, body, rate)
+    generator = torch.Generator().manual_seed(problem.seed)
+    steps = max(1, math.ceil(data.rows / recipe.batch_size(data.rows)))
+    patience = recipe.patience(steps)
+    curve: dict[str, list[float]] = {"epoch": [], "train_loss": [], "valid_loss": [], "valid_quality": []}
+    best: tuple[float, float] | None = None
+    kept: dict[str, Tensor] = {}
+    stale, first, stopped = 0, None, "epochs"
+    limit = recipe.epochs or recipe.max_epochs * (50 if recipe.batch == "full" else 1)
+    for epoch in range(1, limit + 1):
+        train_loss = _train_epoch(body, loss, optimizer, _epoch(data, problem, generator))
+        first = train_loss if first is None else first
+        if not math.isfinite(train_loss) or train_loss > 1e3 * max(first, 1e-12):
+            raise _DivergedError(epoch)
+        valid_loss, quality = _judge(model, problem, data, loss)
+        for name, value in zip(curve, (epoch, train_loss, valid_loss, quality), strict=True):
+            curve[name].append(value)
+        standing = (quality if problem.metric.higher_is_better else -quality, -valid_loss)
+        if best is None or _improves(standing, best):
+            best, stale = standing, 0
+            kept = {name: value.clone() for name, value in body.state_dict().items()}
+        else:
+            stale += 1
+        if recipe.epochs is None and stale >= patience:
+            stopped = "no longer improving"
+            break
+        if stale and stale % max(1, patience // 2) == 0:
+            for group in optimizer.param_groups:
+                group["lr"] *= 0.5
+        if time.perf_counter() - start > problem.limit_s:
+            stopped = "time limit"
+            break
+    if recipe.epochs is None:
+        body.load_state_dict(kept)
+    return thinned(curve), stopped
+
+
+def _improves(new: tuple[float, float], best: tuple[float, float]) -> bool:
+    """Better by the metric, or equal by the metric and better by a thousandth of the loss."""
+    if new[0] != best[0]:
+        return new[0] > best[0]
+    return new[1] > best[1] + 1e-3 * abs(best[1])
+
+
+def _train_epoch(
+    body: nn.Module,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    optimizer: torch.optim.Optimizer,
+    batches: Iterator[tuple[Tensor, Tensor]],
+) -> float:
+    """One pass; returns the mean loss, infinite as soon as one batch's is not finite."""
+    body.train()
+    total, count = 0.0, 0
+    for x, y in batches:
+        optimizer.zero_grad(set_to_none=True)
+        value = loss(body(x), y)
+        current = float(value.detach())
+        if not math.isfinite(current):
+            return math.inf
+        value.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        total += current * len(y)
+        count += len(y)
+    return total / max(1, count)
+
+
+def _judge(
+    model: Any, problem: Problem, data: _Tensors, loss: Callable[[Tensor, Tensor], Tensor]
+) -> tuple[float, float]:
+    """Loss and metric on the validation split; the metric sees outputs in the target's own unit."""
+    model.body.eval()
+    rows = len(data.valid_targets)
+    outputs, total = [], 0.0
+    with torch.no_grad():
+        for start in range(0, rows, 1024):
+            index = torch.arange(start, min(rows, start + 1024))
+            raw = model.body(data.valid_x(index))
+            total += float(loss(raw, data.valid_y[index])) * len(index)
+            outputs.append(model.back(raw))
+    quality = problem.metric(torch.cat(outputs).numpy(), data.valid_targets)
+    valid_loss = total / rows
+    return (valid_loss if math.isfinite(valid_loss) else math.inf), quality
+
+
+def thinned(curve: dict[str, list[float]], most: int = 100) -> dict[str, list[float]]:
+    """At most `most` points of a curve, evenly, first and last among them."""
+    length = len(curve["epoch"])
+    if length <= most:
+        return curve
+    keep = sorted({round(i * (length - 1) / (most - 1)) for i in range(most)})
+    return {name: [values[i] for i in keep] for name, values in curve.items()}
