@@ -1,0 +1,189 @@
+"""The measuring process: `python -m steelyard.measure.child`.
+
+Reads one JSON request from standard input and writes one JSON line to standard output: the answer, or the error and
+the model it happened in. It loads models through the loader that the request names, a callable
+`(path, threads) -> run` where `run(x)` is one inference; it knows no runtime itself. Whatever a runtime prints goes to
+standard error.
+
+Requests: `latency` (models interleaved with the yardstick), `yardstick` (that alone), `memory` (one model, or none).
+"""
+
+import importlib
+import json
+import math
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from steelyard.core.errors import SteelyardError
+from steelyard.core.registry import import_object
+from steelyard.measure.timing import Plan, Run, interleave, make_batches, plan_round, time_block, warm_up
+from steelyard.measure.yardstick import make_yardstick
+
+YARDSTICK = "(yardstick)"
+"""The yardstick's name among the models; no key of a candidate looks like it."""
+
+_CLEAR_PEAK = "5"
+"""What `/proc/self/clear_refs` takes to reset VmHWM: proc(5)."""
+
+_GRACE_S = 5
+"""Seconds after the parent's own limit at which the process ends by itself."""
+
+Request = Mapping[str, Any]
+Answer = dict[str, Any]
+
+
+class Progress:
+    """Tells the parent which model is at work, through a file: that wakes nobody up while the clock runs."""
+
+    def __init__(self, descriptor: int | None) -> None:
+        """Keep the open file's descriptor; None tells nobody."""
+        self._descriptor = descriptor
+        self.key = ""
+
+    def __call__(self, key: str) -> None:
+        """Note the model's key."""
+        if self._descriptor is not None and key != self.key:
+            os.pwrite(self._descriptor, key.encode().ljust(256), 0)
+        self.key = key
+
+
+def measure_latency(request: Request, progress: Progress) -> Answer:
+    """Blocks of nanoseconds by model, and the medians of the yardstick's blocks."""
+    batches = make_batches(np.load(request["inputs"]), request["batch"])
+    runs: dict[str, Run] = {YARDSTICK: make_yardstick()}
+    load = import_loader(request)
+    call_s = {}
+    for model in request["models"]:
+        progress(model["key"])
+        runs[model["key"]] = load(model["path"], request["threads"])
+    for key, run in runs.items():
+        progress(key)
+        call_s[key] = warm_up(run, batches, request["warm_s"])
+    yardstick_s = call_s.pop(YARDSTICK)
+    rounds, plans = plan_round(call_s, calls=request["calls"], block_s=request["block_s"], cap_s=request["cap_s"])
+    plans[YARDSTICK] = Plan(rounds, max(5, round(request["block_s"] / yardstick_s)))
+    blocks = interleave(runs, batches, rounds, plans, seed=request["seed"], note=progress)
+    yardstick = [median(block) for block in blocks.pop(YARDSTICK)]
+    return {"blocks": blocks, "yardstick": yardstick}
+
+
+def measure_yardstick(request: Request, progress: Progress) -> Answer:
+    """Medians of blocks of the yardstick, with nothing else in the process."""
+    progress(YARDSTICK)
+    run = make_yardstick()
+    batches = [np.zeros(1)]
+    call_s = warm_up(run, batches, request["warm_s"])
+    calls = max(5, round(request["block_s"] / call_s))
+    medians = [median(time_block(run, batches, 0, calls)) for _ in range(request["blocks"])]
+    return {"yardstick": medians}
+
+
+def measure_memory(request: Request, progress: Progress) -> Answer:
+    """Peak resident bytes after loading and after running, and whether the peak could be reset between them."""
+    batches = make_batches(np.load(request["inputs"]), request["batch"])
+    load = import_loader(request)
+    runs: list[Run] = []
+    before = set(sys.modules)
+    for model in request["models"]:
+        progress(model["key"])
+        runs.append(load(model["path"], request["threads"]))
+    loaded = read_peak_bytes()
+    imported = {name.partition(".")[0] for name in set(sys.modules) - before} - sys.stdlib_module_names
+    was_reset = reset_peak()
+    for run in runs:
+        for index in range(request["calls"]):
+            run(batches[index % len(batches)])
+    return {"load": loaded, "run": read_peak_bytes(), "was_reset": was_reset, "imported": sorted(imported)}
+
+
+def import_loader(request: Request) -> Callable[[str, int], Run]:
+    """The loader, with the modules that it needs imported already: they are no model's time or memory."""
+    for module in request["imports"]:
+        importlib.import_module(module)
+    load: Callable[[str, int], Run] = import_object(request["loader"])
+    return load
+
+
+def read_peak_bytes() -> int:
+    """Peak resident memory of this process (VmHWM), in bytes.
+
+    Raises:
+        OSError: where the system has no /proc.
+    """
+    for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise OSError("/proc/self/status has no VmHWM")
+
+
+def reset_peak() -> bool:
+    """Set VmHWM to what is resident now; False where the system does not permit it."""
+    try:
+        Path("/proc/self/clear_refs").write_text(_CLEAR_PEAK, encoding="ascii")
+    except OSError:
+        return False
+    return True
+
+
+def settle(request: Request) -> None:
+    """Pin this process to its processor, offer it first to the kernel when memory runs out, and end it in time."""
+    # The parent stops a process that hangs; the alarm does where the parent itself was killed.
+    signal.alarm(math.ceil(request["limit_s"]) + _GRACE_S)
+    if request["cpu"] is not None and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {request["cpu"]})
+    try:
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    except OSError:
+        return
+
+
+def describe(error: Exception) -> str:
+    """An error in a line: our own say it themselves, others with their kind."""
+    text = " ".join(str(error).split())[:300]
+    return text if isinstance(error, SteelyardError) else f"{type(error).__name__}: {text}"
+
+
+@contextmanager
+def _answer_stream() -> Iterator[int]:
+    """The real standard output, with descriptor 1 turned to standard error meanwhile."""
+    answer = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield answer
+    finally:
+        os.close(answer)
+
+
+_KINDS: dict[str, Callable[[Request, Progress], Answer]] = {
+    "latency": measure_latency,
+    "yardstick": measure_yardstick,
+    "memory": measure_memory,
+}
+
+
+def main() -> int:
+    """Answer the request on standard input; the exit status is 0 where an answer or an error was written."""
+    with _answer_stream() as stream:
+        request = json.loads(sys.stdin.read())
+        progress = Progress(request.get("progress"))
+        try:
+            settle(request)
+            answer = _KINDS[request["kind"]](request, progress)
+        except Exception as error:  # noqa: BLE001 - a runtime may raise anything; the parent turns it into its own error
+            answer = {"error": describe(error), "key": progress.key}
+        view = memoryview((json.dumps(answer) + "\n").encode())
+        while view:
+            view = view[os.write(stream, view) :]
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

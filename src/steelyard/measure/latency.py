@@ -1,0 +1,258 @@
+"""Latency by the full protocol: fresh processes, models interleaved with the yardstick, intervals over processes."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steelyard.core.errors import InputError, MeasurementError
+from steelyard.core.quantity import Quantity
+from steelyard.core.wire import Plain
+from steelyard.measure.process import ChildError, Subject, input_file, plain_models, run_child
+from steelyard.measure.resampling import (
+    ProcessTimes,
+    Ratio,
+    inverse,
+    median_quantity,
+    percentile_quantity,
+    ratio_of,
+    raw_median_s,
+)
+
+CALLS = 1000
+"""Calls a model in a whole round at least: what p95 by order statistics asks for (design, section 8)."""
+
+PERCENTILES = {"latency_p95_s": 0.95, "latency_p99_s": 0.99}
+"""Which metric is which percentile."""
+
+LEAST_PROCESSES = 3
+"""Processes that a round runs even if its time is up: fewer give no interval worth the name."""
+
+_START_S = 30.0
+"""Seconds a process may take to start, import its runtime and read the inputs, on a crowded machine."""
+
+_LOAD_S = 20.0
+"""Seconds a process may take to load and warm up one model; a model that needs more is no candidate."""
+
+_REPEATED = 2
+"""A process that was killed may be innocent of it once: the model is tried alone before it is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How a round is run.
+
+    Attributes:
+        loader: address of the callable `(path, threads) -> run`.
+        imports: modules that the loader imports late; the process imports them first, so that no model pays for them.
+        batch: rows an inference.
+        threads: threads of the runtime; with more than one the process is not pinned.
+        processes: fresh processes, one after another.
+        cpu: the processor they are pinned to, None for none.
+        block_s: seconds a block of calls takes, where a call is shorter.
+        warm_s: least seconds of warm-up a model.
+        cap_s: seconds of measuring a model in the whole round; a slow model gets fewer calls, and no percentile that
+            needs more.
+    """
+
+    loader: str
+    imports: tuple[str, ...] = ()
+    batch: int = 1
+    threads: int = 1
+    processes: int = 8
+    cpu: int | None = None
+    block_s: float = 0.002
+    warm_s: float = 0.05
+    cap_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        """Refuse counts below one.
+
+        Raises:
+            InputError: naming the field.
+        """
+        for name in ("batch", "threads", "processes"):
+            if getattr(self, name) < 1:
+                raise InputError(f"'{name}' must be at least 1, got {getattr(self, name)!r}.", field=name)
+
+    def request(self, kind: str, inputs: Path, models: Sequence[Subject]) -> dict[str, Any]:
+        """The part of a request that is the same for every process."""
+        return {
+            "kind": kind,
+            "models": plain_models(models),
+            "inputs": str(inputs),
+            "loader": self.loader,
+            "imports": list(self.imports),
+            "batch": self.batch,
+            "threads": self.threads,
+            "cpu": self.cpu if self.threads == 1 else None,
+            "warm_s": self.warm_s,
+            "block_s": self.block_s,
+            "cap_s": self.cap_s / self.processes,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyRound:
+    """Latencies of models that were measured together.
+
+    Attributes:
+        metrics: by model: latency_p50_s, latency_p95_s and latency_p99_s where there are calls enough, and
+            throughput_per_s (batch over p50: one stream of inferences, no queue).
+        notes: by model: raw_p50_s (not scaled by the yardstick), calls, processes, yardstick_s.
+        failures: by model that could not be measured: why.
+        times: by model: its processes, for ratios.
+    """
+
+    metrics: Mapping[str, Mapping[str, Quantity]]
+    notes: Mapping[str, Plain]
+    failures: Mapping[str, MeasurementError]
+    times: Mapping[str, Mapping[int, ProcessTimes]] = field(repr=False)
+
+    def ratio(self, slow: str, fast: str) -> Ratio:
+        """How many times as long the model `slow` takes as the model `fast`, paired by process.
+
+        Raises:
+            MeasurementError: if one of the two was not measured, or never beside the other.
+        """
+        for key in (slow, fast):
+            if key not in self.times:
+                raise MeasurementError(f"model {key!r} has no latency in this round.")
+        both = sorted(self.times[slow].keys() & self.times[fast].keys())
+        if not both:
+            raise MeasurementError(f"models {slow!r} and {fast!r} were never measured in one process.")
+        return ratio_of([self.times[slow][i] for i in both], [self.times[fast][i] for i in both])
+
+
+def measure_latency(
+    models: Sequence[Subject],
+    inputs: Path | NDArray[Any],
+    protocol: Protocol,
+    *,
+    nominal_s: float,
+    seed: int = 0,
+    limit_s: float | None = None,
+) -> LatencyRound:
+    """Measure models together, in one round of fresh processes.
+
+    A model that crashes, hangs or exhausts memory is left out of the rest of the round and named in `failures`.
+
+    Args:
+        models: what to measure, the reference among them.
+        inputs: real input rows (n, ...) as float32, or an .npy file of them.
+        protocol: how.
+        nominal_s: the yardstick's nominal time, from `calibrate`.
+        seed: of the order of blocks and of the bootstrap.
+        limit_s: seconds of the round after which no further process starts (at least three run).
+    """
+    with input_file(inputs) as path:
+        collector = _Collector(protocol, path, list(models), seed)
+        began = time.monotonic()
+        for number in range(protocol.processes):
+            spent = time.monotonic() - began
+            # The next process would take as long as the ones before did.
+            is_over = limit_s is not None and number > 0 and spent * (number + 1) / number > limit_s
+            if not collector.models or (is_over and number >= LEAST_PROCESSES):
+                break
+            collector.collect(number)
+    return _summarise(collector, nominal_s, seed)
+
+
+class _Collector:
+    """The processes of a round: what they measured, and which models had to be left out."""
+
+    def __init__(self, protocol: Protocol, inputs: Path, models: list[Subject], seed: int) -> None:
+        self.protocol = protocol
+        self.inputs = inputs
+        self.models = models
+        self.seed = seed
+        self.times: dict[str, dict[int, ProcessTimes]] = {model.key: {} for model in models}
+        self.failures: dict[str, MeasurementError] = {}
+        self.suspected: dict[str, int] = {}
+
+    def collect(self, number: int) -> None:
+        """Run process `number`, again without the culprit as long as there is one."""
+        while self.models:
+            try:
+                answer = self._run(self.models, number)
+            except ChildError as error:
+                self._blame(error, number)
+                continue
+            yardstick = np.asarray(answer["yardstick"]) * 1e-9
+            for key, blocks in answer["blocks"].items():
+                seconds = tuple(np.asarray(block) * 1e-9 for block in blocks)
+                self.times[key][number] = ProcessTimes(seconds, yardstick)
+            return
+
+    def _run(self, models: Sequence[Subject], number: int) -> dict[str, Any]:
+        request = self.protocol.request("latency", self.inputs, models)
+        # Each process gets its share of the calls, one more than needed if they don't divide.
+        request |= {"calls": -(-CALLS // self.protocol.processes), "seed": self.seed + number}
+        limit_s = _START_S + len(models) * (_LOAD_S + 2 * request["cap_s"])
+        return run_child(request, limit_s=limit_s)
+
+    def _blame(self, error: ChildError, number: int) -> None:
+        """Leave out the model that the process died on.
+
+        Raises:
+            MeasurementError: if no model is to blame: then the inputs, the loader or the machine are.
+        """
+        culprit = next((model for model in self.models if model.key == error.key), None)
+        if culprit is None:
+            raise MeasurementError(error.message) from error
+        self.suspected[culprit.key] = self.suspected.get(culprit.key, 0) + 1
+        if not error.is_certain and self.suspected[culprit.key] < _REPEATED and len(self.models) > 1:
+            try:
+                self._run([culprit], number)
+            except ChildError as alone:
+                error = alone
+            else:
+                return
+        self.models = [model for model in self.models if model is not culprit]
+        self.failures[culprit.key] = MeasurementError(error.message)
+
+
+def _summarise(collector: _Collector, nominal_s: float, seed: int) -> LatencyRound:
+    """Figures of every model that was measured to the end."""
+    times = {key: each for key, each in collector.times.items() if each and key not in collector.failures}
+    metrics, notes = {}, {}
+    for key, by_process in times.items():
+        processes = list(by_process.values())
+        p50 = median_quantity(processes, nominal_s, seed)
+        figures = {"latency_p50_s": p50, "throughput_per_s": inverse(p50, collector.protocol.batch, "1/s")}
+        for name, quantile in PERCENTILES.items():
+            quantity = percentile_quantity(processes, quantile, nominal_s, seed)
+            if quantity is not None:
+                figures[name] = quantity
+        metrics[key] = figures
+        notes[key] = {
+            "raw_p50_s": raw_median_s(processes),
+            "calls": sum(each.calls for each in processes),
+            "processes": len(processes),
+            "yardstick_s": float(np.median([np.median(each.yardstick) for each in processes])),
+            "nominal_s": nominal_s,
+        }
+    return LatencyRound(metrics=metrics, notes=notes, failures=collector.failures, times=times)
+
+
+def calibrate(*, cpu: int | None = None, processes: int = 3) -> float:
+    """The yardstick's nominal time in seconds: its median over a few fresh processes.
+
+    Measured once a study and kept with it: every later latency is scaled to this speed of the machine.
+    """
+    return float(np.median([np.median(medians) for medians in yardstick_medians(cpu=cpu, processes=processes)]))
+
+
+def yardstick_medians(*, cpu: int | None = None, processes: int = 3, blocks: int = 30) -> list[NDArray[Any]]:
+    """Seconds of the yardstick: one array of block medians for each of a few fresh processes.
+
+    Raises:
+        MeasurementError: if a process fails.
+    """
+    request = {"kind": "yardstick", "threads": 1, "cpu": cpu, "warm_s": 0.05, "block_s": 0.002, "blocks": blocks}
+    answers = [run_child(request, limit_s=_START_S) for _ in range(processes)]
+    return [np.asarray(answer["yardstick"]) * 1e-9 for answer in answers]
