@@ -1,0 +1,178 @@
+"""Figures of quality: accuracy, f1, auc, rmse, r2, agreement."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from scipy.stats import rankdata
+
+from steelyard.core.errors import DataError, UnknownNameError
+from steelyard.core.protocols import ProofMethod
+from steelyard.core.quantity import Unit
+from steelyard.core.task import Array, TaskKind
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class QualityMetric:
+    """A metric by name: `compute` takes outputs (n, width) and targets (n,), both with at least one row.
+
+    `worst` is what outputs that are no numbers end in. It is infinite where the metric has no bound.
+    """
+
+    name: str
+    compute: Callable[[Array, Array], float]
+    higher_is_better: bool
+    in_unit_range: bool
+    proof: ProofMethod
+    worst: float
+    unit: Unit = "1"
+
+    def __call__(self, outputs: Array, targets: Array) -> float:
+        """The figure for outputs (n, width) and targets (n,).
+
+        Raises:
+            DataError: if there are no rows, or the lengths differ.
+        """
+        scores = np.asarray(outputs, dtype=np.float64)
+        scores = scores.reshape(len(scores), -1) if len(scores) else scores.reshape(0, 1)
+        if len(scores) != len(targets) or not len(targets):
+            raise DataError(
+                f"'{self.name}' must be computed on as many outputs as targets, at least one, "
+                f"got {len(scores)} and {len(targets)}; pass the outputs of exactly those rows."
+            )
+        value = self.compute(scores, np.asarray(targets))
+        return value if math.isfinite(value) else self.worst
+
+
+def predicted_classes(outputs: Array) -> Array:
+    """The class of the highest score per row, -1 (which is no class) for rows with a score that is no number.
+
+    Args:
+        outputs: scores (n, classes).
+    """
+    return np.where(np.isfinite(outputs).all(axis=1), np.argmax(outputs, axis=1), -1)
+
+
+def accuracy(outputs: Array, targets: Array) -> float:
+    """The share of rows whose highest score is at the true class. Rows with a score that is no number are wrong."""
+    return float(np.mean(predicted_classes(outputs) == targets))
+
+
+def f1(outputs: Array, targets: Array) -> float:
+    """Macro F1: the plain mean over classes of the harmonic mean of precision and recall.
+
+    Averaged over the classes that occur in the targets or the predictions; a class never hit counts 0.
+
+    References:
+        van Rijsbergen, "Information Retrieval", 2nd ed., Butterworths, 1979.
+    """
+    predicted = predicted_classes(outputs)
+    classes = max(outputs.shape[1], int(targets.max()) + 1)
+    actual = np.bincount(targets, minlength=classes)
+    named = np.bincount(predicted[predicted >= 0], minlength=classes)
+    hits = np.bincount(targets[predicted == targets], minlength=classes)
+    occurs = actual + named > 0
+    return float(np.mean(2 * hits[occurs] / (actual + named)[occurs]))
+
+
+def auc(outputs: Array, targets: Array) -> float:
+    """Area under the ROC curve: two classes, or the plain mean over classes of one against the rest.
+
+    Rows are ranked by the probability of the class: outputs that are no probabilities go through softmax. Classes
+    that the targets lack, or that are all there is, are left out; 0.5 if none is left. One score that is no number
+    makes it 0. O(classes × n log n).
+
+    References:
+        Hanley and McNeil, "The meaning and use of the area under a ROC curve", Radiology, 1982.
+    """
+    if not np.isfinite(outputs).all():
+        return 0.0
+    ranked = _class_scores(outputs)
+    areas = [
+        _area(ranked[:, each], targets == each)
+        for each in (range(ranked.shape[1]) if ranked.shape[1] != 2 else (1,))
+        if 0 < np.count_nonzero(targets == each) < len(targets)
+    ]
+    return float(np.mean(areas)) if areas else 0.5
+
+
+def _class_scores(outputs: Array) -> Array:
+    """Scores that order rows as their class probabilities do, without the ties that rounding would make."""
+    if outputs.shape[1] == 2:
+        return outputs - outputs[:, ::-1]
+    is_probability = outputs.min() >= 0 and np.allclose(outputs.sum(axis=1), 1.0, atol=1e-4)
+    if is_probability:
+        return outputs
+    highest = outputs.max(axis=1, keepdims=True)
+    logsum: Array = highest + np.log(np.exp(outputs - highest).sum(axis=1, keepdims=True))
+    return outputs - logsum
+
+
+def _area(scores: Array, positive: Array) -> float:
+    """The Mann-Whitney form of the area under the ROC curve; ties count one half."""
+    ones = int(np.count_nonzero(positive))
+    ranks = rankdata(scores)
+    return float((ranks[positive].sum() - ones * (ones + 1) / 2) / (ones * (len(scores) - ones)))
+
+
+def rmse(outputs: Array, targets: Array) -> float:
+    """Root of the mean squared error, in the target's own unit. Infinite if an output is no number."""
+    errors = outputs[:, 0] - targets.astype(np.float64)
+    largest = float(np.max(np.abs(errors)))
+    if not math.isfinite(largest) or largest == 0:
+        return largest if largest == 0 else math.inf
+    return largest * float(np.sqrt(np.mean(np.square(errors / largest))))
+
+
+def r2(outputs: Array, targets: Array) -> float:
+    """The share of the targets' variance that is explained: 1 − squared error / squared deviation from the mean.
+
+    At most 1 and below 0 where the mean of the targets does better. Targets that are all equal give 1 if met
+    exactly, else 0.
+    """
+    deviation = float(np.sqrt(np.mean(np.square(targets.astype(np.float64) - np.mean(targets, dtype=np.float64)))))
+    error = rmse(outputs, targets)
+    if deviation == 0:
+        return 1.0 if error == 0 else 0.0 if math.isfinite(error) else -math.inf
+    ratio = error / deviation
+    return 1.0 - ratio * ratio
+
+
+METRICS: dict[str, QualityMetric] = {
+    "accuracy": QualityMetric(
+        "accuracy", accuracy, higher_is_better=True, in_unit_range=True, proof="trinomial", worst=0.0
+    ),
+    "f1": QualityMetric("f1", f1, higher_is_better=True, in_unit_range=True, proof="bootstrap", worst=0.0),
+    "auc": QualityMetric("auc", auc, higher_is_better=True, in_unit_range=True, proof="bootstrap", worst=0.0),
+    "rmse": QualityMetric("rmse", rmse, higher_is_better=False, in_unit_range=False, proof="mean", worst=math.inf),
+    "r2": QualityMetric("r2", r2, higher_is_better=True, in_unit_range=True, proof="mean", worst=-math.inf),
+    "agreement": QualityMetric(
+        "agreement", accuracy, higher_is_better=True, in_unit_range=True, proof="disagreement", worst=0.0
+    ),
+}
+"""Every metric that ships. The targets of `agreement` are the classes that the reference names."""
+
+DEFAULT_METRICS: dict[TaskKind, str] = {
+    "image-classification": "accuracy",
+    "tabular-classification": "accuracy",
+    "tabular-regression": "rmse",
+}
+"""The metric of a kind of task where the user names none."""
+
+_CLASSIFIES = frozenset({"accuracy", "f1", "auc", "agreement"})
+
+
+def metric_for(name: str, kind: TaskKind) -> QualityMetric:
+    """The metric of that name, if it fits the kind of task.
+
+    Raises:
+        UnknownNameError: if there is no such metric for this kind; the nearest is named.
+    """
+    wants_classes = kind != "tabular-regression"
+    fitting = [each for each in METRICS if (each in _CLASSIFIES) == wants_classes]
+    if name not in fitting:
+        raise UnknownNameError(f"metric for {kind}", name, fitting, field="metric")
+    return METRICS[name]

@@ -1,0 +1,226 @@
+"""From the task's raw form to what the graph takes, and back. Needs numpy only, so it ships with a bundle."""
+
+import datetime
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from steelyard.core.errors import DataError
+from steelyard.core.task import Array, ClassOutput, Column, ImageInput, InputSpec, OutputSpec, TableInput
+
+MISSING = frozenset({"", "?", "na", "n/a", "nan", "null"})
+"""Texts that stand for a missing value, in lower case and without blanks around them."""
+
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+_DAY_US = 86_400_000_000
+_EPOCH = datetime.datetime(1970, 1, 1)
+
+
+def encode(spec: InputSpec, raw: Any) -> Array:
+    """Raw rows as the float32 array that the graph takes.
+
+    Args:
+        spec: how the graph reads a row.
+        raw: images as a numeric array (n, ...) of the specification's shape; tables as an array (n, columns), a
+            mapping or data frame from column name to n values, or a sequence of n mappings, one a row.
+
+    Returns:
+        (n, ...) float32. In tables a missing number is NaN, a missing or unknown category code 0.
+
+    Raises:
+        DataError: if the shape or a value does not fit, naming the column where there is one.
+    """
+    if isinstance(spec, ImageInput):
+        return np.ascontiguousarray(_images(spec, raw), dtype=np.float32)
+    columns = table_columns(spec, raw)
+    encoded = [_encode_column(column, columns[column.name]) for column in spec.columns]
+    lengths = {len(each) for each in encoded}
+    if len(lengths) > 1:
+        raise DataError(f"'x' must have columns of one length, got {sorted(lengths)}; pass as many values in each.")
+    return np.stack(encoded, axis=1)
+
+
+def decode(output: OutputSpec, outputs: Array) -> Array:
+    """Labels (n,) of the highest scores in the user's own form, or values (n,), from outputs (n, width).
+
+    Raises:
+        DataError: if the outputs have another width.
+    """
+    scores = np.asarray(outputs)
+    if scores.ndim != 2 or scores.shape[1] != output.width:
+        raise DataError(f"'outputs' must have shape (n, {output.width}), got {scores.shape}; is it another model?")
+    if isinstance(output, ClassOutput):
+        # A score that is no number never wins, unless the whole row is such.
+        best = np.where(np.isnan(scores), -np.inf, scores).argmax(axis=1)
+        labels = np.array(output.labels)
+        chosen: Array = labels[best]
+        return chosen
+    values: Array = scores[:, 0].astype(np.float64)
+    return values
+
+
+def table_columns(spec: TableInput, raw: Any) -> Mapping[str, Any]:
+    """Raw rows of a table as a mapping from column name to values.
+
+    Raises:
+        DataError: if a column of the specification is not there, or an array has another width.
+    """
+    names = [column.name for column in spec.columns]
+    if isinstance(raw, np.ndarray) and raw.dtype.names is None:
+        if raw.ndim != 2 or raw.shape[1] != len(names):
+            raise DataError(
+                f"'x' must have shape (n, {len(names)}), the columns {_listed(names)}, got {raw.shape}; "
+                "pass one row for each prediction."
+            )
+        return {name: raw[:, index] for index, name in enumerate(names)}
+    if isinstance(raw, Sequence) and not isinstance(raw, str | bytes):
+        return _from_records(names, raw)
+    present = raw.dtype.names if isinstance(raw, np.ndarray) else getattr(raw, "columns", raw)
+    if not isinstance(raw, Mapping | np.ndarray) and present is raw:
+        raise DataError(f"'x' must be an array, a data frame, a mapping or a list of mappings, got {type(raw)!r}.")
+    known = {str(name) for name in present}
+    for name in names:
+        if name not in known:
+            raise _absent(name, sorted(known))
+    return {name: raw[name] for name in names}
+
+
+def _from_records(names: Sequence[str], records: Sequence[Any]) -> Mapping[str, Any]:
+    """Columns from one mapping a row; a list of plain rows is read as an array."""
+    if records and not isinstance(records[0], Mapping):
+        widths = {len(row) if isinstance(row, Sequence) and not isinstance(row, str) else -1 for row in records}
+        if widths != {len(names)}:
+            raise DataError(f"'x' must hold rows of {len(names)} values, the columns {_listed(names)}; got others.")
+        return {name: [row[index] for row in records] for index, name in enumerate(names)}
+    for row, record in enumerate(records):
+        for name in names:
+            if name not in record:
+                raise DataError(f"row {row + 1} must have a column {name!r}; add it, with null where it is unknown.")
+    return {name: [record[name] for record in records] for name in names}
+
+
+def _absent(name: str, known: Sequence[str]) -> DataError:
+    """A column of the model that the data lack."""
+    return DataError(f"'x' must have a column {name!r}, got {_listed(known)}; add it, empty where it is unknown.")
+
+
+def _listed(names: Sequence[str], most: int = 8) -> str:
+    """For people: the first names."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest if names else "none"
+
+
+def _images(spec: ImageInput, raw: Any) -> Array:
+    """Images, their shape and kind of number checked."""
+    images = np.asarray(raw)
+    if images.ndim != len(spec.shape) + 1 or images.shape[1:] != spec.shape:
+        wanted = ", ".join(("n", *map(str, spec.shape)))
+        raise DataError(f"'x' must have shape ({wanted}), got {images.shape}; resize or reshape the images.")
+    if images.dtype.kind not in "buif":
+        raise DataError(f"'x' must hold numbers, got {images.dtype}; pass pixels as integers or floats.")
+    return images
+
+
+def _encode_column(column: Column, values: Any) -> Array:
+    """One column as float32."""
+    if column.kind == "number":
+        found = numbers(values, name=column.name)
+        return found.astype(np.float32)
+    codes = {category: index + 1 for index, category in enumerate(column.categories)}
+    return np.array([codes.get(text, 0) if text else 0 for text in texts(values)], dtype=np.float32)
+
+
+def numbers(values: Any, *, name: str) -> Array:
+    """Values of a column as float64 (n,): dates as days since 1970, NaN for what is missing or no number.
+
+    Raises:
+        DataError: if a number is infinite or beyond float32, which every graph computes in.
+    """
+    found = _as_floats(np.asarray(values) if not isinstance(values, list | tuple) else as_array(values))
+    beyond = np.flatnonzero(np.abs(found) > _FLOAT32_MAX)
+    if len(beyond):
+        raise DataError(
+            f"column {name!r} must hold numbers within float32 (up to 3.4e38), got {found[beyond[0]]:g} in row "
+            f"{beyond[0] + 1}; rescale the column, or leave the value empty where it is unknown."
+        )
+    return found
+
+
+def as_array(values: Sequence[Any]) -> Array:
+    """Python values as an array that keeps each value as it is, where they are of several types."""
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return np.array([as_float(value) for value in values], dtype=np.float64)
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+def _as_floats(array: Array) -> Array:
+    """Float64 of any array: numbers, booleans, dates, durations, or objects read one by one."""
+    if array.dtype.kind in "buif":
+        return array.astype(np.float64)
+    if array.dtype.kind in "mM":
+        unit = "timedelta64[us]" if array.dtype.kind == "m" else "datetime64[us]"
+        days = array.astype(unit).astype(np.int64) / _DAY_US
+        return np.where(np.isnat(array), np.nan, days)
+    return np.array([as_float(value) for value in array.tolist()], dtype=np.float64).reshape(array.shape)
+
+
+def as_float(value: Any) -> float:
+    """A number from a number, a date (days since 1970) or a text of either; NaN for anything else."""
+    if isinstance(value, str):
+        return _float_of_text(value.strip())
+    if isinstance(value, datetime.datetime):
+        aware = value.tzinfo is not None
+        naive = value.astimezone(datetime.UTC).replace(tzinfo=None) if aware else value
+        return (naive - _EPOCH) / datetime.timedelta(days=1)
+    if isinstance(value, datetime.date):
+        return float((value - _EPOCH.date()).days)
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def _float_of_text(text: str) -> float:
+    """A number from the text of a number or of an ISO date; NaN for any other text."""
+    if text.lower() in MISSING:
+        return math.nan
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        return as_float(datetime.datetime.fromisoformat(text))
+    except (ValueError, OverflowError):
+        return math.nan
+
+
+def texts(values: Any) -> list[str | None]:
+    """Values of a column as texts, None for what is missing: the form that categories are kept in."""
+    plain = values.tolist() if isinstance(values, np.ndarray) else list(values)
+    cache: dict[Any, str | None] = {}
+    result = []
+    for value in plain:
+        key = (value, type(value))
+        if key not in cache:
+            cache[key] = _text(value)
+        result.append(cache[key])
+    return result
+
+
+def _text(value: Any) -> str | None:
+    """One category: whole numbers without a fraction, truth values in lower case, None if missing."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    text = str(value).strip()
+    lowered = text.lower()
+    if lowered in MISSING:
+        return None
+    return lowered if lowered in ("true", "false") else text
