@@ -15,6 +15,9 @@ from steelyard.tasks.archives import checked_entries, open_archive, read_entry
 from steelyard.tasks.source import Columns, Source
 from steelyard.tasks.splits import SPLITS, split_codes
 
+_HEADER_ERRORS = (ValueError, KeyError, TypeError, SyntaxError, EOFError, OverflowError, RecursionError, MemoryError)
+"""What a damaged header raises: numpy reads it as a Python literal."""
+
 _HEADER_READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -44,16 +47,7 @@ def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) ->
     try:
         version = np.lib.format.read_magic(stream)
         shape, fortran, dtype = _HEADER_READERS[version](stream)
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        SyntaxError,
-        EOFError,
-        OverflowError,
-        RecursionError,
-        UnicodeError,
-    ) as error:
+    except _HEADER_ERRORS as error:
         raise DataError(f"{name!r} of {path} can't be read as an array ({error}).", field="data") from error
     if dtype.hasobject:
         raise DataError(
@@ -134,7 +128,7 @@ def _source(
 
 
 def columns_of(x: Array) -> Columns:
-    """Flat rows (n, columns) as a table of columns x0, x1 …"""
+    """Flat rows (n, columns) as a table of columns named x0, x1 and so on."""
     return {f"x{index}": x[:, index] for index in range(x.shape[1])}
 
 

@@ -8,7 +8,7 @@ from typing import final
 import numpy as np
 from scipy.stats import rankdata
 
-from steelyard.core.errors import DataError, UnknownNameError
+from steelyard.core.errors import DataError, InputError, UnknownNameError
 from steelyard.core.protocols import ProofMethod
 from steelyard.core.quantity import Unit
 from steelyard.core.task import Array, TaskKind
@@ -45,6 +45,57 @@ class QualityMetric:
             )
         value = self.compute(scores, np.asarray(targets))
         return value if math.isfinite(value) else self.worst
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class OwnMetric:
+    """The user's own figure: `function` takes outputs (n, width) and targets (n,) and gives a number.
+
+    Attributes `higher_is_better` (True unless given) and `in_unit_range` (False unless given) set on the function
+    say which way it points and whether it lies in [0, 1].
+    """
+
+    name: str
+    function: Callable[[Array, Array], float]
+
+    @property
+    def unit(self) -> Unit:
+        """Pure number."""
+        return "1"
+
+    @property
+    def higher_is_better(self) -> bool:
+        """As the function's attribute of that name says."""
+        return bool(getattr(self.function, "higher_is_better", True))
+
+    @property
+    def in_unit_range(self) -> bool:
+        """As the function's attribute of that name says."""
+        return bool(getattr(self.function, "in_unit_range", False))
+
+    @property
+    def proof(self) -> ProofMethod:
+        """Nothing is known of it, so its drop is proved by the bootstrap."""
+        return "bootstrap"
+
+    def __call__(self, outputs: Array, targets: Array) -> float:
+        """The function's figure; the worst there is for NaN.
+
+        Raises:
+            InputError: if the function gives no number.
+        """
+        try:
+            value = float(self.function(outputs, targets))
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"metric {self.name!r} must give a number for outputs {np.shape(outputs)} and targets "
+                f"{np.shape(targets)}, but failed ({error}); mend the function.",
+                field="metric",
+            ) from error
+        if math.isnan(value):
+            return -math.inf if self.higher_is_better else math.inf
+        return value
 
 
 def predicted_classes(outputs: Array) -> Array:

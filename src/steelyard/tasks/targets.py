@@ -21,11 +21,13 @@ def is_missing(y: Array) -> Array:
     if y.dtype.kind == "f":
         return np.isnan(y)
     if y.dtype.kind in "OU":
-        return np.array(
-            [each is None or each == "" or (isinstance(each, float) and math.isnan(each)) for each in y.tolist()],
-            dtype=bool,
-        )
+        return np.array([each is None or each == "" or _is_nan(each) for each in y.tolist()], dtype=bool)
     return np.zeros(len(y), dtype=bool)
+
+
+def _is_nan(value: object) -> bool:
+    """Whether the value is a NaN."""
+    return isinstance(value, float) and math.isnan(value)
 
 
 def label_codes(y: Array, *, target: str, origin: str) -> tuple[tuple[str | int, ...], Array]:
