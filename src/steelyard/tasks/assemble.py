@@ -126,7 +126,7 @@ def _rows(x: Array, y: Array, groups: Array | None, index: Array) -> Rows:
 
 
 def _take(array: Array, index: Array) -> Array:
-    """The rows of that index, without a copy where they stand together and may be written to (and may be written to, as torch asks)."""
+    """The rows of that index, without a copy where they stand together and may be written to."""
     first = int(index[0]) if len(index) else 0
     if array.flags.writeable and np.array_equal(index, np.arange(first, first + len(index))):
         return array[first : first + len(index)]

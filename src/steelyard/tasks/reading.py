@@ -1,20 +1,30 @@
-"""The user's own data: from a file or folder to a prepared task."""
+"""The user's own data: from a file, a folder, or arrays in memory to a prepared task."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
+
+import numpy as np
 
 from steelyard.core.errors import DataError, UnknownNameError
-from steelyard.core.task import TaskKind
-from steelyard.tasks.arrays import source_of_npz
+from steelyard.core.task import Array, TaskKind
+from steelyard.tasks import frames
+from steelyard.tasks.arrays import columns_of, source_of_npz
 from steelyard.tasks.assemble import prepare
+from steelyard.tasks.columns import source_of_columns
 from steelyard.tasks.dataset import PreparedTask
-from steelyard.tasks.source import Source
+from steelyard.tasks.pictures import source_of_pictures
+from steelyard.tasks.preprocess import as_array
+from steelyard.tasks.source import Columns, Source
+from steelyard.tasks.splits import split_codes
 
 KINDS: tuple[TaskKind, ...] = get_args(TaskKind)
-"""The kinds of task that can be read from files."""
+"""The kinds of task that can be read."""
 
-FORMS = ".npz, .csv, .parquet, .jsonl, .jsonl.gz, a folder or a .zip of class folders"
+FORMS = ".npz, .csv, .parquet, .jsonl, .jsonl.gz, or a folder or .zip of class folders"
 """What can be read, for messages."""
+
+_TABLE_FORMS = ".npz, .csv, .parquet, .jsonl or .jsonl.gz"
 
 
 def from_data(
@@ -32,7 +42,7 @@ def from_data(
     Args:
         path: a file of any of the `FORMS`, or a folder of class folders.
         kind: of the task.
-        target: column (or array) of the targets; by default `label`, else the last column.
+        target: column (or array) of the targets; by default `label`, else the last column (`y` in .npz).
         group: column whose equal values must never straddle splits.
         split_by: column with train, valid and test, or with an order (dates, numbers) that splits follow.
         seed: of the splits that are made.
@@ -43,8 +53,84 @@ def from_data(
         DataError: one sentence on what the data lack.
     """
     checked = _kind(kind)
-    source = _source(_existing(path), target=target, group=group, split_by=split_by, trust=trust)
-    return prepare(source, checked, name=kind, seed=seed)
+    found = existing(path)
+    try:
+        source = _source(found, checked, target=target, group=group, split_by=split_by, trust=trust)
+        return prepare(source, checked, name=kind, seed=seed)
+    except OSError as error:
+        raise DataError(f"{found} can't be read ({error.strerror or error}); check its permissions.") from error
+    except MemoryError as error:
+        raise DataError(f"{found} does not fit this machine's memory; use fewer rows or smaller images.") from error
+
+
+def from_arrays(
+    x: Any,
+    y: Any = None,
+    kind: str | None = None,
+    *,
+    split: Any = None,
+    groups: Any = None,
+    seed: int = 0,
+) -> PreparedTask:
+    """A task from data in memory.
+
+    Args:
+        x: images (n, ...), a table (n, columns), a pandas or polars frame, a mapping from column name to values, or
+            a sequence of pairs of input and target such as a torch data set (then without `y`).
+        y: targets (n,), or the name of their column in a frame; by default `label`, else the last column.
+        kind: of the task; by default from the shape of `x` and the type of `y`.
+        split: "train", "valid" or "test" for each row; by default splits are made.
+        groups: rows with the same value never straddle splits; (n,).
+        seed: of the splits that are made.
+
+    Raises:
+        UnknownNameError: for a kind or a column that is not known.
+        DataError: one sentence on what the data lack.
+    """
+    origin = "'x'"
+    columns = _frame(x)
+    if columns is not None and (y is None or isinstance(y, str)):
+        drawn = source_of_columns(columns, origin=origin, target=y)
+        inputs, targets, name, own = drawn.x, drawn.y, drawn.target, drawn.split
+    else:
+        pairs = y is None and columns is None
+        inputs = columns if columns is not None else np.asarray([row for row, _ in x] if pairs else x)
+        targets, name, own = _plain([each for _, each in x] if pairs else y), "y", None
+    if isinstance(inputs, np.ndarray) and inputs.ndim == 2:
+        inputs = columns_of(inputs)
+    source = Source(
+        origin=origin,
+        x=inputs,
+        y=targets,
+        target=name,
+        split=own if split is None else split_codes(list(split), origin=origin, column="split"),
+        groups=None if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1),
+    )
+    checked = _inferred(source) if kind is None else _kind(kind)
+    return prepare(source, checked, name=checked, seed=seed)
+
+
+def _frame(x: Any) -> Columns | None:
+    """A data frame or mapping as columns; None for anything else."""
+    if isinstance(x, np.ndarray):
+        return None
+    names = list(x) if isinstance(x, Mapping) else getattr(x, "columns", None)
+    return None if names is None else {str(name): _plain(x[name]) for name in names}
+
+
+def _plain(values: Any) -> Array:
+    """Values as an array of numbers, dates or objects."""
+    array = as_array(values) if isinstance(values, list | tuple) else np.asarray(values)
+    array = array.reshape(-1) if array.ndim == 2 and array.shape[1] == 1 else array
+    return array if array.dtype.kind in "buifmMO" else array.astype(object)
+
+
+def _inferred(source: Source) -> TaskKind:
+    """Images if rows have two axes or more; whole numbers and texts are classes, fractions values."""
+    if not isinstance(source.x, Mapping):
+        return "image-classification"
+    has_fractions = source.y.dtype.kind == "f" and bool(np.any(np.mod(source.y[np.isfinite(source.y)], 1)))
+    return "tabular-regression" if has_fractions else "tabular-classification"
 
 
 def _kind(kind: str) -> TaskKind:
@@ -55,25 +141,46 @@ def _kind(kind: str) -> TaskKind:
     raise UnknownNameError("task", kind, KINDS, field="task")
 
 
-def _existing(path: str | Path) -> Path:
+def existing(path: str | Path) -> Path:
     """The path, if something is there.
 
     Raises:
         DataError: if nothing is, or it is empty.
     """
     found = Path(path)
-    if not found.exists():
+    if "\0" in str(path) or not found.exists():
         raise DataError(
-            f"'data' must be a file or folder that exists, got {str(path)!r}; check the path.", field="data"
+            f"'data' must be a file or folder, got {str(path)!r}, which does not exist; check the path.", field="data"
         )
     if found.is_file() and not found.stat().st_size:
         raise DataError(f"{found} must hold data, got an empty file; was it written to the end?", field="data")
     return found
 
 
-def _source(path: Path, *, target: str | None, group: str | None, split_by: str | None, trust: bool) -> Source:
+def _source(
+    path: Path, kind: TaskKind, *, target: str | None, group: str | None, split_by: str | None, trust: bool
+) -> Source:
     """Raw rows by the form of the file."""
     name = path.name.lower()
+    if path.is_dir() or name.endswith(".zip"):
+        if kind != "image-classification":
+            what = "folder" if path.is_dir() else ".zip"
+            raise DataError(f"'data' must be a file for {kind} ({_TABLE_FORMS}), got the {what} {path}.", field="data")
+        if target or group or split_by:
+            raise DataError(
+                f"{path} has class folders and no columns; leave out --target, --group and --split-by.",
+                field="target" if target else "group" if group else "split-by",
+            )
+        return source_of_pictures(path, trust=trust)
     if name.endswith(".npz"):
         return source_of_npz(path, target=target, group=group, split_by=split_by, trust=trust)
+    if name.endswith(frames.SUFFIXES):
+        if kind == "image-classification":
+            raise DataError(
+                f"'data' must be .npz, or a folder or .zip of class folders, for {kind}, got the table {path}; "
+                "is tabular-classification meant?",
+                field="data",
+            )
+        columns = frames.read_columns(path, trust=trust)
+        return source_of_columns(columns, origin=str(path), target=target, group=group, split_by=split_by)
     raise DataError(f"'data' must be {FORMS}, got {path.name!r}; convert it to one of them.", field="data")

@@ -1,13 +1,13 @@
 """Tables: which columns are numbers, which are categories, fitted on the training split only."""
 
+import math
 from collections import Counter
-from collections.abc import Sequence
 
 import numpy as np
 
 from steelyard.core.errors import DataError
 from steelyard.core.task import Array, Column, Fact, TableInput
-from steelyard.tasks.preprocess import numbers, texts
+from steelyard.tasks.preprocess import MISSING, as_float, numbers, texts
 from steelyard.tasks.source import Columns
 
 MOST_CATEGORIES = 100
@@ -50,6 +50,10 @@ def fit_table(columns: Columns, train: Array, *, origin: str) -> tuple[TableInpu
     if not fitted:
         told = notes[-1].text if dropped else "there is none beside the target"
         raise DataError(f"{origin} must have a column to learn from; {told}.", field="data")
+    if any(column.has_missing for column in fitted):
+        notes.append(
+            Fact("missing", sorted(MISSING), "cells that are empty or say ?, NA, N/A, NaN or null count as missing")
+        )
     return TableInput(tuple(fitted)), tuple(notes)
 
 
@@ -61,14 +65,13 @@ def _fit_column(name: str, values: Array) -> tuple[Column | None, str]:
     present = [text for text in found if text is not None]
     if not present:
         return None, "no value in train"
-    if values.dtype.kind != "b" and not set(present) <= {"true", "false"}:
-        as_numbers = numbers(np.array(found, dtype=object), name=name)
-        readable = int(np.count_nonzero(~np.isnan(as_numbers)))
-        if readable >= _NUMERIC_SHARE * len(present):
-            column, note = _fit_number(name, as_numbers)
-            unread = len(present) - readable
-            return column, f"{unread} texts that are no number count as missing" if unread else note
-    return _fit_category(name, found, present)
+    counts = Counter(present)
+    readable = sum(count for text, count in counts.items() if not math.isnan(as_float(text)))
+    if readable < _NUMERIC_SHARE * len(present):
+        return _fit_category(name, counts, has_missing=len(present) < len(found))
+    column, note = _fit_number(name, numbers(np.array(found, dtype=object), name=name))
+    unread = len(present) - readable
+    return column, f"{unread} texts that are no number count as missing" if unread else note
 
 
 def _fit_number(name: str, values: Array) -> tuple[Column | None, str]:
@@ -82,12 +85,11 @@ def _fit_number(name: str, values: Array) -> tuple[Column | None, str]:
     return Column(name, "number", mean=mean, std=std or 1.0, has_missing=len(present) < len(values)), ""
 
 
-def _fit_category(name: str, found: Sequence[str | None], present: Sequence[str]) -> tuple[Column | None, str]:
+def _fit_category(name: str, counts: Counter[str], *, has_missing: bool) -> tuple[Column | None, str]:
     """A categorical column, unless nearly every row has a value of its own."""
-    counts = Counter(present)
-    if len(counts) > MOST_CATEGORIES and len(counts) > _UNIQUE_SHARE * len(present):
-        return None, f"{len(counts):,} different texts in {len(present):,} rows"
+    rows = counts.total()
+    if len(counts) > MOST_CATEGORIES and len(counts) > _UNIQUE_SHARE * rows:
+        return None, f"{len(counts):,} different texts in {rows:,} rows"
     commonest = sorted(counts, key=lambda text: (-counts[text], text))[:MOST_CATEGORIES]
     note = f"the {MOST_CATEGORIES} commonest of {len(counts):,} categories" if len(counts) > MOST_CATEGORIES else ""
-    has_missing = len(present) < len(found)
     return Column(name, "category", categories=tuple(sorted(commonest)), has_missing=has_missing), note

@@ -65,13 +65,11 @@ def load(directory: Path) -> PreparedTask:
         if plain["schema"] != SCHEMA:
             raise DataError(f"{directory} must hold a task of schema {SCHEMA}, got {plain['schema']!r}; save it anew.")
         spec, output = input_from_json(plain["input"]), output_from_json(plain["output"])
-        splits = {
-            name: _load_rows(directory, name, plain["splits"].get(name), spec, output)
-            for name in ("train", "valid", "test")
-        }
         fields: dict[str, Any] = {name: plain[name] for name in _PLAIN_FIELDS}
+        for name in ("train", "valid", "test"):
+            fields[name] = _load_rows(directory, name, plain["splits"].get(name), spec, output)
         facts = tuple(Fact(**fact) for fact in plain["facts"])
-        return PreparedTask(**fields, **splits, input=spec, output=output, facts=facts, defaults=plain["defaults"])
+        return PreparedTask(**fields, input=spec, output=output, facts=facts, defaults=plain["defaults"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
         if isinstance(error, DataError):
             raise

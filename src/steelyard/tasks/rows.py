@@ -1,0 +1,69 @@
+"""Rows to predict, from the same files as tasks are read from; targets are not needed."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from steelyard.core.errors import DataError
+from steelyard.core.task import Array, ImageInput, InputSpec, TableInput
+from steelyard.tasks import frames, pictures
+from steelyard.tasks.arrays import read_npz
+from steelyard.tasks.reading import FORMS, existing
+
+
+def read_rows(path: str | Path, spec: InputSpec, *, trust: bool = False) -> Any:
+    """Raw rows of a file, in a form that `steelyard.tasks.preprocess.encode` takes.
+
+    Args:
+        path: a file of any of the forms that tasks are read from, a folder of images, or one image. Images are taken
+            in the order of their names, class folders or none.
+        spec: how the model reads a row. Images are resized to it.
+        trust: lift the limits on unpacked size.
+
+    Returns:
+        Images (n, ...), or a mapping from column name to values.
+
+    Raises:
+        DataError: one sentence on what the data lack.
+    """
+    found = existing(path)
+    name = found.name.lower()
+    is_image = found.suffix.lower() in pictures.SUFFIXES
+    if isinstance(spec, ImageInput) and (found.is_dir() or name.endswith(".zip") or is_image):
+        return _image_rows(found, spec, is_image=is_image, trust=trust)
+    if name.endswith(".npz"):
+        return _npz_rows(found, trust=trust)
+    if isinstance(spec, TableInput) and name.endswith(frames.SUFFIXES):
+        return frames.read_columns(found, trust=trust)
+    what = "images" if isinstance(spec, ImageInput) else "tables"
+    raise DataError(f"'data' must be {FORMS} with {what} for this model, got {found}.", field="data")
+
+
+def _npz_rows(path: Path, *, trust: bool) -> Array:
+    """The array `x`, else `x_test`, else the only one there is."""
+    arrays = read_npz(path, trust=trust)
+    for name in ("x", "x_test"):
+        if name in arrays:
+            return arrays[name]
+    if len(arrays) == 1:
+        return next(iter(arrays.values()))
+    raise DataError(f"{path} must hold an array x, got {', '.join(sorted(arrays)) or 'none'}; rename it.", field="data")
+
+
+def _image_rows(path: Path, spec: ImageInput, *, is_image: bool, trust: bool) -> Array:
+    """Images of files, brought to the specification's size, channels and layout; none may be damaged."""
+    form = pictures.Form(spec.height, spec.width, 1 if spec.channels == 1 else 3)
+    if spec.channels not in (1, 3):
+        raise DataError(f"'data' must be .npz for images of {spec.channels} channels, got {path}.", field="data")
+    if is_image:
+        chosen = [pictures.Picture((path.name,), path.read_bytes)]
+        pixels, readable, _ = pictures.decode_pictures(chosen, form, path, trust=trust)
+    else:
+        with pictures.pictures_of(path, trust=trust) as chosen:
+            pixels, readable, damaged = pictures.decode_pictures(chosen, form, path, trust=trust)
+        if len(readable) < len(chosen):
+            raise DataError(f"{path} must hold images that can all be read, but {damaged[0].text}.", field="data")
+    if spec.channels == 1:
+        return pixels if spec.layout == "hw" else np.expand_dims(pixels, 3 if spec.layout == "hwc" else 1)
+    return pixels.transpose(0, 3, 1, 2) if spec.layout == "chw" else pixels
