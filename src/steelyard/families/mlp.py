@@ -1,14 +1,11 @@
 """Multilayer perceptron."""
 
 from dataclasses import dataclass
-
-import torch
-from torch import nn
+from typing import Any
 
 from steelyard.core.candidate import Knob, Scale
 from steelyard.core.protocols import Task
-from steelyard.families.inputs import Model, back_of, front_of
-from steelyard.families.ranges import feature_count, hidden_widths
+from steelyard.families.ranges import hidden_widths
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +23,12 @@ class Mlp:
         """Depth 1 to 3; width five powers of two, the largest about twice the features."""
         return (Knob("depth", (1, 2, 3)), Knob("width", hidden_widths(task)))
 
-    def build(self, scale: Scale, task: Task, seed: int) -> Model:
-        """Weights by torch's default for linear layers (uniform, He et al., ICCV 2015), seeded."""
-        torch.manual_seed(seed)
-        width = scale.integer("width", 64)
-        layers: list[nn.Module] = [nn.Flatten()]
-        incoming = feature_count(task)
-        for _ in range(scale.integer("depth", 1)):
-            layers += [nn.Linear(incoming, width), nn.ReLU()]
-            incoming = width
-        layers.append(nn.Linear(incoming, task.output.width))
-        return Model(front_of(task), nn.Sequential(*layers), back_of(task.output))
+    def build(self, scale: Scale, task: Task, seed: int) -> Any:
+        """The module with fresh seeded weights."""
+        from steelyard.families import nets  # noqa: PLC0415  imports torch, which proposing a scale must not
+
+        return nets.mlp(scale, task, seed)
+
+
+MLP = Mlp()
+"""The entry of the registry."""

@@ -6,14 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-import torch
-from torch import nn
-
 from steelyard.core.candidate import Knob, Scale, Setting
 from steelyard.core.errors import InputError
 from steelyard.core.protocols import Task
 from steelyard.core.task import ImageInput
-from steelyard.families.inputs import Model, back_of, front_of
 
 GIVEN = ("inputs", "outputs", "shape")
 """Arguments that steelyard fills in; all others are knobs."""
@@ -62,12 +58,16 @@ class Own:
             knobs.append(Knob(parameter.name, choices))
         return tuple(knobs)
 
-    def build(self, scale: Scale, task: Task, seed: int) -> Model:
+    def build(self, scale: Scale, task: Task, seed: int) -> Any:
         """Call the function with what it asks for.
 
         Raises:
             InputError: if it returns no torch module.
         """
+        import torch  # noqa: PLC0415  imports torch, which proposing a scale must not
+
+        from steelyard.families.parts import Model, back_of, front_of  # noqa: PLC0415
+
         torch.manual_seed(seed)
         front = front_of(task)
         shape = front.shape if isinstance(task.input, ImageInput) else (math.prod(front.shape),)
@@ -75,6 +75,6 @@ class Own:
         asked = inspect.signature(self.function).parameters
         arguments = {name: value for name, value in given.items() if name in asked}
         body = self.function(**arguments, **scale.to_json())
-        if not isinstance(body, nn.Module):
+        if not isinstance(body, torch.nn.Module):
             raise InputError(f"{self.name} must return a torch.nn.Module, got {type(body).__name__}.", field="model")
         return Model(front, body, back_of(task.output))

@@ -108,3 +108,7 @@ def has_vnni() -> bool:
     line = next((line for line in text.splitlines() if line.startswith(("flags", "Features"))), "")
     # Arm's dot product accumulates in 32 bits from the start.
     return any(flag in line.split() for flag in (*HAS_VNNI, "asimddp"))
+
+
+QUANTIZE = Quantize()
+"""The entry of the registry."""

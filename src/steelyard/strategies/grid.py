@@ -21,3 +21,7 @@ class Grid:
         del problem
         seen = {trial.key for trial in finished} | {candidate.key for candidate in pending}
         return next((candidate for candidate in space.candidates() if candidate.key not in seen), None)
+
+
+GRID = Grid()
+"""The entry of the registry."""

@@ -55,3 +55,7 @@ def _compressed(plain: Candidate, space: Space, seen: set[str]) -> Candidate | N
         if candidate.key not in seen:
             return candidate
     return None
+
+
+GROW = Grow()
+"""The entry of the registry."""

@@ -67,7 +67,7 @@ class Nsga2:
         return _ask(sampler, space, finished, pending, problem, {"NSGAIISampler:generation": self.population})
 
 
-def _ask(
+def _ask(  # noqa: PLR0917  what `propose` is given, and what differs between samplers
     sampler: optuna.samplers.BaseSampler,
     space: Space,
     finished: Sequence[Trial],
@@ -150,3 +150,11 @@ def _params(candidate: Candidate, space: Space) -> tuple[dict[str, Any], dict[st
         params["pipeline"] = space.pipelines.index(candidate.steps)
         distributions["pipeline"] = CategoricalDistribution(list(range(len(space.pipelines))))
     return params, distributions
+
+
+TPE = Tpe()
+"""The entry of the registry."""
+
+
+NSGA2 = Nsga2()
+"""The entry of the registry."""

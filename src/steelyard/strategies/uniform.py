@@ -45,3 +45,7 @@ def random_order(space: Space, seed: int) -> Iterator[Candidate]:
         scale = Scale(tuple((knob.name, knob.choices[int(rng.integers(len(knob.choices)))]) for knob in family.knobs))
         pipeline = space.pipelines[int(rng.integers(len(space.pipelines)))]
         yield Candidate(family.family, scale, pipeline, space.runtime)
+
+
+RANDOM = Random()
+"""The entry of the registry."""

@@ -88,3 +88,7 @@ def _load(path: Path, *, threads: int, optimised: bool) -> OnnxSession:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+RUNTIME = OnnxRuntime()
+"""The entry of the registry."""

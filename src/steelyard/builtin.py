@@ -1,0 +1,30 @@
+"""The Registry of what ships: literal tables of addresses, imported when they are used."""
+
+from steelyard.core.registry import Lazy, Registry
+
+registry = Registry(
+    {
+        "task": {
+            "digits": Lazy("steelyard.tasks.builtin:digits"),
+            "breast-cancer": Lazy("steelyard.tasks.builtin:breast_cancer"),
+            "wine": Lazy("steelyard.tasks.builtin:wine"),
+            "diabetes": Lazy("steelyard.tasks.builtin:diabetes"),
+            "linear": Lazy("steelyard.tasks.builtin:linear"),
+        },
+        "family": {
+            "baseline": Lazy("steelyard.families.baseline:BASELINE"),
+            "linear": Lazy("steelyard.families.linear:LINEAR"),
+            "mlp": Lazy("steelyard.families.mlp:MLP"),
+            "cnn": Lazy("steelyard.families.cnn:CNN"),
+        },
+        "step": {"quantize": Lazy("steelyard.steps.quantize:QUANTIZE")},
+        "runtime": {"onnxruntime": Lazy("steelyard.runtimes.onnxruntime.run:RUNTIME")},
+        "strategy": {
+            "tpe": Lazy("steelyard.strategies.sampled:TPE"),
+            "nsga2": Lazy("steelyard.strategies.sampled:NSGA2"),
+            "random": Lazy("steelyard.strategies.uniform:RANDOM"),
+            "grid": Lazy("steelyard.strategies.grid:GRID"),
+            "grow": Lazy("steelyard.strategies.grow:GROW"),
+        },
+    }
+)

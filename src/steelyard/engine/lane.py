@@ -1,0 +1,106 @@
+"""The measuring lane: costs of finished model files, one round at a time, never beside a training on its core."""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from steelyard.core.quantity import Quantity
+from steelyard.core.trial import Failure
+from steelyard.measure.latency import LatencyRound, Protocol, calibrate, measure_latency
+from steelyard.measure.memory import Baseline, measure_baseline, measure_memory
+from steelyard.measure.process import Subject
+
+LOADER = "steelyard.runtimes.onnxruntime.run:open_session"
+IMPORTS = ("onnxruntime",)
+INPUT_ROWS = 64
+"""Real validation rows that inferences cycle through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What the lane found of one model."""
+
+    metrics: Mapping[str, Quantity]
+    notes: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Lane:
+    """Measures model files against the yardstick; keeps the baseline of memory for the session."""
+
+    inputs: Path
+    protocol: Protocol
+    nominal_s: float
+    seed: int
+    seconds: float = 0.0
+    last_round: tuple[int, float] = (0, 0.0)
+    _baseline: Baseline | None = field(default=None, repr=False)
+
+    def measure(self, subjects: Sequence[Subject], beside: Sequence[Subject] = ()) -> dict[str, Costs | Failure]:
+        """Latency (together with the models `beside`) and memory of each subject, by key."""
+        start = time.perf_counter()
+        try:
+            latency = self.latency([*beside, *subjects])
+            if self._baseline is None:
+                self._baseline = measure_baseline(self.inputs, self.protocol)
+            memory = measure_memory(subjects, self.inputs, self.protocol, baseline=self._baseline)
+        finally:
+            self._spent(len(subjects), start)
+        results: dict[str, Costs | Failure] = {}
+        for subject in subjects:
+            error = latency.failures.get(subject.key) or memory.failures.get(subject.key)
+            if error is not None:
+                results[subject.key] = Failure("measure", error.message)
+                continue
+            peaks = memory.peaks[subject.key]
+            metrics = {
+                **latency.metrics[subject.key],
+                "peak_memory_bytes": peaks["peak"],
+                "load_memory_bytes": peaks["load"],
+                "run_memory_bytes": peaks["run"],
+            }
+            results[subject.key] = Costs(metrics, {"latency": latency.notes[subject.key]})
+        return results
+
+    def latency(self, subjects: Sequence[Subject], *, limit_s: float | None = None) -> LatencyRound:
+        """One interleaved round of latencies alone."""
+        return measure_latency(
+            subjects, self.inputs, self.protocol, nominal_s=self.nominal_s, seed=self.seed, limit_s=limit_s
+        )
+
+    def _spent(self, subjects: int, start: float) -> None:
+        took = time.perf_counter() - start
+        self.seconds += took
+        self.last_round = (subjects, took)
+
+
+def make_protocol(*, batch: int, threads: int, cpu: int | None) -> Protocol:
+    """The full protocol of confirmed points on ONNX Runtime."""
+    return Protocol(loader=LOADER, imports=IMPORTS, batch=batch, threads=threads, cpu=cpu)
+
+
+def nominal_time(cpu: int | None) -> float:
+    """The yardstick's nominal time on this machine, to be kept with the study."""
+    return calibrate(cpu=cpu)
+
+
+def lanes(workers: int) -> tuple[int | None, tuple[int, ...]]:
+    """The measuring lane's processor and the training lane's, of those this process may use.
+
+    The last processor measures, the others train. On a single one both share it, and the engine takes turns.
+    """
+    cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if not cpus:
+        return None, ()
+    if len(cpus) == 1:
+        return cpus[0], tuple(cpus)
+    return cpus[-1], tuple(cpus[: max(1, min(workers, len(cpus) - 1))])
+
+
+def default_workers() -> int:
+    """Cores less the measuring lane, at least one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    return max(1, cores - 1)

@@ -1,0 +1,271 @@
+"""One candidate's life up to its model file: train, export, check parity, compress, evaluate. Runs in a worker."""
+
+import json
+import math
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from steelyard.core.candidate import Candidate
+from steelyard.core.errors import SteelyardError, WorkerError
+from steelyard.core.protocols import Family, Metric, Task
+from steelyard.core.quantity import Quantity
+from steelyard.core.registry import Registry
+from steelyard.core.task import Array, ClassOutput, Rows
+from steelyard.core.wire import Plain, dumps, write_text
+from steelyard.engine.messages import Assignment, Made
+from steelyard.graph.audit import check_quantized
+from steelyard.graph.counting import count
+from steelyard.graph.reading import file_bytes, read_model
+from steelyard.runtimes.onnxruntime.export import export
+from steelyard.runtimes.onnxruntime.run import OnnxRuntime
+from steelyard.select.quality import quality_interval
+from steelyard.training.fit import Fit, Problem, fit
+from steelyard.training.recipe import Recipe
+
+PARITY_ROWS = 256
+"""Validation rows on which the exported file must agree with its source."""
+PARITY_TOLERANCE = 1e-3
+"""Largest difference allowed, times (1 + largest output): design of measuring, fp32."""
+PARITY_AGREEMENT = 0.999
+"""Share of equal decisions asked for, fp32."""
+TRAIN_ROWS = 5_000
+"""Training rows whose quality is reported beside the validation split's."""
+
+
+@dataclass(slots=True)
+class Clock:
+    """Seconds by stage, and the stage that is running."""
+
+    tell: Callable[[str], None]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage; whatever fails inside becomes a `WorkerError` of that stage."""
+        self.tell(name)
+        start = time.perf_counter()
+        try:
+            yield
+        except WorkerError:
+            raise
+        except MemoryError as error:
+            raise WorkerError("ran out of memory.", stage=name) from error
+        except SteelyardError as error:
+            raise WorkerError(error.message, stage=name) from error
+        except Exception as error:  # the user's own code runs in here and raises whatever it likes
+            text = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
+            raise WorkerError(f"{type(error).__name__}: {text}", stage=name) from error
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """Everything that candidates of one study are made with."""
+
+    task: Task
+    registry: Registry
+    families: Mapping[str, Family]
+    recipe: Recipe
+    metrics: Mapping[str, Metric]
+    monitor: str
+    seed: int
+    fits: Path
+    loss: Callable[..., Any] | None = None
+    loop: Callable[..., Any] | None = None
+
+    def make(self, assignment: Assignment, tell: Callable[[str], None]) -> Made:
+        """Make one candidate.
+
+        Raises:
+            WorkerError: with the stage at which it failed.
+        """
+        clock = Clock(tell)
+        candidate = assignment.candidate
+        source, notes, trained = self._trained(candidate.uncompressed, assignment.limit_s, clock)
+        path = source
+        if candidate.steps:
+            path, done = self._compressed(candidate, source, clock)
+            notes = {**notes, "steps": done}
+        with clock.stage("evaluate"):
+            figures = self._evaluate(path)
+            figures["train_s"] = Quantity.exact(notes["train_s"], "s")
+        plain = {name: quantity.to_json() for name, quantity in figures.items()}
+        return Made(str(path), plain, clock.seconds, trained, notes)
+
+    def _trained(self, candidate: Candidate, limit_s: float, clock: Clock) -> tuple[Path, dict[str, Any], bool]:
+        """The uncompressed model's file and notes; trained once a study, however many candidates share it."""
+        home = self.fits / candidate.key
+        if (home / "fit.json").is_file():
+            return home / "model.onnx", json.loads((home / "fit.json").read_text(encoding="utf-8")), False
+        self.fits.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.fits) as folder:
+            with clock.stage("train"):
+                model = self.families[candidate.family].build(candidate.scale, self.task, self.seed)
+                result = self._fit(model, candidate, limit_s)
+            path = Path(folder) / "model.onnx"
+            with clock.stage("export"):
+                exporter = export(model, _example(self.task.train), path)
+            with clock.stage("parity"):
+                parity = self._parity(model, path)
+            notes = _notes(result, exporter, parity)
+            write_text(Path(folder) / "fit.json", dumps(notes))
+            home.mkdir(exist_ok=True)
+            # The notes come last: a folder without them is no finished fit.
+            shutil.move(path, home / "model.onnx")
+            shutil.move(Path(folder) / "fit.json", home / "fit.json")
+        return home / "model.onnx", notes, bool(result.curve)
+
+    def _fit(self, model: Any, candidate: Candidate, limit_s: float) -> Fit:
+        problem = Problem(
+            train=self.task.train,
+            valid=self.task.valid,
+            output=self.task.output,
+            metric=self.metrics[self.monitor],
+            recipe=self.recipe,
+            seed=self.seed,
+            limit_s=limit_s,
+            stable_rate=stable_rate(model, self.task) if candidate.family == "linear" else None,
+            loss=self.loss,
+        )
+        if self.loop is None:
+            return fit(model, problem)
+        start = time.perf_counter()
+        self.loop(model, (self.task.train.x, self.task.train.y), (self.task.valid.x, self.task.valid.y), self.seed)
+        return Fit(0.0, {"epoch": [1.0]}, "the user's own loop", time.perf_counter() - start)
+
+    def _parity(self, model: Any, path: Path) -> Plain:
+        """The file against the module it came from, on real inputs.
+
+        Raises:
+            WorkerError: if they differ by more than the format explains.
+        """
+        import torch  # noqa: PLC0415  the module is torch's; nothing else here needs it
+
+        rows = next(self.task.valid.batches(PARITY_ROWS))
+        with torch.no_grad():
+            wanted = model.eval()(torch.from_numpy(rows)).numpy()
+        got = OnnxRuntime().load(path).run(rows)
+        if not np.isfinite(wanted).all():
+            raise WorkerError("the trained model gives outputs that are not finite.", stage="train")
+        return check_parity(wanted, got, decides=isinstance(self.task.output, ClassOutput))
+
+    def _compressed(self, candidate: Candidate, source: Path, clock: Clock) -> tuple[Path, Plain]:
+        home = self.fits / candidate.key
+        home.mkdir(parents=True, exist_ok=True)
+        done, path = [], source
+        for number, setting in enumerate(candidate.steps):
+            with clock.stage("compress"):
+                step = self.registry.get("step", setting.name)
+                if setting.settings:
+                    step = type(step)(**dict(setting.settings))
+                target = home / f"step{number}.onnx"
+                report = step.apply(path, target, calibration(self.task.train, self.seed))
+                if setting.name == "quantize":
+                    check_quantized(read_model(target))
+                done.append({"name": setting.name, **report})
+                path = target
+        return path, done
+
+    def _evaluate(self, path: Path) -> dict[str, Quantity]:
+        session = OnnxRuntime().load(path)
+        valid = outputs_of(session.run, self.task.valid)
+        if not np.isfinite(valid).all():
+            raise WorkerError("the model file gives outputs that are not finite.", stage="evaluate")
+        some = _sample(self.task.train, TRAIN_ROWS, self.seed)
+        train = outputs_of(session.run, some)
+        figures: dict[str, Quantity] = {}
+        for name, metric in self.metrics.items():
+            figures[name] = quality_interval(metric, valid, self.task.valid.y, seed=self.seed)
+            figures[f"{name}_train"] = quality_interval(metric, train, some.y, seed=self.seed)
+        counts = count(read_model(path))
+        figures["parameters"] = Quantity.exact(counts.parameters)
+        figures["macs"] = Quantity.exact(counts.macs)
+        figures["size_bytes"] = Quantity.exact(file_bytes(path), "B")
+        return figures
+
+
+def check_parity(wanted: Array, got: Array, *, decides: bool) -> Plain:
+    """Compare an exported file's outputs with its source's.
+
+    Args:
+        wanted: outputs of the source, (n, width).
+        got: outputs of the file, (n, width).
+        decides: whether the outputs are scores of classes.
+
+    Returns:
+        {"max_abs": largest difference, "agreement": share of equal decisions}.
+
+    Raises:
+        WorkerError: if the difference exceeds 1e-3 (1 + largest output) or agreement is below 0.999.
+    """
+    if got.shape != wanted.shape:
+        raise WorkerError(f"parity: expected outputs of shape {wanted.shape}, got {got.shape}.", stage="parity")
+    worst = float(np.abs(got - wanted).max(initial=0.0))
+    allowed = PARITY_TOLERANCE * (1 + float(np.abs(wanted).max(initial=0.0)))
+    agreement = float((got.argmax(axis=1) == wanted.argmax(axis=1)).mean()) if decides else 1.0
+    if not (worst <= allowed and agreement >= PARITY_AGREEMENT):
+        raise WorkerError(
+            f"parity: outputs differ by up to {worst:.3g} (allowed {allowed:.3g}) and agree on {agreement:.2%}.",
+            stage="parity",
+        )
+    return {"max_abs": worst, "agreement": agreement}
+
+
+def outputs_of(run: Callable[[Array], Array], rows: Rows, size: int = 256) -> Array:
+    """Outputs (n, width) of all rows, in batches."""
+    return np.concatenate([run(batch) for batch in rows.batches(size)])
+
+
+def calibration(train: Rows, seed: int, size: int = 64) -> Iterator[Array]:
+    """Batches of training inputs in a seeded order, so that sorted data don't mislead a calibration."""
+    order = np.random.default_rng(seed).permutation(len(train))
+    for start in range(0, len(train), size):
+        yield np.ascontiguousarray(train.x[np.sort(order[start : start + size])], dtype=np.float32)
+
+
+def stable_rate(model: Any, task: Task) -> float | None:
+    """The largest stable rate of plain descent for a linear regression; None for a classification."""
+    from steelyard.training.rates import largest_stable_rate  # noqa: PLC0415  only linear models ask
+
+    if isinstance(task.output, ClassOutput):
+        return None
+    import torch  # noqa: PLC0415
+
+    with torch.no_grad():
+        rows = next(_sample(task.train, TRAIN_ROWS, 0).batches(TRAIN_ROWS))
+        features = model.body[:-1](model.front(torch.from_numpy(rows))).flatten(1).numpy()
+    rate = largest_stable_rate(features, bias=model.body[-1].bias is not None)
+    return rate if math.isfinite(rate) else None
+
+
+def _sample(rows: Rows, most: int, seed: int) -> Rows:
+    if len(rows) <= most:
+        return rows
+    index = np.sort(np.random.default_rng(seed).choice(len(rows), most, replace=False))
+    return Rows(rows.x[index], rows.y[index])
+
+
+def _example(rows: Rows) -> Array:
+    x = np.ascontiguousarray(rows.x[:2], dtype=np.float32)
+    return x if len(x) > 1 else np.concatenate([x, x])
+
+
+def _notes(result: Fit, exporter: str, parity: Plain) -> dict[str, Any]:
+    return {
+        "train_s": result.train_s,
+        "learning_rate": result.learning_rate,
+        "stopped": result.stopped,
+        "curve": result.curve,
+        "cures": result.notes,
+        "exporter": exporter,
+        "parity": parity,
+    }

@@ -1,0 +1,77 @@
+"""What the engine and its workers say to each other: one JSON object a line, never a pickle."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from steelyard.core.candidate import Candidate
+from steelyard.core.wire import Plain
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSetup:
+    """What a worker is told once, at its start.
+
+    `task` is the folder of the prepared task without test rows; `fits` where trained models are kept; `registry` the
+    address of the registry; `plugins` addresses of functions that extend it; `model` and `metric` addresses of the
+    user's own, or None; `cpus` the processors it may use.
+    """
+
+    task: str
+    fits: str
+    registry: str
+    recipe: Plain
+    seed: int
+    metrics: tuple[str, ...]
+    monitor: str
+    plugins: tuple[str, ...] = ()
+    model: str | None = None
+    cpus: tuple[int, ...] = ()
+
+    def to_json(self) -> Plain:
+        """The plain form."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    @classmethod
+    def from_json(cls, plain: Plain) -> Self:
+        """The inverse of `to_json`."""
+        lists = ("metrics", "plugins", "cpus")
+        fields: dict[str, Any] = {name: tuple(value) if name in lists else value for name, value in plain.items()}
+        return cls(**fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One candidate to make: train where needed, export, compress, check, evaluate."""
+
+    candidate: Candidate
+    limit_s: float
+
+    def to_json(self) -> Plain:
+        """The plain form."""
+        return {"candidate": self.candidate.to_json(), "limit_s": self.limit_s}
+
+    @classmethod
+    def from_json(cls, plain: Plain) -> Self:
+        """The inverse of `to_json`."""
+        return cls(candidate=Candidate.from_json(plain["candidate"]), limit_s=plain["limit_s"])
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A candidate that a worker made: its file, its figures in plain form, seconds by stage, and notes."""
+
+    path: str
+    metrics: Mapping[str, Plain]
+    seconds: Mapping[str, float]
+    trained: bool
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> Plain:
+        """The plain form."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    @classmethod
+    def from_json(cls, plain: Plain) -> Self:
+        """The inverse of `to_json`."""
+        return cls(**plain)

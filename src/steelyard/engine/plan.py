@@ -1,0 +1,73 @@
+"""A plan: everything about a study resolved and checked, before anything is written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from steelyard.core.candidate import Space
+from steelyard.core.goal import Budget, Goal
+from steelyard.core.protocols import Metric, Strategy, Task
+from steelyard.core.wire import Plain
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a study is (its identity) and what is asked of it this time (goal, budget, strategy, workers).
+
+    `metrics` are computed for every point; `monitor` is the one that training watches; `goal_metric` the one the goal
+    is about. `model` is the address of the user's own model function, or None. `registry` and `plugins` are addresses
+    that worker processes resolve. `files` are the hashes of the user's own code files.
+    """
+
+    task: Task
+    space: Space
+    goal: Goal
+    budget: Budget
+    strategy: Strategy
+    recipe: Plain
+    metrics: Mapping[str, Metric]
+    metric_addresses: tuple[str, ...]
+    monitor: str
+    goal_metric: str
+    out: Path
+    seed: int = 0
+    workers: int = 1
+    batch: int = 1
+    threads: int = 1
+    storage: str | None = None
+    registry: str = "steelyard.builtin:registry"
+    plugins: tuple[str, ...] = ()
+    model: str | None = None
+    preprocess: str | None = None
+    trial_limit_s: float = 600.0
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def metric(self) -> Metric:
+        """The metric of the goal."""
+        return self.metrics[self.goal_metric]
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Rows of each split."""
+        return {"train": len(self.task.train), "valid": len(self.task.valid), "test": len(self.task.test)}
+
+    @property
+    def identity(self) -> Plain:
+        """What makes it this study: a change in any of these is another study."""
+        return {
+            "task": self.task.name,
+            "data": self.task.data_hash,
+            "splits": {
+                "how": self.task.split_how,
+                **{n: len(getattr(self.task, n)) for n in ("train", "valid", "test")},
+            },
+            "model": [each["family"] for each in self.space.to_json()["families"]],
+            "space": self.space.to_json()["families"],
+            "steps": self.space.to_json()["pipelines"],
+            "runtime": {"name": self.space.runtime, "batch": self.batch, "threads": self.threads},
+            "seed": self.seed,
+            "training": {**self.recipe, "monitor": self.monitor},
+            "metrics": sorted(self.metric_addresses),
+            "files": dict(self.files),
+        }

@@ -1,0 +1,269 @@
+"""Explore and confirm: candidates are proposed, made by workers, measured in the lane, and written when finished."""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from steelyard.core.candidate import Candidate
+from steelyard.core.errors import SteelyardError, WorkerError
+from steelyard.core.events import Event, Listener
+from steelyard.core.quantity import Quantity
+from steelyard.core.trial import Failure, Measurement, Trial
+from steelyard.engine.busy import BusyClock
+from steelyard.engine.lane import Costs, Lane
+from steelyard.engine.messages import Assignment, Made
+from steelyard.engine.plan import Plan
+from steelyard.engine.problem import StudyProblem
+from steelyard.engine.workers import LocalWorkers
+from steelyard.measure.process import Subject
+from steelyard.store.study import Study
+
+log = logging.getLogger(__name__)
+
+BATCH = 4
+"""Models that share one measuring round at most: more would make a finished one wait too long to be written."""
+AHEAD = 8
+"""Made candidates that may wait for the lane before training pauses."""
+REFERENCE_SHARE, CANDIDATE_SHARE = 0.35, 0.2
+"""Shares of the budget that one training may take: the reference's, any other's."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    candidate: Candidate
+    made: Made
+    digest: str
+
+
+@dataclass(slots=True)
+class Search:
+    """The loop of one session. Everything that must survive it is in the study."""
+
+    plan: Plan
+    study: Study
+    workers: LocalWorkers
+    lane: Lane
+    problem: StudyProblem
+    listen: Listener
+    busy: BusyClock
+    deadline: float
+    takes_turns: bool = False
+    finished: list[Trial] = field(default_factory=list)
+    ended: str = ""
+    _making: dict[str, Candidate] = field(default_factory=dict)
+    _waiting: list[_Waiting] = field(default_factory=list)
+    _measuring: list[_Waiting] = field(default_factory=list)
+    _events: "queue.Queue[Callable[[], None]]" = field(default_factory=queue.Queue)
+
+    def run(self) -> None:
+        """Search until the budget, the trials or the space end; all that was made is measured and written."""
+        self.finished = self.study.trials()
+        while True:
+            self._assign()
+            self._measure()
+            if not self._making and not self._measuring:
+                if self._waiting:
+                    continue
+                break
+            self._wait()
+
+    def _assign(self) -> None:
+        """Give free workers their next candidates, as long as there is time."""
+        while self.workers.free and len(self._waiting) < AHEAD and not (self.takes_turns and self._measuring):
+            candidate = self._next()
+            if candidate is None:
+                return
+            limit_s = self._limit(candidate)
+            self._making[candidate.key] = candidate
+            future = self.workers.submit(
+                Assignment(candidate, limit_s), self.plan.trial_limit_s, self._stage_listener(candidate)
+            )
+            future.add_done_callback(self._later(self._made, candidate))
+
+    def _next(self) -> Candidate | None:
+        """References first, then the baseline, then what the strategy proposes; None when the search is over."""
+        known = {trial.key for trial in self.finished}
+        pending = [*self._making.values(), *(each.candidate for each in (*self._waiting, *self._measuring))]
+        begun = known | {candidate.key for candidate in pending}
+        if self._has_minimum(len(begun)) and self._is_over(len(begun)):
+            return None
+        firsts = [*self.plan.space.references(), baseline(self.plan)]
+        candidate = next((each for each in firsts if each.key not in begun), None)
+        if candidate is None:
+            candidate = self.plan.strategy.propose(self.plan.space, self.finished, pending, self.problem)
+            if candidate is None and not pending:
+                self.ended = "the strategy has nothing left to propose"
+        return candidate
+
+    def _is_over(self, begun: int) -> bool:
+        trials = self.plan.budget.trials
+        if trials is not None and begun - self._failures() >= trials:
+            self.ended = f"{trials} trials are confirmed"
+            return True
+        if time.monotonic() >= self.deadline:
+            self.ended = "the budget is used up"
+            return True
+        return False
+
+    def _has_minimum(self, begun: int) -> bool:
+        """The references, the baseline and one candidate are always finished: without them there is no answer."""
+        return begun >= len(self.plan.space.references()) + 2
+
+    def _failures(self) -> int:
+        return sum(isinstance(trial.outcome, Failure) for trial in self.finished)
+
+    def _limit(self, candidate: Candidate) -> float:
+        if self.plan.budget.wall_s is None:
+            return self.plan.trial_limit_s
+        is_reference = candidate in self.plan.space.references()
+        share = REFERENCE_SHARE if is_reference else CANDIDATE_SHARE
+        return max(1.0, share * self.plan.budget.wall_s)
+
+    def _measure(self) -> None:
+        """Start a round for what waits, if the lane is free."""
+        if self._measuring or not self._waiting or (self.takes_turns and self._making):
+            return
+        self._measuring, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+        batch = [Subject(each.candidate.key, self._path(each.digest)) for each in self._measuring]
+        beside = self._companion({each.key for each in batch})
+        future: Future[dict[str, Costs | Failure]] = Future()
+        future.add_done_callback(self._later(self._measured))
+        self._say_stage("measuring " + ", ".join(str(each.candidate) for each in self._measuring))
+
+        def work() -> None:
+            with self.busy.working():
+                try:
+                    future.set_result(self.lane.measure(batch, beside))
+                except SteelyardError as error:
+                    future.set_result({each.key: Failure("measure", error.message) for each in batch})
+                except BaseException as error:  # noqa: BLE001  it is raised again in the engine's thread
+                    future.set_exception(error)
+
+        threading.Thread(target=work, daemon=True).start()
+
+    def _companion(self, batch: set[str]) -> list[Subject]:
+        """The reference, measured in every round, once it is confirmed."""
+        first = self.plan.space.references()[0].key
+        for trial in self.finished:
+            if trial.key == first and isinstance(trial.outcome, Measurement) and first not in batch:
+                return [Subject(first, self._path(trial.outcome.artifact))]
+        return []
+
+    def _wait(self) -> None:
+        """Sleep until something happens; stop trainings that nobody waits for any more."""
+        if self._may_stop():
+            self._drop_trainings()
+            return
+        try:
+            # The timeout lets Ctrl-C and the budget through while nothing else happens.
+            handle = self._events.get(timeout=0.5)
+        except queue.Empty:
+            return
+        handle()
+
+    def _may_stop(self) -> bool:
+        if not self._making or time.monotonic() < self.deadline:
+            return False
+        measured = sum(isinstance(trial.outcome, Measurement) for trial in self.finished)
+        done = measured + len(self._waiting) + len(self._measuring)
+        needed = {each.key for each in self.plan.space.references()} & set(self._making)
+        return not needed and done >= len(self.plan.space.references()) + 2
+
+    def _drop_trainings(self) -> None:
+        log.info("the budget is used up; %d candidates are left unfinished", len(self._making))
+        self._making.clear()
+        self.workers.close()
+
+    def _made(self, candidate: Candidate, future: "Future[Made]") -> None:
+        if self._making.pop(candidate.key, None) is None:
+            return
+        try:
+            made = future.result()
+        except WorkerError as error:
+            self._finish(candidate, Failure(error.stage, error.message), {}, trained=False)
+            return
+        digest = self.study.artifacts.keep(_copy(Path(made.path)))
+        self._waiting.append(_Waiting(candidate, made, digest))
+
+    def _measured(self, future: "Future[dict[str, Costs | Failure]]") -> None:
+        batch, self._measuring = self._measuring, []
+        results = future.result()
+        share = self.lane.last_round[1] / max(1, len(batch))
+        for each in batch:
+            costs = results[each.candidate.key]
+            seconds = {**each.made.seconds, "measure": share}
+            if isinstance(costs, Failure):
+                self._finish(each.candidate, costs, seconds, trained=each.made.trained)
+                continue
+            metrics = {name: Quantity.from_json(plain) for name, plain in each.made.metrics.items()}
+            outcome = Measurement({**metrics, **costs.metrics}, each.digest, {**each.made.notes, **costs.notes})
+            self._finish(each.candidate, outcome, seconds, trained=each.made.trained)
+
+    def _finish(
+        self, candidate: Candidate, outcome: Measurement | Failure, seconds: dict[str, float], *, trained: bool
+    ) -> None:
+        trial = Trial(len(self.finished), candidate, outcome, seconds, trained)
+        self.study.add(trial)
+        self.finished.append(trial)
+        self.listen(
+            Event("trial", describe(trial, self.plan.goal_metric), len(self.finished), self._total(), self._left())
+        )
+
+    def _later(self, handle: Callable[..., None], *first: Any) -> Callable[["Future[Any]"], None]:
+        """A callback that hands its future to `handle` in the engine's own thread."""
+        return lambda future: self._events.put(lambda: handle(*first, future))
+
+    def _stage_listener(self, candidate: Candidate) -> Callable[[str], None]:
+        verbs = {"train": "training", "compress": "compressing", "export": "exporting", "evaluate": "evaluating"}
+
+        def heard(stage: str) -> None:
+            if stage in verbs:
+                self._say_stage(f"{verbs[stage]} {candidate}")
+
+        return heard
+
+    def _say_stage(self, text: str) -> None:
+        self.listen(Event("stage", text, len(self.finished), self._total(), self._left()))
+
+    def _total(self) -> int | None:
+        trials, size = self.plan.budget.trials, self.plan.space.size + 1
+        return min(trials, size) if trials is not None else size
+
+    def _left(self) -> float | None:
+        left = self.deadline - time.monotonic()
+        return max(0.0, left) if left != float("inf") else None
+
+    def _path(self, digest: str) -> Path:
+        return self.study.artifacts.path(digest, ".onnx")
+
+
+def baseline(plan: Plan) -> Candidate:
+    """The smallest member of every study."""
+    from steelyard.core.candidate import Scale  # noqa: PLC0415
+
+    return Candidate("baseline", Scale(), (), plan.space.runtime)
+
+
+def describe(trial: Trial, metric: str) -> str:
+    """One line about a finished trial, for people."""
+    if isinstance(trial.outcome, Failure):
+        return f"{trial.candidate}: failed at {trial.outcome.stage}: {trial.outcome.message}"
+    metrics = trial.outcome.metrics
+    return (
+        f"{trial.candidate}: {metric} {metrics[metric].value:.4f}, "
+        f"{metrics['latency_p50_s'].value * 1e6:.1f} µs, {metrics['size_bytes'].value / 1e3:.1f} kB"
+    )
+
+
+def _copy(path: Path) -> Path:
+    """A second name of a file, so that keeping it leaves the first where other candidates find it."""
+    copy = path.with_name(f"{path.stem}.kept{path.suffix}")
+    copy.unlink(missing_ok=True)
+    copy.hardlink_to(path)
+    return copy

@@ -1,0 +1,126 @@
+"""A worker process: `python -m steelyard.engine.worker SETUP`. Makes candidates, one at a time, one torch thread.
+
+Reads assignments as JSON lines from standard input and answers on the stream that was standard output; whatever the
+user's own code prints goes to standard error instead.
+"""
+
+import json
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+from typing import IO, Any
+
+from steelyard.core.errors import SteelyardError, WorkerError
+from steelyard.core.registry import Registry, import_object
+from steelyard.core.userfile import is_user_address, load_function
+from steelyard.core.wire import dumps
+from steelyard.engine.messages import Assignment, WorkerSetup
+from steelyard.families.own import Own
+
+
+def main(argv: list[str]) -> int:
+    """Serve assignments until standard input ends."""
+    answers = _private_stdout()
+    # The engine decides when a worker ends; Ctrl-C in the terminal reaches the whole group.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    setup = WorkerSetup.from_json(json.loads(Path(argv[1]).read_text(encoding="utf-8")))
+    _confine(setup)
+    try:
+        workshop = open_workshop(setup)
+    except Exception as error:  # noqa: BLE001  whatever it is, the engine must hear of it
+        message = error.message if isinstance(error, SteelyardError) else f"{type(error).__name__}: {error}"
+        _say(answers, {"refused": message})
+        return 1
+    _say(answers, {"ready": True})
+    for line in sys.stdin:
+        assignment = Assignment.from_json(json.loads(line))
+        try:
+            made = workshop.make(assignment, lambda stage: _say(answers, {"stage": stage}))
+        except WorkerError as error:
+            _say(answers, {"failed": {"stage": error.stage, "message": error.message}})
+        else:
+            _say(answers, {"made": made.to_json()})
+    return 0
+
+
+def open_workshop(setup: WorkerSetup) -> Any:
+    """The workshop of a setup: the task without its test rows, the families and metrics it names."""
+    from steelyard.engine.making import Workshop  # noqa: PLC0415  imports torch: after the threads are set
+    from steelyard.tasks.wire import load  # noqa: PLC0415
+    from steelyard.training.recipe import Recipe  # noqa: PLC0415
+
+    registry = extended_registry(setup.registry, setup.plugins)
+    recipe = Recipe.from_json(setup.recipe)
+    families = {name: registry.get("family", name) for name in registry.names("family")}
+    if setup.model is not None:
+        name = family_name(setup.model)
+        families[name] = Own(name, load_function(setup.model, field="model"))
+    return Workshop(
+        task=load(Path(setup.task)),
+        registry=registry,
+        families=families,
+        recipe=recipe,
+        metrics={name_of(address): metric_of(address) for address in setup.metrics},
+        monitor=setup.monitor,
+        seed=setup.seed,
+        fits=Path(setup.fits),
+        loss=load_function(recipe.loss, field="loss") if recipe.loss else None,
+        loop=load_function(recipe.loop, field="train") if recipe.loop else None,
+    )
+
+
+def extended_registry(address: str, plugins: tuple[str, ...]) -> Registry:
+    """The registry at an address, extended by each plugin function in turn."""
+    registry: Registry = import_object(address)
+    for plugin in plugins:
+        extend = load_function(plugin, field="plugin") if is_user_address(plugin) else import_object(plugin)
+        registry = extend(registry)
+    return registry
+
+
+def family_name(address: str) -> str:
+    """The family's name of the user's own function: `file.py:function` without the folder."""
+    return Path(address.rpartition(":")[0]).name + ":" + address.rpartition(":")[2]
+
+
+def name_of(metric: str) -> str:
+    """A metric's name: its own, or the function's for one of the user's."""
+    return metric.rpartition(":")[2] if is_user_address(metric) else metric
+
+
+def metric_of(address: str) -> Any:
+    """A metric by name, or the user's own function at `file.py:function`."""
+    from steelyard.tasks.metrics import METRICS, OwnMetric  # noqa: PLC0415
+
+    if is_user_address(address):
+        return OwnMetric(name_of(address), load_function(address, field="metric"))
+    return METRICS[address]
+
+
+def _confine(setup: WorkerSetup) -> None:
+    """One thread, the training lane's processors, and no more memory than the machine has."""
+    if setup.cpus and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, set(setup.cpus))
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    # A refused allocation is an error with a stage; a process killed for memory is a riddle.
+    resource.setrlimit(resource.RLIMIT_AS, (total, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    import torch  # noqa: PLC0415
+
+    torch.set_num_threads(1)
+
+
+def _private_stdout() -> IO[str]:
+    stream = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+    return stream
+
+
+def _say(stream: IO[str], message: Any) -> None:
+    stream.write(dumps(message) + "\n")
+    stream.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
