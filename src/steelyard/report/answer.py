@@ -1,5 +1,6 @@
 """The answer in sentences: what was chosen, what it gains, what is proved, what is missed. Pure; text only."""
 
+import json
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -94,24 +95,22 @@ def metric_title(name: str) -> str:
 
 def all_points(outcome: Outcome) -> tuple[Point, ...]:
     """Every confirmed point once, by rising minimised cost; the chosen and the reference carry their test quality."""
-    by_key: dict[str, Point] = {}
-    for point in (*outcome.points, *outcome.front, outcome.reference, outcome.chosen):
-        by_key[point.key] = point
+    once = {point.candidate: point for point in (*outcome.points, *outcome.front, outcome.reference, outcome.chosen)}
 
     def order(point: Point) -> tuple[bool, float, str]:
         cost = point.metrics.get(outcome.goal.cost_metric)
-        return (cost is None, 0.0 if cost is None else cost.value, point.key)
+        return (cost is None, 0.0 if cost is None else cost.value, str(point.candidate))
 
-    return tuple(sorted(by_key.values(), key=order))
+    return tuple(sorted(once.values(), key=order))
 
 
 def marks(outcome: Outcome, point: Point) -> tuple[Mark, ...]:
     """What a point is besides a point, the most telling first."""
     claims: tuple[tuple[Mark, bool], ...] = (
-        ("chosen", point.key == outcome.chosen.key),
-        ("reference", point.key == outcome.reference.key),
+        ("chosen", point.candidate == outcome.chosen.candidate),
+        ("reference", point.candidate == outcome.reference.candidate),
         ("baseline", point.family == BASELINE_FAMILY),
-        ("front", any(point.key == other.key for other in outcome.front)),
+        ("front", any(point.candidate == other.candidate for other in outcome.front)),
     )
     return tuple(mark for mark, holds in claims if holds)
 
@@ -236,7 +235,17 @@ def miss_sentences(outcome: Outcome) -> tuple[str, ...]:
 
 def next_command(outcome: Outcome) -> str:
     """The command that uses what was found."""
-    return f"steelyard predict {shlex.quote(cleaned(str(outcome.bundle)))} --data FILE"
+    return f"steelyard predict {shell_bundle(outcome)} --data FILE"
+
+
+def shell_bundle(outcome: Outcome) -> str:
+    """The bundle's path as a shell word."""
+    return shlex.quote(cleaned(str(outcome.bundle)))
+
+
+def quoted_bundle(outcome: Outcome) -> str:
+    """The bundle's path as a Python string."""
+    return json.dumps(cleaned(str(outcome.bundle)), ensure_ascii=False)
 
 
 def report_path(outcome: Outcome) -> str:

@@ -86,11 +86,11 @@ def front_figure(outcome: Outcome, rows: Sequence[Row]) -> Figure:
     layers = [
         stairs.encode(x=x, y=y),
         *_rules(outcome, x, y),
-        _whiskers(base, outcome, x),
+        _whiskers(base, outcome, x, len(rows)),
         base.transform_filter("isValid(datum.cost_low)")
-        .mark_rule(opacity=0.45)
+        .mark_rule(opacity=_faintness(len(rows)))
         .encode(y=y, x=_x_axis("cost_low", title, _SUFFIX[outcome.goal.minimize], is_log=is_log), x2="cost_high:Q"),
-        _signs(base, outcome, x, y, rows),
+        *_signs(base, outcome, x, y, rows),
         base.transform_filter("datum.mark == 'chosen'")
         .mark_point(size=330, filled=False, strokeWidth=2.5)
         .encode(x=x, y=y)
@@ -116,15 +116,16 @@ def scale_figures(outcome: Outcome, rows: Sequence[Row]) -> tuple[Figure, ...]:
         if not shown:
             continue
         is_log = chart_data.spans(settings, LOG_SPAN)
-        x = _x_axis(field, name + (" (logarithmic)" if is_log else ""), "", is_log=is_log)
+        step = 1.0 if not is_log and all(setting.is_integer() for setting in settings) else None
+        x = _x_axis(field, name + (" (logarithmic)" if is_log else ""), "", is_log=is_log, step=step)
         base = alt.Chart(alt.NamedData("points")).transform_filter(f"isValid(datum.{field})")
         lines = base.mark_line(opacity=0.55).encode(
             x=x,
             y=alt.Y("mean(quality):Q", title=_quality_title(outcome), scale=alt.Scale(zero=False)),
-            stroke=alt.Stroke("family:N", scale=_colours(shown), legend=None),
+            color=alt.Color("family:N", title="family", scale=_colours(shown), legend=_legend()),
             detail="steps:N",
         )
-        layers = [lines, _whiskers(base, outcome, x), _signs(base, outcome, x, y, shown)]
+        layers = [lines, _whiskers(base, outcome, x, len(shown)), *_signs(base, outcome, x, y, shown)]
         caption = f"Every point by its {name}, with 95 % intervals; lines join the mean of a family and compression."
         figures.append(Figure(f"chart-scale-{place}", "scale", f"By {name}", caption, _spec(layers, height=300)))
     return tuple(figures)
@@ -143,10 +144,10 @@ def curve_figures(outcome: Outcome, rows: Sequence[Row]) -> tuple[Figure, ...]:
             .transform_filter(f"datum.panel == '{panel}' && datum.name == shown")
             .mark_line(point=alt.OverlayMarkDef(size=22))
             .encode(
-                x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1)),
+                x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1, grid=False)),
                 y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=False), axis=alt.Axis(format=labels)),
                 color=alt.Color("series:N", title=None, scale=_ordered(series, PALETTE), legend=_legend()),
-                strokeDash=alt.StrokeDash("series:N", title=None, scale=alt.Scale(domain=series), legend=None),
+                strokeDash=alt.StrokeDash("series:N", title=None, scale=alt.Scale(domain=series), legend=_legend()),
                 shape=alt.Shape("series:N", title=None, scale=_ordered(series, SHAPES), legend=_legend()),
                 tooltip=[alt.Tooltip("series:N"), alt.Tooltip("epoch:Q"), alt.Tooltip("value:Q", title=title)],
             )
@@ -177,7 +178,7 @@ def _front_caption(outcome: Outcome, rows: Sequence[Row]) -> str:
         "the permitted drop below the reference, on validation. The ring marks the chosen point."
     )
     hidden = len(answer.all_points(outcome)) - len(rows)
-    return text + (f" {hidden:,} without both figures, or far off, stand only in the table." if hidden else "")
+    return text + (f" Only in the table, for want of a figure or far off: {hidden:,}." if hidden else "")
 
 
 def _quality_title(outcome: Outcome) -> str:
@@ -190,45 +191,43 @@ def _quality_axis(outcome: Outcome) -> alt.Y:
     return alt.Y("quality:Q", title=_quality_title(outcome), scale=alt.Scale(zero=False, padding=14), axis=axis)
 
 
-def _x_axis(field: str, title: str, suffix: str, *, is_log: bool) -> alt.X:
+def _x_axis(field: str, title: str, suffix: str, *, is_log: bool, step: float | None = None) -> alt.X:
     scale = alt.Scale(type="log", nice=False, padding=18) if is_log else alt.Scale(zero=False, padding=18)
     label = f"format(datum.value, '~s') + '{suffix}'" if suffix else "format(datum.value, '~r')"
-    axis = alt.Axis(labelExpr=label, labelOverlap="greedy", tickCount=6)
+    axis = alt.Axis(labelExpr=label, labelOverlap="greedy", labelSeparation=6, tickCount=6, grid=False)
+    if step is not None:
+        axis = alt.Axis(**{**axis.to_dict(), "tickMinStep": step})
     return alt.X(f"{field}:Q", title=title, scale=scale, axis=axis)
 
 
-def _whiskers(base: alt.Chart, outcome: Outcome, x: alt.X) -> alt.Chart:
+def _whiskers(base: alt.Chart, outcome: Outcome, x: alt.X, count: int) -> alt.Chart:
     ends = alt.Y("quality_low:Q", title=_quality_title(outcome), scale=alt.Scale(zero=False, padding=14))
     known = base.transform_filter("isValid(datum.quality_low)")
-    whiskers: alt.Chart = known.mark_rule(opacity=0.45).encode(x=x, y=ends, y2="quality_high:Q")
+    whiskers: alt.Chart = known.mark_rule(opacity=_faintness(count)).encode(x=x, y=ends, y2="quality_high:Q")
     return whiskers
 
 
-def _signs(base: alt.Chart, outcome: Outcome, x: alt.X, y: alt.Y, rows: Sequence[Row]) -> alt.Chart:
-    colours = _colours(rows)
-    steps = list(dict.fromkeys(sorted((row["steps"] for row in rows), key=lambda text: (text != "uncompressed", text))))
-    shapes = _ordered(steps, SHAPES)
+def _faintness(count: int) -> float:
+    # Hundreds of intervals over each other would hide the points.
+    return max(0.08, min(0.45, 25 / max(count, 1)))
+
+
+def _signs(base: alt.Chart, outcome: Outcome, x: alt.X, y: alt.Y, rows: Sequence[Row]) -> list[alt.Chart]:
+    steps = sorted({row["steps"] for row in rows}, key=lambda text: (text != "uncompressed", text))
+    titles = chart_data.tooltip_titles(points_table(outcome))
     picked = alt.selection_point(name="picked", fields=["family"], bind="legend")
-    filled = alt.condition("datum.is_front", alt.value(0.9), alt.value(0.08))
-    signs: alt.Chart = (
-        base.mark_point(size=95, strokeWidth=1.6, cursor="pointer")
-        .encode(
-            x=x,
-            y=y,
-            fill=alt.Fill("family:N", title="family", scale=colours, legend=_legend()),
-            stroke=alt.Stroke("family:N", scale=colours, legend=None),
-            shape=alt.Shape("steps:N", title="compression", scale=shapes, legend=_legend()),
-            fillOpacity=filled,
-            opacity=alt.condition(picked, alt.value(1.0), alt.value(0.12)),
-            tooltip=[
-                alt.Tooltip(f"{field}:N", title=title)
-                for field, title in chart_data.tooltip_titles(points_table(outcome))
-            ],
-        )
-        .add_params(picked)
-        .properties(name="signs")
+    signs = base.encode(
+        x=x,
+        y=y,
+        color=alt.Color("family:N", title="family", scale=_colours(rows), legend=_legend()),
+        shape=alt.Shape("steps:N", title="compression", scale=_ordered(steps, SHAPES), legend=_legend(grey=True)),
+        opacity=alt.condition(picked, alt.value(1.0), alt.value(0.12)),
     )
-    return signs
+    on_front = signs.transform_filter("datum.is_front").mark_point(size=95, filled=True)
+    outlined = signs.mark_point(size=95, filled=False, strokeWidth=1.8, cursor="pointer").encode(
+        tooltip=[alt.Tooltip(f"{field}:N", title=title) for field, title in titles]
+    )
+    return [on_front, outlined.add_params(picked).properties(name="signs")]
 
 
 def _rules(outcome: Outcome, x: alt.X, y: alt.Y) -> list[alt.Chart]:
@@ -252,8 +251,12 @@ def _ordered(names: Sequence[str], signs: Sequence[str]) -> alt.Scale:
     return alt.Scale(domain=list(names), range=[signs[place % len(signs)] for place in range(len(names))])
 
 
-def _legend() -> alt.Legend:
-    return alt.Legend(orient="top", symbolSize=90, labelLimit=260, titleLimit=120)
+def _legend(*, grey: bool = False) -> alt.Legend:
+    legend = alt.Legend(orient="top", symbolSize=90, labelLimit=260, titleLimit=120)
+    if not grey:
+        return legend
+    # Shapes without a colour are drawn in a grey that shows on the light and on the dark page.
+    return alt.Legend(**{**legend.to_dict(), "symbolFillColor": PALETTE[-1], "symbolStrokeColor": PALETTE[-1]})
 
 
 def _spec(layers: Sequence[alt.Chart], *, height: int, **params: Any) -> Plain:

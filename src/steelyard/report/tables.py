@@ -122,7 +122,7 @@ def points_table(outcome: Outcome) -> Table:
 
 
 def reasons_table(outcome: Outcome) -> Table:
-    """Why each point was chosen or not."""
+    """Why each point was chosen or not: the chosen and the reference first, then by rising minimised cost."""
     varying = varying_knobs(outcome)
     columns = (
         Column("mark", "", "left", 0),
@@ -135,7 +135,7 @@ def reasons_table(outcome: Outcome) -> Table:
             point.key,
             answer.marks(outcome, point),
         )
-        for point in answer.all_points(outcome)
+        for point in sorted(answer.all_points(outcome), key=lambda each: _telling(outcome, each))
     )
     return Table("Why this one, and why not the others", columns, rows)
 
@@ -162,7 +162,7 @@ def ratios_table(outcome: Outcome) -> Table:
         Column("figure", "figure", "left", 0),
         Column("chosen", "chosen", priority=0),
         Column("reference", "reference", priority=0),
-        Column("change", "chosen against reference", "left", 1),
+        Column("change", "gain", "left", 1),
     )
     return Table("The chosen point against the reference", columns, tuple(rows))
 
@@ -205,7 +205,11 @@ def facts_table(outcome: Outcome) -> Table:
         Row((Cell(cleaned(fact.name).replace("_", " ")), Cell(cleaned(fact.text) or UNKNOWN))) for fact in outcome.facts
     ]
     rows.append(Row((Cell("splits"), Cell(splits_text(outcome)))))
-    return Table("Read from the task", (Column("fact", "fact", "left", 0), Column("text", "", "left", 0)), tuple(rows))
+    return Table(
+        "Read from the task",
+        (Column("fact", "fact", "left", 0), Column("text", "what was read", "left", 0)),
+        tuple(rows),
+    )
 
 
 def environment_table(outcome: Outcome) -> Table:
@@ -222,7 +226,7 @@ def environment_table(outcome: Outcome) -> Table:
     if where.flags:
         pairs.append(("flags", ", ".join(where.flags)))
     rows = tuple(Row((Cell(cleaned(name)), Cell(cleaned(text) or UNKNOWN))) for name, text in pairs)
-    return Table("Environment", (Column("name", "part", "left", 0), Column("value", "", "left", 0)), rows)
+    return Table("Environment", (Column("fact", "part", "left", 0), Column("value", "value", "left", 0)), rows)
 
 
 def splits_text(outcome: Outcome) -> str:
@@ -305,6 +309,10 @@ def metric_cell(point: Point, name: str) -> Cell:
         return NOTHING
     short = format_figure(quantity.value, name, quantity.unit)
     return Cell(format_interval(quantity, name), quantity.value, short)
+
+
+def _telling(outcome: Outcome, point: Point) -> int:
+    return (outcome.chosen.key, outcome.reference.key, point.key).index(point.key)
 
 
 def _figure(name: str) -> Callable[[Point], Cell]:
