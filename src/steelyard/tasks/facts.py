@@ -61,7 +61,7 @@ def _target(values: Array) -> Fact:
     low, high = float(values.min()), float(values.max())
     mean, std = float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
     value = {"low": low, "high": high, "mean": mean, "std": std}
-    return Fact("target", value, f"values from {low:.4g} to {high:.4g}, mean {mean:.4g}, standard deviation {std:.4g}")
+    return Fact("values", value, f"values from {low:.4g} to {high:.4g}, mean {mean:.4g}, standard deviation {std:.4g}")
 
 
 def _image_features(spec: ImageInput) -> list[Fact]:

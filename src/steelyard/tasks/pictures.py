@@ -178,7 +178,7 @@ def common_form(pictures: Sequence[Picture], path: Path) -> tuple[Form, tuple[Fa
         try:
             with _opened(each, path) as image:
                 sizes[image.size] += 1
-                is_grey = (is_grey and image.mode in ("1", "L", "LA")) or image.mode.startswith("I")
+                is_grey = is_grey and (image.mode in ("1", "L", "LA") or image.mode.startswith("I"))
         except _BROKEN_ERRORS as error:
             if isinstance(error, DataError):
                 raise
