@@ -24,7 +24,7 @@ _BITS = {"bool": 8, "complex64": 64, "complex128": 128, "bfloat16": 16}
 _DIGITS = ("4e2m1", "8e4m3fn", "8e4m3fnuz", "8e5m2", "8e5m2fnuz", "8e8m0")
 
 PASSING = frozenset(
-    ("DequantizeLinear", "QuantizeLinear", "Cast", "Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze")
+    ("DequantizeLinear", "QuantizeLinear", "Cast", "Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Expand")
 )
 """Operators whose output is their first input, stored or laid out in another way."""
 

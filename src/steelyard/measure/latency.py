@@ -239,12 +239,13 @@ def _summarise(collector: _Collector, nominal_s: float, seed: int) -> LatencyRou
     return LatencyRound(metrics=metrics, notes=notes, failures=collector.failures, times=times)
 
 
-def calibrate(*, cpu: int | None = None, processes: int = 3) -> float:
-    """The yardstick's nominal time in seconds: its median over a few fresh processes.
+def calibrate(*, cpu: int | None = None, processes: int = 5) -> float:
+    """The yardstick's nominal time in seconds: its median in the fastest of a few fresh processes.
 
-    Measured once a study and kept with it: every later latency is scaled to this speed of the machine.
+    Measured once a study and kept with it: every later latency is scaled to this speed of the machine. The fastest,
+    because whatever else the machine does only slows it down.
     """
-    return float(np.median([np.median(medians) for medians in yardstick_medians(cpu=cpu, processes=processes)]))
+    return min(float(np.median(medians)) for medians in yardstick_medians(cpu=cpu, processes=processes))
 
 
 def yardstick_medians(*, cpu: int | None = None, processes: int = 3, blocks: int = 30) -> list[NDArray[Any]]:
