@@ -202,7 +202,10 @@ def proof_remarks(outcome: Outcome) -> tuple[str, ...]:
     remarks = []
     if outcome.status != "certified":
         if drop.samples_needed is None:
-            remarks.append("No number of test rows is expected to prove this drop for the chosen point.")
+            remarks.append(
+                "No number of test rows is expected to be enough: "
+                "the drop on validation is not below the permitted one."
+            )
         else:
             remarks.append(f"About {drop.samples_needed:,} test rows are expected to be enough for a proof.")
     if drop.looks > 1:
@@ -220,6 +223,11 @@ def method_phrase(outcome: Outcome) -> str:
     """The test behind the claim, `exact` said where it is."""
     method = cleaned(_METHODS.get(outcome.drop.method, outcome.drop.method))
     return f"exact {method}" if outcome.drop.exact and "exact" not in method.lower() else method
+
+
+def as_sentence(text: str) -> str:
+    """The text with a capital at its start."""
+    return text[:1].upper() + text[1:]
 
 
 def miss_sentences(outcome: Outcome) -> tuple[str, ...]:

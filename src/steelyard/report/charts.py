@@ -22,6 +22,9 @@ SHAPES = ("circle", "diamond", "square", "triangle-up", "cross", "triangle-down"
 LOG_SPAN = 8.0
 """From this ratio of the largest to the smallest value on, an axis is logarithmic."""
 
+MOST_TICKS = 12
+"""A knob with at most this many settings has a tick at each of them."""
+
 _SUFFIX = {"latency": "s", "size": "B", "memory": "B", "energy": "J"}
 
 
@@ -116,8 +119,7 @@ def scale_figures(outcome: Outcome, rows: Sequence[Row]) -> tuple[Figure, ...]:
         if not shown:
             continue
         is_log = chart_data.spans(settings, LOG_SPAN)
-        step = 1.0 if not is_log and all(setting.is_integer() for setting in settings) else None
-        x = _x_axis(field, name + (" (logarithmic)" if is_log else ""), "", is_log=is_log, step=step)
+        x = _x_axis(field, name + (" (logarithmic)" if is_log else ""), "", is_log=is_log, ticks=settings)
         base = alt.Chart(alt.NamedData("points")).transform_filter(f"isValid(datum.{field})")
         lines = base.mark_line(opacity=0.55).encode(
             x=x,
@@ -191,12 +193,12 @@ def _quality_axis(outcome: Outcome) -> alt.Y:
     return alt.Y("quality:Q", title=_quality_title(outcome), scale=alt.Scale(zero=False, padding=14), axis=axis)
 
 
-def _x_axis(field: str, title: str, suffix: str, *, is_log: bool, step: float | None = None) -> alt.X:
+def _x_axis(field: str, title: str, suffix: str, *, is_log: bool, ticks: Sequence[float] = ()) -> alt.X:
     scale = alt.Scale(type="log", nice=False, padding=18) if is_log else alt.Scale(zero=False, padding=18)
     label = f"format(datum.value, '~s') + '{suffix}'" if suffix else "format(datum.value, '~r')"
     axis = alt.Axis(labelExpr=label, labelOverlap="greedy", labelSeparation=6, tickCount=6, grid=False)
-    if step is not None:
-        axis = alt.Axis(**{**axis.to_dict(), "tickMinStep": step})
+    if 0 < len(ticks) <= MOST_TICKS:
+        axis = alt.Axis(**{**axis.to_dict(), "values": list(ticks)})
     return alt.X(f"{field}:Q", title=title, scale=scale, axis=axis)
 
 

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from steelyard.core.environment import Environment
-from steelyard.core.outcome import Outcome
+from steelyard.core.outcome import SCHEMA, Outcome
 from steelyard.core.quantity import Quantity
+from steelyard.core.wire import Plain
 from steelyard.report import answer
 from steelyard.report.formatting import UNKNOWN, cleaned, format_times
 from steelyard.report.tables import Cell, Column, Row, Table, figure_title, metric_cell
@@ -42,6 +43,21 @@ class Comparison:
     tables: tuple[Table, ...]
     claims: tuple[str, ...]
     is_one_environment: bool
+
+    def to_json(self) -> Plain:
+        """The plain form: what the tables hold, raw values in SI units."""
+        return {
+            "schema": SCHEMA,
+            "title": self.title,
+            "notices": list(self.notices),
+            "claims": list(self.claims),
+            "is_one_environment": self.is_one_environment,
+            "figures": [
+                {"figure": row.cells[0].raw or row.cells[0].text, "a": _value(row.cells[1]), "b": _value(row.cells[2])}
+                for table in self.tables
+                for row in table.rows
+            ],
+        }
 
 
 def compare(a: Outcome, b: Outcome, names: tuple[str, str] = ("A", "B")) -> Comparison:
@@ -120,6 +136,10 @@ def _table(a: Outcome, b: Outcome, names: tuple[str, str], comparable: tuple[boo
         Column("change", "second over first", "left", 1),
     )
     return Table("The chosen points", columns, tuple(rows))
+
+
+def _value(cell: Cell) -> Plain:
+    return None if cell.text == UNKNOWN else cell.text if cell.raw is None else cell.raw
 
 
 def _words(title: str, a: str, b: str) -> Row:

@@ -28,9 +28,10 @@ def significant(value: float, digits: int = 3) -> str:
     """A number with `digits` significant digits, thousands separated, trailing zeros kept, no exponent near 1."""
     if value == 0 or not math.isfinite(value):
         return "0" if value == 0 else UNKNOWN
-    magnitude = math.floor(math.log10(abs(float(f"{value:.{digits - 1}e}"))))
+    rounded = f"{value:.{digits - 1}e}"
+    magnitude = int(rounded.partition("e")[2])
     if not -5 <= magnitude < 15:
-        return f"{value:.{digits - 1}e}"
+        return rounded
     return f"{value:,.{max(digits - 1 - magnitude, 0)}f}"
 
 

@@ -46,7 +46,7 @@ def render_comparison(comparison: Comparison, width: int = WIDTH) -> str:
 def table_lines(table: Table, width: int) -> list[str]:
     """The table as aligned lines: two blanks between columns, long names wrapped in their column."""
     kept, widths = fitted(table, width)
-    lines = _row_lines([column.title for column in kept.columns], kept.columns, widths)
+    lines = _row_lines([column.title for column in kept.columns], kept.columns, widths, at_bottom=True)
     for row in kept.rows:
         lines += _row_lines([cell.brief for cell in row.cells], kept.columns, widths)
     return lines
@@ -61,10 +61,15 @@ def _worded(table: Table) -> Table:
     return Table(table.title, table.columns, tuple(rows))
 
 
-def _row_lines(texts: Sequence[str], columns: Sequence[Column], widths: Sequence[int]) -> list[str]:
+def _row_lines(
+    texts: Sequence[str], columns: Sequence[Column], widths: Sequence[int], *, at_bottom: bool = False
+) -> list[str]:
     pieces = [chopped(text, width) for text, width in zip(texts, widths, strict=True)]
+    height = max(len(piece) for piece in pieces)
+    if at_bottom:
+        pieces = [[""] * (height - len(piece)) + piece for piece in pieces]
     lines = []
-    for number in range(max(len(piece) for piece in pieces)):
+    for number in range(height):
         cells = [
             _padded(piece[number] if number < len(piece) else "", column, width)
             for piece, column, width in zip(pieces, columns, widths, strict=True)

@@ -282,7 +282,9 @@ def varying_knobs(outcome: Outcome) -> frozenset[tuple[str, str]]:
 
 def name_cell(point: Point, varying: frozenset[tuple[str, str]]) -> Cell:
     """The point's full name; in short, only with the knobs that set it apart."""
-    told = [f"{knob} {value}" for knob, value in point.scale.settings if (point.family, knob) in varying]
+    settings = point.scale.settings
+    apart = [(knob, value) for knob, value in settings if (point.family, knob) in varying] or settings
+    told = [f"{knob} {value}" for knob, value in apart]
     parts = [" ".join([point.family, *told[:1]]), *told[1:], *(step.name for step in point.steps)]
     name = answer.point_name(point)
     return Cell(name, name, cleaned(", ".join(parts)))

@@ -34,8 +34,11 @@ class TerminalReport:
         symbol, style = _STATUS[outcome.status]
         yield Text()
         yield _folded(f"{symbol} {answer.headline(outcome)}", style)
-        yield _folded(_capital(answer.proof_sentence(outcome)))
-        for sentence in (*(_capital(text) for text in answer.miss_sentences(outcome)), *answer.proof_remarks(outcome)):
+        yield _folded(answer.as_sentence(answer.proof_sentence(outcome)))
+        for sentence in (
+            *(answer.as_sentence(text) for text in answer.miss_sentences(outcome)),
+            *answer.proof_remarks(outcome),
+        ):
             yield _folded(sentence, "yellow")
         yield Text()
         yield from rich_table(shortened(points_table(outcome), MOST_ROWS), options.max_width)
@@ -43,7 +46,7 @@ class TerminalReport:
         hidden = len(answer.all_points(outcome)) - MOST_ROWS
         if hidden > 0:
             yield _folded(f"{hidden:,} more points in the report.", "dim")
-        yield _folded(_capital(counts_text(outcome)) + ".", "dim")
+        yield _folded(answer.as_sentence(counts_text(outcome)) + ".", "dim")
         for notice in outcome.notices:
             yield _folded(f"note: {cleaned(notice)}", "yellow")
         yield Text()
@@ -104,7 +107,3 @@ def _folded(text: str, style: str = "") -> Text:
 
 def _path(label: str, value: str) -> Iterator[Text]:
     yield Text.assemble((f"{label}: ", "bold"), value, overflow="fold")
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from steelyard.core.candidate import Candidate, Scale, StepSetting
 from steelyard.core.environment import Environment
 from steelyard.core.goal import Goal
@@ -94,7 +96,7 @@ def with_test(point_: Point, quality: float, reason: str) -> Point:
     return replace(point_, metrics={**point_.metrics, "accuracy_test": test}, reason=reason)
 
 
-def outcome(*, hostile: bool = False) -> Outcome:
+def build_certified(*, hostile: bool = False) -> Outcome:
     """A certified outcome on the digits."""
     every = list(points())
     by_name = {str(each.candidate): each for each in every}
@@ -135,10 +137,10 @@ def outcome(*, hostile: bool = False) -> Outcome:
     )
 
 
-def infeasible() -> Outcome:
+def build_infeasible() -> Outcome:
     """An outcome that misses its limits and has almost no figures."""
     bare = Point(Candidate("mlp", Scale.of(width=10)), "", {"accuracy": Quantity(0.91)}, "the nearest")
-    whole = outcome()
+    whole = build_certified()
     return replace(
         whole,
         status="infeasible",
@@ -155,17 +157,42 @@ def infeasible() -> Outcome:
     )
 
 
-def estimated() -> Outcome:
+def build_estimated() -> Outcome:
     """An outcome without a proof, several certificates behind it."""
-    whole = outcome()
+    whole = build_certified()
     return replace(whole, status="estimated", drop=replace(whole.drop, high=0.024, samples_needed=1359, looks=3))
 
 
-def many(count: int) -> Outcome:
+def build_many(count: int) -> Outcome:
     """An outcome of `count` measured points."""
-    whole = outcome()
+    whole = build_certified()
     more = tuple(
         point("cnn", {"width": 4 + number, "depth": number % 3}, 0.9 + 0.08 * (number % 97) / 97, 500 + 311 * number)
         for number in range(count - len(whole.points))
     )
     return replace(whole, points=(*whole.points, *more), front=(*whole.front, *more[:20]))
+
+
+@pytest.fixture
+def certified() -> Outcome:
+    return build_certified()
+
+
+@pytest.fixture
+def hostile() -> Outcome:
+    return build_certified(hostile=True)
+
+
+@pytest.fixture
+def estimated() -> Outcome:
+    return build_estimated()
+
+
+@pytest.fixture
+def infeasible() -> Outcome:
+    return build_infeasible()
+
+
+@pytest.fixture
+def five_hundred() -> Outcome:
+    return build_many(500)
