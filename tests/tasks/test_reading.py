@@ -172,9 +172,7 @@ def test_rows_without_a_target_are_left_out_and_counted(tmp_path):
 def test_semicolons_and_tabs_separate_columns_too(tmp_path):
     for number, separator in enumerate(";\t|"):
         path = tmp_path / f"{number}.csv"
-        path.write_text(
-            "\n".join(separator.join(row) for row in [["a", "y"], *[[str(n), str(n % 2)] for n in range(20)]])
-        )
+        path.write_text(f"a{separator}y\n" + "".join(f"{n}{separator}{n % 2}\n" for n in range(20)))
         assert sizes(from_data(path, CLASSES)) == (12, 3, 5)
 
 
@@ -260,7 +258,7 @@ def test_images_of_other_sizes_are_resized_and_said_so(tmp_path):
     Image.new("RGB", (9, 9)).save(tmp_path / "cat" / "other.png")
     task = from_data(tmp_path, IMAGES)
     assert task.input.shape == (4, 6, 3)
-    assert fact(task, "resized").text == "2 sizes of images; 1 were resized to 4 × 6, the commonest"
+    assert fact(task, "resized").text == "2 sizes of images, all resized to the commonest, 4 × 6 (others: 1)"
 
 
 def test_a_few_damaged_images_are_passed_over_and_named(tmp_path):
@@ -268,7 +266,7 @@ def test_a_few_damaged_images_are_passed_over_and_named(tmp_path):
     (tmp_path / "cat" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
     task = from_data(tmp_path, IMAGES)
     assert sum(sizes(task)) == 60
-    assert fact(task, "damaged").text == "1 damaged images were passed over: cat/bad.png"
+    assert fact(task, "damaged").text == "damaged images passed over: 1 (cat/bad.png)"
 
 
 def test_arrays_in_memory_are_a_task():

@@ -101,14 +101,8 @@ def test_splits_follow_an_order():
 
 
 def test_usual_spellings_name_splits():
-    assert [split_code(text) for text in ("Train", "validation", "val", " dev ", "TEST", "fold1")] == [
-        0,
-        1,
-        1,
-        1,
-        2,
-        None,
-    ]
+    spelled = ("Train", "validation", "val", " dev ", "TEST", "fold1")
+    assert [split_code(text) for text in spelled] == [0, 1, 1, 1, 2, None]
 
 
 @pytest.mark.parametrize(

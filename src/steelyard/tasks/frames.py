@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import re
+import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,26 +22,31 @@ from steelyard.tasks.source import Columns
 SUFFIXES = (".csv", ".parquet", ".jsonl", ".jsonl.gz")
 """Files that hold tables."""
 
+_MOST_LINE_BYTES = 64 * 10**6
+"""No row is as long as this; a packed file of one endless line is stopped here."""
+
 _SEPARATORS = (",", ";", "\t", "|")
 
 
-def read_columns(path: Path, *, trust: bool = False) -> Columns:
+def read_columns(path: Path, *, trust: bool = False, most_bytes: int = MOST_BYTES) -> Columns:
     """The columns of a table's file, raw.
 
     Args:
         path: with one of the `SUFFIXES`.
         trust: lift the limit on unpacked size.
+        most_bytes: that limit.
 
     Raises:
         DataError: if the file is damaged, has no rows, or is too large.
     """
     name = path.name.lower()
+    limit = sys.maxsize if trust else most_bytes
     if name.endswith(".csv"):
         columns = _read_csv(path)
     elif name.endswith(".parquet"):
-        columns = _read_parquet(path, trust=trust)
+        columns = _read_parquet(path, limit)
     else:
-        columns = _read_jsonl(path, trust=trust)
+        columns = _read_jsonl(path, limit)
     if not columns or not len(next(iter(columns.values()))):
         raise DataError(f"{path} must hold at least one row, got none; is it the right file?", field="data")
     return columns
@@ -108,7 +114,7 @@ def _check_csv_ends(content: bytes, header: str, separator: str, path: Path) -> 
             )
 
 
-def _read_parquet(path: Path, *, trust: bool) -> Columns:
+def _read_parquet(path: Path, most_bytes: int) -> Columns:
     """A Parquet file; what it unpacks to is computed before it is read."""
     import polars as pl  # noqa: PLC0415
 
@@ -116,9 +122,9 @@ def _read_parquet(path: Path, *, trust: bool) -> Columns:
         content = path.read_bytes()
         schema = pl.read_parquet_schema(io.BytesIO(content))
         rows = int(pl.scan_parquet(io.BytesIO(content)).select(pl.len()).collect().item())
-        if not trust and rows * max(len(schema), 1) * 8 > MOST_BYTES:
+        if rows * max(len(schema), 1) * 8 > most_bytes:
             raise DataError(
-                f"{path} must unpack to at most {MOST_BYTES / 1e9:.1f} GB, got {rows:,} rows of {len(schema)} columns; "
+                f"{path} must unpack to at most {most_bytes / 1e9:.1f} GB, got {rows:,} rows of {len(schema)} columns; "
                 "pass --trust if you made it.",
                 field="data",
             )
@@ -158,11 +164,11 @@ def frame_column(column: Any, *, origin: str) -> Array:
     return found.astype(object) if found.dtype.kind not in "buifmM" else found
 
 
-def _read_jsonl(path: Path, *, trust: bool) -> Columns:
+def _read_jsonl(path: Path, most_bytes: int) -> Columns:
     """One JSON object a line; fields that a line lacks are missing."""
     found: dict[str, list[Any]] = {}
     rows = 0
-    for number, line in _lines(path, trust=trust):
+    for number, line in _lines(path, most_bytes):
         if not line.strip():
             continue
         for name, value in _record(line, number, path).items():
@@ -200,18 +206,24 @@ def _record(line: str, number: int, path: Path) -> dict[str, Any]:
     return record
 
 
-def _lines(path: Path, *, trust: bool) -> Iterator[tuple[int, str]]:
+def _lines(path: Path, most_bytes: int) -> Iterator[tuple[int, str]]:
     """Lines with their numbers; a packed file is unpacked as it is read, up to the limit."""
     unpacked = 0
     number = 0
     try:
         with gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb") as stream:
-            while line := stream.readline(MOST_BYTES + 1):
+            while line := stream.readline(_MOST_LINE_BYTES):
                 number += 1
                 unpacked += len(line)
-                if unpacked > MOST_BYTES and not trust:
+                if len(line) == _MOST_LINE_BYTES:
                     raise DataError(
-                        f"{path} must unpack to at most {MOST_BYTES / 1e9:.1f} GB, got more; "
+                        f"{path} must hold one JSON object a line, but line {number} is longer than "
+                        f"{_MOST_LINE_BYTES // 10**6} MB; was it cut into lines?",
+                        field="data",
+                    )
+                if unpacked > most_bytes:
+                    raise DataError(
+                        f"{path} must unpack to at most {most_bytes / 1e9:.1f} GB, got more; "
                         "pass --trust if you made it.",
                         field="data",
                     )

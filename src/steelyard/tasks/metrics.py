@@ -216,6 +216,11 @@ DEFAULT_METRICS: dict[TaskKind, str] = {
 _CLASSIFIES = frozenset({"accuracy", "f1", "auc", "agreement"})
 
 
+def metrics_of(kind: TaskKind) -> tuple[str, ...]:
+    """The metrics that every point of a task of this kind is given, the default one first."""
+    return ("rmse", "r2") if kind == "tabular-regression" else ("accuracy", "f1", "auc")
+
+
 def metric_for(name: str, kind: TaskKind) -> QualityMetric:
     """The metric of that name, if it fits the kind of task.
 

@@ -109,8 +109,8 @@ def _images_only(pictures: Sequence[Picture], path: Path) -> list[Picture]:
     found = [each for each in visible if PurePosixPath(each.parts[-1]).suffix.lower() in SUFFIXES]
     if not found:
         raise DataError(
-            f"{path} must hold image files ({', '.join(sorted(SUFFIXES))}) in class folders, got "
-            f"{len(visible):,} files and no image; is it the right folder?",
+            f"{path} must hold image files ({', '.join(sorted(SUFFIXES))}) in class folders, got none among "
+            f"{len(visible):,} files; is it the right folder?",
             field="data",
         )
     return sorted(found, key=lambda each: each.parts)
@@ -157,7 +157,8 @@ def _classes(pictures: Sequence[Picture], path: Path) -> tuple[list[str], list[i
     loose = [each for each in parts if len(each) < 2]
     if loose:
         raise DataError(
-            f"{path} must hold its images in class folders (CLASS/{loose[0][-1]}), but {len(loose):,} stand in none; "
+            f"{path} must hold its images in class folders (CLASS/{loose[0][-1]}), but {len(loose):,} of "
+            f"{len(parts):,} are in none; "
             "move each into a folder named after its class.",
             field="data",
         )
@@ -183,12 +184,14 @@ def common_form(pictures: Sequence[Picture], path: Path) -> tuple[Form, tuple[Fa
             if isinstance(error, DataError):
                 raise
     if not sizes:
-        raise DataError(f"{path} must hold images that can be read, got {len(pictures):,} damaged files.", field="data")
+        raise DataError(
+            f"{path} must hold images that can be read, got damaged files only ({len(pictures):,}).", field="data"
+        )
     width, height = min(sizes, key=lambda size: (-sizes[size], size[0] * size[1], size))
     notes = []
     if len(sizes) > 1:
         count = sizes.total() - sizes[(width, height)]
-        text = f"{len(sizes):,} sizes of images; {count:,} were resized to {height} × {width}, the commonest"
+        text = f"{len(sizes):,} sizes of images, all resized to the commonest, {height} × {width} (others: {count:,})"
         notes.append(Fact("resized", count, text))
     return Form(height, width, 1 if is_grey else 3), tuple(notes)
 
@@ -228,7 +231,7 @@ def decode_pictures(
             f"at most {_BROKEN_SHARE:.0%} are passed over.",
             field="data",
         )
-    note = Fact("damaged", len(broken), f"{len(broken):,} damaged images were passed over: {told}")
+    note = Fact("damaged", len(broken), f"damaged images passed over: {len(broken):,} ({told})")
     return pixels[: len(readable)], np.array(readable), (note,)
 
 

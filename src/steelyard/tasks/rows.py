@@ -63,7 +63,7 @@ def _image_rows(path: Path, spec: ImageInput, *, is_image: bool, trust: bool) ->
         with pictures.pictures_of(path, trust=trust) as chosen:
             pixels, readable, damaged = pictures.decode_pictures(chosen, form, path, trust=trust)
         if len(readable) < len(chosen):
-            raise DataError(f"{path} must hold images that can all be read, but {damaged[0].text}.", field="data")
+            raise DataError(f"{path} must hold images that can all be read; {damaged[0].text}.", field="data")
     if spec.channels == 1:
         return pixels if spec.layout == "hw" else np.expand_dims(pixels, 3 if spec.layout == "hwc" else 1)
     return pixels.transpose(0, 3, 1, 2) if spec.layout == "chw" else pixels
