@@ -27,6 +27,7 @@ _LOWER_IS_BETTER = frozenset(
 )
 _METHODS = {
     "trinomial": "paired trinomial test",
+    "paired trinomial, exact unconditional": "paired trinomial test",
     "disagreement": "Clopper-Pearson bound on disagreements",
     "mean": "studentised paired bootstrap",
     "bootstrap": "paired BCa bootstrap",

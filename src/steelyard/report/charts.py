@@ -169,7 +169,11 @@ def spent_figure() -> Figure:
     )
     text = base.mark_text(align="left", dx=5).encode(y=y, x="seconds:Q", text="text:N").properties(name="label")
     return Figure(
-        "chart-spent", "spent", "Time by kind of work", "Seconds by kind of work.", _spec([bars, text], height=170)
+        "chart-spent",
+        "spent",
+        "Time by kind of work",
+        "Seconds by kind of work; workers run side by side, so they may sum to more than the wall time.",
+        _spec([bars, text], height=170),
     )
 
 
