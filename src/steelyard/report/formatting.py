@@ -129,8 +129,3 @@ def format_confidence(value: float) -> str:
 def format_times(ratio: float) -> str:
     """A ratio for `… times smaller`: two digits below ten, whole above a hundred."""
     return f"{ratio:,.1f}" if ratio < 99.5 else f"{ratio:,.0f}"
-
-
-def steps_text(steps: tuple[str, ...]) -> str:
-    """The steps of a point for people; a point without any is uncompressed."""
-    return " + ".join(steps) or "uncompressed"
