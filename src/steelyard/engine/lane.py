@@ -9,6 +9,7 @@ from typing import Any
 
 from steelyard.core.quantity import Quantity
 from steelyard.core.trial import Failure
+from steelyard.measure.floor import floor_of, floor_subject
 from steelyard.measure.latency import LatencyRound, Protocol, calibrate, measure_latency
 from steelyard.measure.memory import Baseline, measure_baseline, measure_memory
 from steelyard.measure.process import Subject
@@ -29,12 +30,17 @@ class Costs:
 
 @dataclass(slots=True)
 class Lane:
-    """Measures model files against the yardstick; keeps the baseline of memory for the session."""
+    """Measures model files against the yardstick; keeps the baseline of memory for the session.
+
+    While `floor` is not known, the Identity model at `identity` takes part in the next round.
+    """
 
     inputs: Path
     protocol: Protocol
     nominal_s: float
     seed: int
+    identity: Path | None = None
+    floor: Quantity | None = None
     seconds: float = 0.0
     last_round: tuple[int, float] = (0, 0.0)
     _baseline: Baseline | None = field(default=None, repr=False)
@@ -67,9 +73,13 @@ class Lane:
 
     def latency(self, subjects: Sequence[Subject], *, limit_s: float | None = None) -> LatencyRound:
         """One interleaved round of latencies alone."""
-        return measure_latency(
-            subjects, self.inputs, self.protocol, nominal_s=self.nominal_s, seed=self.seed, limit_s=limit_s
+        floors = [floor_subject(self.identity)] if self.identity is not None and self.floor is None else []
+        found = measure_latency(
+            [*floors, *subjects], self.inputs, self.protocol, nominal_s=self.nominal_s, seed=self.seed, limit_s=limit_s
         )
+        if floors:
+            self.floor = floor_of(found)
+        return found
 
     def _spent(self, subjects: int, start: float) -> None:
         took = time.perf_counter() - start

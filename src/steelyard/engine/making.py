@@ -1,7 +1,6 @@
 """One candidate's life up to its model file: train, export, check parity, compress, evaluate. Runs in a worker."""
 
 import json
-import math
 import shutil
 import tempfile
 import time
@@ -20,6 +19,7 @@ from steelyard.core.quantity import Quantity
 from steelyard.core.registry import Registry
 from steelyard.core.task import Array, ClassOutput, Rows
 from steelyard.core.wire import Plain, dumps, write_text
+from steelyard.engine.evaluating import outputs_of
 from steelyard.engine.messages import Assignment, Made
 from steelyard.graph.audit import check_quantized
 from steelyard.graph.counting import count
@@ -28,6 +28,7 @@ from steelyard.runtimes.onnxruntime.export import export
 from steelyard.runtimes.onnxruntime.run import OnnxRuntime
 from steelyard.select.quality import quality_interval
 from steelyard.training.fit import Fit, Problem, fit
+from steelyard.training.modules import module_outputs, stable_rate_of
 from steelyard.training.recipe import Recipe
 
 PARITY_ROWS = 256
@@ -77,6 +78,7 @@ class Workshop:
     recipe: Recipe
     metrics: Mapping[str, Metric]
     monitor: str
+    goal_metric: str
     seed: int
     fits: Path
     loss: Callable[..., Any] | None = None
@@ -133,7 +135,7 @@ class Workshop:
             recipe=self.recipe,
             seed=self.seed,
             limit_s=limit_s,
-            stable_rate=stable_rate(model, self.task) if candidate.family == "linear" else None,
+            stable_rate=self._stable_rate(model, candidate),
             loss=self.loss,
         )
         if self.loop is None:
@@ -142,17 +144,20 @@ class Workshop:
         self.loop(model, (self.task.train.x, self.task.train.y), (self.task.valid.x, self.task.valid.y), self.seed)
         return Fit(0.0, {"epoch": [1.0]}, "the user's own loop", time.perf_counter() - start)
 
+    def _stable_rate(self, model: Any, candidate: Candidate) -> float | None:
+        """Known for linear regressions, whose loss has one curvature."""
+        if candidate.family != "linear" or isinstance(self.task.output, ClassOutput):
+            return None
+        return stable_rate_of(model, next(_sample(self.task.train, TRAIN_ROWS, self.seed).batches(TRAIN_ROWS)))
+
     def _parity(self, model: Any, path: Path) -> Plain:
         """The file against the module it came from, on real inputs.
 
         Raises:
             WorkerError: if they differ by more than the format explains.
         """
-        import torch  # noqa: PLC0415  the module is torch's; nothing else here needs it
-
         rows = next(self.task.valid.batches(PARITY_ROWS))
-        with torch.no_grad():
-            wanted = model.eval()(torch.from_numpy(rows)).numpy()
+        wanted = module_outputs(model, rows)
         got = OnnxRuntime().load(path).run(rows)
         if not np.isfinite(wanted).all():
             raise WorkerError("the trained model gives outputs that are not finite.", stage="train")
@@ -184,13 +189,19 @@ class Workshop:
         train = outputs_of(session.run, some)
         figures: dict[str, Quantity] = {}
         for name, metric in self.metrics.items():
-            figures[name] = quality_interval(metric, valid, self.task.valid.y, seed=self.seed)
-            figures[f"{name}_train"] = quality_interval(metric, train, some.y, seed=self.seed)
+            for suffix, outputs, targets in (("", valid, self.task.valid.y), ("_train", train, some.y)):
+                figures[name + suffix] = self._quality(metric, outputs, targets)
         counts = count(read_model(path))
         figures["parameters"] = Quantity.exact(counts.parameters)
         figures["macs"] = Quantity.exact(counts.macs)
         figures["size_bytes"] = Quantity.exact(file_bytes(path), "B")
         return figures
+
+    def _quality(self, metric: Metric, outputs: Array, targets: Array) -> Quantity:
+        """The figure; with its interval where the goal or the training watches it (resampling others costs seconds)."""
+        if metric.name in (self.monitor, self.goal_metric) or metric.proof == "trinomial":
+            return quality_interval(metric, outputs, targets, seed=self.seed)
+        return Quantity(metric(outputs, targets), metric.unit, n=len(targets))
 
 
 def check_parity(wanted: Array, got: Array, *, decides: bool) -> Plain:
@@ -220,31 +231,11 @@ def check_parity(wanted: Array, got: Array, *, decides: bool) -> Plain:
     return {"max_abs": worst, "agreement": agreement}
 
 
-def outputs_of(run: Callable[[Array], Array], rows: Rows, size: int = 256) -> Array:
-    """Outputs (n, width) of all rows, in batches."""
-    return np.concatenate([run(batch) for batch in rows.batches(size)])
-
-
 def calibration(train: Rows, seed: int, size: int = 64) -> Iterator[Array]:
     """Batches of training inputs in a seeded order, so that sorted data don't mislead a calibration."""
     order = np.random.default_rng(seed).permutation(len(train))
     for start in range(0, len(train), size):
         yield np.ascontiguousarray(train.x[np.sort(order[start : start + size])], dtype=np.float32)
-
-
-def stable_rate(model: Any, task: Task) -> float | None:
-    """The largest stable rate of plain descent for a linear regression; None for a classification."""
-    from steelyard.training.rates import largest_stable_rate  # noqa: PLC0415  only linear models ask
-
-    if isinstance(task.output, ClassOutput):
-        return None
-    import torch  # noqa: PLC0415
-
-    with torch.no_grad():
-        rows = next(_sample(task.train, TRAIN_ROWS, 0).batches(TRAIN_ROWS))
-        features = model.body[:-1](model.front(torch.from_numpy(rows))).flatten(1).numpy()
-    rate = largest_stable_rate(features, bias=model.body[-1].bias is not None)
-    return rate if math.isfinite(rate) else None
 
 
 def _sample(rows: Rows, most: int, seed: int) -> Rows:

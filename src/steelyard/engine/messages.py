@@ -24,6 +24,7 @@ class WorkerSetup:
     seed: int
     metrics: tuple[str, ...]
     monitor: str
+    goal_metric: str
     plugins: tuple[str, ...] = ()
     model: str | None = None
     cpus: tuple[int, ...] = ()

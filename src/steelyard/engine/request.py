@@ -15,15 +15,11 @@ from steelyard.core.userfile import absolute_address, is_user_address, load_func
 from steelyard.core.wire import file_sha256
 from steelyard.engine.lane import default_workers
 from steelyard.engine.plan import Plan
-from steelyard.engine.worker import extended_registry, family_name, metric_of, name_of
+from steelyard.engine.registries import extended_registry, family_name, metric_name, metric_of
 from steelyard.families.own import Own
+from steelyard.tasks.metrics import DEFAULT_METRICS, metrics_of
 
 BUILTIN = "steelyard.builtin:registry"
-KINDS = ("image-classification", "tabular-classification", "tabular-regression")
-"""Kinds of task that `--data` can be read as."""
-KIND_METRICS = {"tabular-regression": ("rmse", "r2")}
-"""Metrics computed for every point, by kind of task; classifications have the others."""
-CLASS_METRICS = ("accuracy", "f1", "auc")
 PIPELINES: tuple[tuple[StepSetting, ...], ...] = ((), (StepSetting("quantize"),))
 """Pipelines of compression steps that are searched: none, and int8."""
 MOST_CANDIDATES = 10**6
@@ -90,10 +86,10 @@ def resolve(request: Request) -> Plan:
         budget=request.budget or Budget(wall_s=float(task.defaults.get("budget_s", 600.0))),
         strategy=strategy,
         recipe=_recipe(request, task),
-        metrics={name_of(address): metric for address, metric in metrics.items()},
+        metrics={metric_name(address): metric for address, metric in metrics.items()},
         metric_addresses=tuple(metrics),
-        monitor=name_of(goal_metric) if is_user_address(goal_metric) else task.metric,
-        goal_metric=name_of(goal_metric),
+        monitor=metric_name(goal_metric) if is_user_address(goal_metric) else task.metric,
+        goal_metric=metric_name(goal_metric),
         out=request.out or default_out(task.name, [each.family for each in space.families]),
         seed=request.seed,
         workers=request.workers or default_workers(),
@@ -155,16 +151,16 @@ def _task(request: Request, registry: Registry) -> Task:
     if not isinstance(request.task, str):
         return request.task
     if request.data is None:
-        if request.task in KINDS:
+        if request.task in DEFAULT_METRICS:
             raise InputError(f"'data' must name a file or folder for the kind {request.task!r}.", field="data")
         if request.task not in registry.names("task"):
-            raise UnknownNameError("task", request.task, [*registry.names("task"), *KINDS], field="task")
+            raise UnknownNameError("task", request.task, [*registry.names("task"), *DEFAULT_METRICS], field="task")
         task: Task = registry.get("task", request.task)(request.seed)
         return task
-    if request.task not in KINDS:
+    if request.task not in DEFAULT_METRICS:
         known = "a built-in task, which has data of its own" if request.task in registry.names("task") else "not known"
         raise InputError(
-            f"'task' must be a kind ({', '.join(KINDS)}) where --data is given; {request.task!r} is {known}.",
+            f"'task' must be a kind ({', '.join(DEFAULT_METRICS)}) where --data is given; {request.task!r} is {known}.",
             field="task",
         )
     return read_task(request)
@@ -191,7 +187,7 @@ def read_task(request: Request) -> Task:
 
 def _metrics(goal: Goal, task: Task) -> tuple[dict[str, Metric], str]:
     """Every metric by address, and the goal's."""
-    names = KIND_METRICS.get(task.kind, CLASS_METRICS)
+    names = metrics_of(task.kind)
     asked = goal.metric or task.metric
     if is_user_address(asked):
         asked = absolute_address(asked)

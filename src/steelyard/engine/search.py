@@ -52,13 +52,16 @@ class Search:
     problem: StudyProblem
     listen: Listener
     busy: BusyClock
-    deadline: float
+    end: Callable[[list[Trial]], float]
+    wall_s: Callable[[], float]
     takes_turns: bool = False
     finished: list[Trial] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
     ended: str = ""
     _making: dict[str, Candidate] = field(default_factory=dict)
     _waiting: list[_Waiting] = field(default_factory=list)
     _measuring: list[_Waiting] = field(default_factory=list)
+    _active: set[str] = field(default_factory=set)
     _events: "queue.Queue[Callable[[], None]]" = field(default_factory=queue.Queue)
 
     def run(self) -> None:
@@ -72,6 +75,11 @@ class Search:
                     continue
                 break
             self._wait()
+
+    @property
+    def deadline(self) -> float:
+        """When searching ends; it moves with the latencies that certifying will have to measure again."""
+        return self.end(self.finished)
 
     def _assign(self) -> None:
         """Give free workers their next candidates, as long as there is time."""
@@ -177,10 +185,17 @@ class Search:
 
     def _drop_trainings(self) -> None:
         log.info("the budget is used up; %d candidates are left unfinished", len(self._making))
+        self.ended = "the budget is used up"
         self._making.clear()
         self.workers.close()
+        for _ in range(len(self._active)):
+            self.busy.leave()
+        self._active.clear()
 
     def _made(self, candidate: Candidate, future: "Future[Made]") -> None:
+        if candidate.key in self._active:
+            self._active.remove(candidate.key)
+            self.busy.leave()
         if self._making.pop(candidate.key, None) is None:
             return
         try:
@@ -211,6 +226,9 @@ class Search:
         trial = Trial(len(self.finished), candidate, outcome, seconds, trained)
         self.study.add(trial)
         self.finished.append(trial)
+        self.study.put("reached_s", self.wall_s())
+        if isinstance(outcome, Measurement) and outcome.notes.get("stopped") == "time limit" and trained:
+            self.notices.append(f"{candidate} was still improving when its share of the budget was used up")
         self.listen(
             Event("trial", describe(trial, self.plan.goal_metric), len(self.finished), self._total(), self._left())
         )
@@ -223,6 +241,10 @@ class Search:
         verbs = {"train": "training", "compress": "compressing", "export": "exporting", "evaluate": "evaluating"}
 
         def heard(stage: str) -> None:
+            if candidate.key not in self._active:
+                # Until its first word the worker was starting: the engine's own cost, no training's.
+                self._active.add(candidate.key)
+                self.busy.enter()
             if stage in verbs:
                 self._say_stage(f"{verbs[stage]} {candidate}")
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from steelyard.core.errors import SteelyardError, WorkerError
-from steelyard.core.registry import Registry, import_object
-from steelyard.core.userfile import is_user_address, load_function
+from steelyard.core.userfile import load_function
 from steelyard.core.wire import dumps
 from steelyard.engine.messages import Assignment, WorkerSetup
+from steelyard.engine.registries import extended_registry, family_name, metric_name, metric_of
 from steelyard.families.own import Own
 
 
@@ -62,41 +62,14 @@ def open_workshop(setup: WorkerSetup) -> Any:
         registry=registry,
         families=families,
         recipe=recipe,
-        metrics={name_of(address): metric_of(address) for address in setup.metrics},
+        metrics={metric_name(address): metric_of(address) for address in setup.metrics},
         monitor=setup.monitor,
+        goal_metric=setup.goal_metric,
         seed=setup.seed,
         fits=Path(setup.fits),
         loss=load_function(recipe.loss, field="loss") if recipe.loss else None,
         loop=load_function(recipe.loop, field="train") if recipe.loop else None,
     )
-
-
-def extended_registry(address: str, plugins: tuple[str, ...]) -> Registry:
-    """The registry at an address, extended by each plugin function in turn."""
-    registry: Registry = import_object(address)
-    for plugin in plugins:
-        extend = load_function(plugin, field="plugin") if is_user_address(plugin) else import_object(plugin)
-        registry = extend(registry)
-    return registry
-
-
-def family_name(address: str) -> str:
-    """The family's name of the user's own function: `file.py:function` without the folder."""
-    return Path(address.rpartition(":")[0]).name + ":" + address.rpartition(":")[2]
-
-
-def name_of(metric: str) -> str:
-    """A metric's name: its own, or the function's for one of the user's."""
-    return metric.rpartition(":")[2] if is_user_address(metric) else metric
-
-
-def metric_of(address: str) -> Any:
-    """A metric by name, or the user's own function at `file.py:function`."""
-    from steelyard.tasks.metrics import METRICS, OwnMetric  # noqa: PLC0415
-
-    if is_user_address(address):
-        return OwnMetric(name_of(address), load_function(address, field="metric"))
-    return METRICS[address]
 
 
 def _confine(setup: WorkerSetup) -> None:
@@ -106,9 +79,9 @@ def _confine(setup: WorkerSetup) -> None:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     # A refused allocation is an error with a stage; a process killed for memory is a riddle.
     resource.setrlimit(resource.RLIMIT_AS, (total, resource.getrlimit(resource.RLIMIT_AS)[1]))
-    import torch  # noqa: PLC0415
+    from steelyard.training.modules import use_one_thread  # noqa: PLC0415  imports torch: after the limits are set
 
-    torch.set_num_threads(1)
+    use_one_thread()
 
 
 def _private_stdout() -> IO[str]:

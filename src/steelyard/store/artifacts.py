@@ -31,10 +31,10 @@ class Artifacts:
         """Where the file of that content and suffix is, or would be."""
         return self.folder / f"{digest}{suffix}"
 
-    def copy(self, digest: str, target: Path) -> None:
-        """Put a copy at `target` (its suffix says which file), replacing what is there at once."""
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.partial")
-        partial.unlink(missing_ok=True)
-        shutil.copyfile(self.path(digest, target.suffix), partial)
-        partial.replace(target)
+
+def copy_file(source: Path, target: Path) -> None:
+    """Put a copy at `target`, replacing what is there at once."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.copyfile(source, partial)
+    partial.replace(target)

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from steelyard.core.errors import BundleError
+from steelyard.core.errors import BundleError, StudyError
 from steelyard.core.wire import Plain, dumps, file_sha256, write_text
 
 MANIFEST = "steelyard.json"
@@ -78,3 +78,13 @@ def clear(directory: Path) -> None:
     for name in ("model.onnx", "MODEL_CARD.md", "report.html"):
         (directory / name).unlink(missing_ok=True)
     shutil.rmtree(directory / "variants", ignore_errors=True)
+
+
+def check_empty(directory: Path) -> None:
+    """Refuse a target that holds anything.
+
+    Raises:
+        StudyError: if it is a file or not empty.
+    """
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise StudyError(f"'out' {directory} is not empty; name a new or empty directory.", field="out")

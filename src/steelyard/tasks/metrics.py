@@ -225,10 +225,13 @@ def metric_for(name: str, kind: TaskKind) -> QualityMetric:
     """The metric of that name, if it fits the kind of task.
 
     Raises:
-        UnknownNameError: if there is no such metric for this kind; the nearest is named.
+        UnknownNameError: if there is no such metric; the nearest is named.
+        InputError: if it is one for another kind of task.
     """
     wants_classes = kind != "tabular-regression"
     fitting = [each for each in METRICS if (each in _CLASSIFIES) == wants_classes]
+    if name not in METRICS:
+        raise UnknownNameError("metric", name, fitting, field="metric")
     if name not in fitting:
-        raise UnknownNameError(f"metric for {kind}", name, fitting, field="metric")
+        raise InputError(f"'metric' must be one of {', '.join(fitting)} for {kind}, got {name!r}.", field="metric")
     return METRICS[name]

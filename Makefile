@@ -1,0 +1,41 @@
+# make demo and make test set up what is missing first; everything runs inside .venv.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export OMP_NUM_THREADS = 1
+
+.PHONY: setup demo test check lint bench docs clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $(READY)
+
+demo: $(READY)  ## The main job on real data: find, prove and pack a digit classifier.
+	$(BIN)/steelyard find digits --model cnn --max-drop 0.02 --budget 80s --out steelyard-out/demo
+
+test: $(READY) lint  ## Every check that CI runs; tests that need ../shared/data are skipped where it is missing.
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered tests
+
+check: $(READY) lint  ## Format, lint, types, import contracts, fast tests: under a minute, offline.
+	$(BIN)/python -m pytest -q -m "not slow and not shared" tests
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)  ## Benchmarks; each writes JSON with its environment into benchmarks/results. Gates nothing.
+	$(BIN)/python benchmarks/guarantee.py --json benchmarks/results/guarantee.json
+	$(BIN)/python benchmarks/overhead.py --json benchmarks/results/overhead.json
+	$(BIN)/python benchmarks/kill.py --json benchmarks/results/kill.json
+
+docs: $(READY)  ## The documentation's code blocks, executed, and its links, checked.
+	$(BIN)/python -m pytest -q tests/docs
+
+clean:
+	rm -rf $(VENV) steelyard-out .mypy_cache .ruff_cache .pytest_cache .coverage

@@ -1,0 +1,97 @@
+"""The Python interface: `find`, `load`, `pack`. The command line is a thin layer over it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from steelyard.core.errors import SteelyardError, UnknownNameError
+from steelyard.core.events import Listener, silent
+from steelyard.core.goal import Budget, Goal
+from steelyard.core.outcome import Outcome
+from steelyard.core.quantity import Quantity
+from steelyard.engine.plan import Plan
+from steelyard.engine.predictor import Predictor, load
+from steelyard.engine.request import Request
+from steelyard.engine.request import resolve as resolve_request
+
+__all__ = [
+    "Budget",
+    "Goal",
+    "Outcome",
+    "Predictor",
+    "Quantity",
+    "SteelyardError",
+    "find",
+    "load",
+    "pack",
+    "resolve",
+]
+
+
+def resolve(task: Any, **options: Any) -> Plan:
+    """Check a question and fill in what it leaves open, without running it: what `--dry-run` shows.
+
+    Args:
+        task: as for `find`.
+        options: as for `find`.
+
+    Raises:
+        InputError: one sentence on the first thing that can't be used.
+    """
+    known = {each.name for each in fields(Request)} - {"task"}
+    for name in options:
+        if name not in known:
+            raise UnknownNameError("option", name, known, field=name)
+    for name in ("plugins",):
+        if isinstance(options.get(name), str):
+            options[name] = (options[name],)
+    if isinstance(options.get("out"), str):
+        options["out"] = Path(options["out"])
+    knobs: Mapping[str, Sequence[Any]] = options.get("knobs") or {}
+    options["knobs"] = {name: tuple(choices) for name, choices in knobs.items()}
+    return resolve_request(Request(task=task, **options))
+
+
+def find(task: Any, *, listen: Listener = silent, **options: Any) -> Outcome:
+    """Find, prove and pack the right-sized model of a task.
+
+    Args:
+        task: a built-in task's name (`digits`), or a kind of task (`image-classification`) with `data`.
+        listen: hears what happens.
+        options: the fields of `steelyard.engine.request.Request`, all optional: `data`, `target`, `model`, `goal`,
+            `budget`, `strategy`, `knobs`, `seed`, `out`, `workers`, `batch`, `threads` ...
+
+    Returns:
+        The answer: the same as the JSON of the command line, as values. The bundle is at `outcome.bundle`.
+
+    Raises:
+        InputError: one sentence on the first thing that can't be used.
+    """
+    from steelyard.engine.pipeline import find as run  # noqa: PLC0415  loads the storage, which `load` must not
+
+    return run(resolve(task, **options), rendered, listen)
+
+
+def pack(bundle: str | Path, point: str, out: str | Path) -> Outcome:
+    """Pack another point of a bundle's front into a directory of its own.
+
+    Args:
+        bundle: the bundle's directory.
+        point: the point's key, or the first characters of it.
+        out: a new or empty directory.
+
+    Raises:
+        BundleError: if it is no bundle.
+        UnknownNameError: if it holds no such point.
+    """
+    from steelyard.engine.pack import repack  # noqa: PLC0415
+
+    return repack(Path(bundle), point, Path(out), rendered)
+
+
+def rendered(outcome: Outcome) -> dict[str, str]:
+    """The texts that a bundle carries: its card and its report, by file name."""
+    from steelyard.report import card, html  # noqa: PLC0415  load what draws charts
+
+    return {"MODEL_CARD.md": card.render(outcome), "report.html": html.render(outcome)}

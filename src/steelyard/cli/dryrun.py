@@ -1,0 +1,55 @@
+"""`--dry-run`: the resolved question, and what can be proved, without running anything."""
+
+from steelyard.core.wire import Plain
+from steelyard.engine.plan import Plan
+from steelyard.engine.probe import seconds_a_candidate
+from steelyard.engine.statement import what_can_be_proved
+
+
+def describe_plan(plan: Plan) -> Plain:
+    """The plan in plain form."""
+    first = plan.space.references()
+    return {
+        "schema": 1,
+        "task": plan.task.name,
+        "facts": [{"name": fact.name, "value": fact.value, "text": fact.text} for fact in plan.task.facts],
+        "splits": {**plan.rows, "how": plan.task.split_how},
+        "goal": {**plan.goal.to_json(), "metric": plan.goal_metric},
+        "budget": plan.budget.to_json(),
+        "strategy": plan.strategy.name,
+        "space": plan.space.to_json(),
+        "candidates": plan.space.size,
+        "references": [{"key": each.key, **each.to_json()} for each in first],
+        "seconds_a_candidate": seconds_a_candidate(plan),
+        "provable": what_can_be_proved(plan),
+        "recipe": plan.recipe,
+        "workers": plan.workers,
+        "seed": plan.seed,
+        "out": str(plan.out.resolve()),
+    }
+
+
+def plan_text(plain: Plain) -> str:
+    """The plan for people."""
+    lines = [f"task: {plain['task']}", *(f"  {fact['text']}" for fact in plain["facts"])]
+    splits = plain["splits"]
+    lines.append(f"splits: train {splits['train']}, valid {splits['valid']}, test {splits['test']} ({splits['how']})")
+    lines.append("goal: " + ", ".join(f"{name} {value}" for name, value in plain["goal"].items() if value is not None))
+    lines.append(
+        f"budget: {plain['budget']['wall_s'] or 'no'} s, {plain['budget']['trials'] or 'any number of'} trials"
+    )
+    lines.append(f"strategy: {plain['strategy']}, seed {plain['seed']}, {plain['workers']} worker(s)")
+    for family in plain["space"]["families"]:
+        knobs = "; ".join(f"{knob['name']} {', '.join(map(str, knob['choices']))}" for knob in family["knobs"])
+        lines.append(f"space: {family['family']}: {knobs or 'fixed'}")
+    pipelines = [", ".join(step["name"] for step in steps) or "none" for steps in plain["space"]["pipelines"]]
+    lines.append(f"steps: {' | '.join(pipelines)}; {plain['candidates']} candidates in all")
+    for each in plain["references"]:
+        scale = ", ".join(f"{name} {value}" for name, value in each["scale"].items())
+        lines.append(f"reference, trained first: {each['family']} ({scale})")
+    seconds = plain["seconds_a_candidate"]
+    lines.append(
+        f"seconds a candidate: about {seconds['smallest']:.1f} (smallest scale) to {seconds['largest']:.1f} (largest)"
+    )
+    lines += [plain["provable"], f"out: {plain['out']}"]
+    return "\n".join(lines)

@@ -1,0 +1,50 @@
+"""What `steelyard find` does once its options are read."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from steelyard import api
+from steelyard.cli.config import read_config
+from steelyard.cli.options import knobs_of, request_options
+from steelyard.cli.progress import listener
+from steelyard.cli.show import say_outcome
+from steelyard.core.errors import InputError
+from steelyard.core.outcome import Outcome
+from steelyard.core.wire import dumps
+
+
+def answer(given: Mapping[str, Any], *, config: Path | None, dry_run: bool, as_json: bool, stream: IO[str]) -> int:
+    """Run a search (or show what it would be) and print the answer; returns the exit status.
+
+    Raises:
+        InputError: one sentence on the first thing that can't be used.
+    """
+    options = {**(read_config(config) if config else {}), **{k: v for k, v in given.items() if v is not None}}
+    if isinstance(options.get("knob"), list):
+        options["knob"] = knobs_of(options["knob"])
+    task = options.pop("task", None)
+    if task is None:
+        raise InputError("'task' must be named, such as digits; `steelyard list tasks` shows them.", field="task")
+    request = request_options(options)
+    if dry_run:
+        from steelyard.cli.dryrun import describe_plan, plan_text  # noqa: PLC0415  needed here alone
+
+        plan = describe_plan(api.resolve(task, **request))
+        stream.write((dumps(plan) if as_json else plan_text(plan)) + "\n")
+        return 0
+    with listener(sys.stderr) as listen:
+        outcome = api.find(task, listen=listen, **request)
+    if as_json:
+        stream.write(dumps(outcome.to_json()) + "\n")
+    else:
+        say_outcome(outcome, stream)
+    return exit_status(outcome)
+
+
+def exit_status(outcome: Outcome) -> int:
+    """0 certified or estimated, 3 infeasible, and 3 for estimated where a proof was required."""
+    if outcome.status == "infeasible":
+        return 3
+    return 3 if outcome.status == "estimated" and outcome.goal.require_proof else 0

@@ -1,0 +1,118 @@
+"""The command line: the only place that prints or parses arguments."""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any
+
+import typer
+
+from steelyard.cli.doctor import doctor
+from steelyard.cli.find import find
+from steelyard.cli.listing import listing
+from steelyard.cli.pack import pack
+from steelyard.cli.predict import predict
+from steelyard.cli.report import report
+from steelyard.core.errors import InputError, MissingExtraError, SteelyardError
+from steelyard.core.version import __version__
+from steelyard.core.wire import dumps
+
+app = typer.Typer(
+    name="steelyard",
+    help="How big should this model be? Finds, proves and packs the right-sized model for the hardware it ships to.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command("find")(find)
+app.command("predict")(predict)
+app.command("pack")(pack)
+app.command("report")(report)
+app.command("list")(listing)
+app.command("doctor")(doctor)
+
+
+class TerminatedError(BaseException):
+    """SIGTERM arrived."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a command and exit: 0 done, 1 a fault of ours, 2 bad input, 3 infeasible, 130 and 143 interrupted."""
+    sys.exit(run(list(sys.argv[1:] if argv is None else argv)))
+
+
+def run(argv: list[str]) -> int:  # noqa: PLR0911  each kind of ending has its status
+    """Run a command; returns the exit status. Errors are one sentence, or one JSON object with `--json`."""
+    wants_json = "--json" in argv
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        status = typer.main.get_command(app).main(argv, prog_name="steelyard", standalone_mode=False)
+    except (KeyboardInterrupt, TerminatedError) as stop:
+        print("\nInterrupted; run the same command again to go on from here.", file=sys.stderr)
+        return 130 if isinstance(stop, KeyboardInterrupt) else 143
+    except SteelyardError as error:
+        return _fail(error.kind, error.message, error.field, status_of(error), wants_json)
+    except BrokenPipeError:
+        # Whoever read our output has gone; what is buffered can't be written any more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except OSError as error:
+        return _fail(
+            "system",
+            f"{error.strerror or error}: {error.filename or 'no file'}; free space or name another place.",
+            "out",
+            2,
+            wants_json,
+        )
+    except Exception as error:
+        if type(error).__module__.startswith(("click", "typer")):
+            return _usage(error, wants_json)
+        if os.environ.get("STEELYARD_DEBUG"):
+            raise
+        text = f"{type(error).__name__}: {error}; this is a fault of steelyard: STEELYARD_DEBUG=1 shows where."
+        return _fail("fault", text, None, 1, wants_json)
+    return status if isinstance(status, int) else 0
+
+
+def status_of(error: SteelyardError) -> int:
+    """2 for what the user can mend, 1 for what we must."""
+    return 2 if isinstance(error, InputError | MissingExtraError) else 1
+
+
+def _usage(error: Any, wants_json: bool) -> int:
+    """What the argument parser refuses: exit status 2, and whatever status an `Exit` carries."""
+    if type(error).__name__ == "Exit":
+        return int(error.exit_code)
+    if type(error).__name__ == "Abort":
+        return 130
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    option = getattr(getattr(error, "param", None), "name", None) or getattr(error, "option_name", None)
+    return _fail("usage", str(message).strip(), option, 2, wants_json)
+
+
+def _fail(kind: str, message: str, field: str | None, status: int, wants_json: bool) -> int:
+    if wants_json:
+        print(dumps({"schema": 1, "error": {"kind": kind, "message": message, "field": field}}))
+    print(f"steelyard: {message}", file=sys.stderr)
+    return status
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise TerminatedError
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: bool = typer.Option(False, "--version", help="Print the version and exit."),
+) -> None:
+    if version:
+        print(f"steelyard {__version__}")
+        raise typer.Exit
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""`steelyard predict`: labels or values of new rows, from a bundle."""
+
+from typing import Annotated
+
+import typer
+
+
+def predict(
+    bundle: Annotated[str, typer.Argument(help="A bundle's directory.")],
+    data: Annotated[str, typer.Option(help="Rows: .npz .npy .csv .parquet .jsonl[.gz], a folder or .zip of images.")],
+    scores: Annotated[bool, typer.Option("--scores", help="Print the scores beside the labels.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> int:
+    """Predict new rows with a bundle; needs no torch.
+
+    Example: steelyard predict steelyard-out/digits-mlp --data new.npz
+    """
+    from steelyard.core.wire import dumps  # noqa: PLC0415  `--help` must load nothing that predicts
+    from steelyard.engine.predictor import load  # noqa: PLC0415
+    from steelyard.tasks.preprocess import decode  # noqa: PLC0415
+    from steelyard.tasks.rows import read_rows  # noqa: PLC0415
+
+    predictor = load(bundle)
+    outputs = predictor.scores(read_rows(data, predictor.input))
+    labels = decode(predictor.output, outputs).tolist()
+    if json:
+        print(dumps({"schema": 1, "n": len(labels), "predictions": labels, "scores": outputs.tolist()}))
+        return 0
+    for label, row in zip(labels, outputs.tolist(), strict=True):
+        print(label, *(f"{value:.6g}" for value in row), sep="\t") if scores else print(label)
+    return 0

@@ -1,0 +1,27 @@
+"""Outputs of model files on splits, on the runtime that ships, computed when they are first asked for."""
+
+from dataclasses import dataclass, field
+
+from steelyard.core.task import Array, Rows
+from steelyard.core.trial import Measurement, Trial
+from steelyard.engine.evaluating import outputs_of
+from steelyard.runtimes.onnxruntime.run import OnnxRuntime
+from steelyard.store.artifacts import Artifacts
+
+
+@dataclass(slots=True)
+class Outputs:
+    """Outputs by candidate and split."""
+
+    artifacts: Artifacts
+    threads: int = 1
+    _known: dict[tuple[str, str], Array] = field(default_factory=dict, repr=False)
+
+    def of(self, trial: Trial, split: str, rows: Rows) -> Array:
+        """Outputs (n, width) of a confirmed trial's file on the rows of a split."""
+        at = (trial.key, split)
+        if at not in self._known:
+            assert isinstance(trial.outcome, Measurement)  # noqa: S101  callers pass confirmed trials; narrows the type
+            path = self.artifacts.path(trial.outcome.artifact, ".onnx")
+            self._known[at] = outputs_of(OnnxRuntime().load(path, threads=self.threads).run, rows)
+        return self._known[at]

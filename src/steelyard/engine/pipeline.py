@@ -1,0 +1,266 @@
+"""The one pipeline: explore, confirm, certify, pack."""
+
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from steelyard.core.errors import StudyError
+from steelyard.core.events import Event, Listener, silent
+from steelyard.core.outcome import Outcome
+from steelyard.core.quantity import Quantity
+from steelyard.core.task import ValueOutput
+from steelyard.core.trial import Failure, Measurement, Trial
+from steelyard.core.wire import Plain
+from steelyard.engine.assemble import assemble
+from steelyard.engine.busy import BusyClock
+from steelyard.engine.certify import Certifier
+from steelyard.engine.lane import INPUT_ROWS, Lane, lanes, make_protocol, nominal_time
+from steelyard.engine.messages import WorkerSetup
+from steelyard.engine.pack import Render, located, pack, task_manifest
+from steelyard.engine.plan import Plan
+from steelyard.engine.problem import StudyProblem
+from steelyard.engine.search import Search
+from steelyard.engine.statement import introduce
+from steelyard.engine.workers import LocalWorkers
+from steelyard.graph.identity import identity_model
+from steelyard.measure.environment import read_environment
+from steelyard.store.study import Study, open_study
+from steelyard.tasks.dataset import PreparedTask
+from steelyard.tasks.wire import save
+
+RESERVE_S = 5.0
+"""Seconds kept back for the report and the bundle."""
+ROUND_S, ROUND_MODEL_S = 3.0, 1.0
+"""Seconds of the last round beside its calls: starting eight processes; loading and warming up each model in all."""
+MOST_TESTED = 9
+"""Models of the last round: eight candidates and the reference."""
+CALLS = 1_000
+"""Calls a model in a round."""
+LATENCY_FLOOR = "latency_floor_s"
+"""The fact of the study that holds the latency of a model that does nothing."""
+FLOOR_SHARE = 1e-4
+"""An RMSE below this share of the targets' spread counts as this much: float32 can't tell it from zero."""
+
+
+@dataclass(slots=True)
+class Session:
+    """One run of the pipeline on an open study."""
+
+    plan: Plan
+    study: Study
+    listen: Listener
+    started: float
+    spent_before: Mapping[str, float]
+    busy: BusyClock = field(default_factory=BusyClock)
+
+    @property
+    def wall_s(self) -> float:
+        """Wall seconds of the study over all resumes, this one included."""
+        return self.spent_before.get("wall_s", 0.0) + time.monotonic() - self.started
+
+    @property
+    def work(self) -> Path:
+        """Files that live no longer than this run."""
+        return self.plan.out / "work"
+
+
+def find(plan: Plan, render: Render, listen: Listener = silent) -> Outcome:
+    """Search, certify and pack; everything measured is in the study at every moment.
+
+    Args:
+        plan: the resolved question.
+        render: makes the card and the report of the bundle.
+        listen: hears what happens.
+
+    Raises:
+        StudyError: if the directory can't hold this study.
+    """
+    started = time.monotonic()
+    study = open_study(plan.out, plan.identity, plan.metric, storage=plan.storage)
+    try:
+        session = Session(plan, study, listen, started, time_before(study))
+        introduce(plan, listen)
+        session.work.mkdir(exist_ok=True)
+        outcome = _answer(session, render)
+    finally:
+        study.close()
+        shutil.rmtree(plan.out / "work", ignore_errors=True)
+    return outcome
+
+
+def time_before(study: Study) -> Plain:
+    """Seconds that earlier runs took: as they said at their end, or as their last trial was written."""
+    said: dict[str, float] = study.get("spent", {})
+    reached = study.get("reached_s", 0.0)
+    return {**said, "wall_s": max(said.get("wall_s", 0.0), reached)}
+
+
+def _answer(session: Session, render: Render) -> Outcome:
+    plan, study = session.plan, session.study
+    lane = _explored(session)
+    if lane.floor is not None:
+        study.put(LATENCY_FLOOR, lane.floor.to_json())
+    trials = study.trials()
+    if not any(isinstance(trial.outcome, Measurement) for trial in trials):
+        first = next((trial.outcome for trial in trials if isinstance(trial.outcome, Failure)), None)
+        raise StudyError(
+            f"no candidate could be made ({first.stage + ': ' + first.message if first else 'none was tried'}); "
+            "mend that and run the same command again.",
+            field="model",
+        )
+    session.listen(Event("stage", "certifying", len(trials)))
+    started = time.monotonic()
+    with session.busy.working():
+        verdict = Certifier(plan, study, lane, quality_floor(plan)).certify(trials)
+    certify_s = time.monotonic() - started
+    session.listen(Event("stage", "packing", len(trials)))
+    spent = _spent(session, trials, certify_s)
+    outcome = located(assemble(plan, study, verdict, trials, read_environment(), spent))
+    sources = {point.key: study.artifacts.path(_digest(trials, point.key), ".onnx") for point in outcome.points}
+    pack(outcome, {**task_manifest(plan.task), "own": dict(plan.files)}, sources, render)
+    study.put("spent", {**_spent(session, trials, certify_s), "wall_s": session.wall_s})
+    return outcome
+
+
+def _digest(trials: list[Trial], key: str) -> str:
+    outcome = next(trial.outcome for trial in trials if trial.key == key)
+    return outcome.artifact if isinstance(outcome, Measurement) else ""
+
+
+def _spent(session: Session, trials: list[Trial], certify_s: float) -> dict[str, float]:
+    """Seconds by kind of work, over all resumes. `other_s` is wall time in which nothing was made or measured."""
+    totals = {"train": 0.0, "export": 0.0, "measure": 0.0}
+    for trial in trials:
+        for stage, seconds in trial.seconds.items():
+            kind = stage if stage in ("train", "measure") else "export"
+            totals[kind] += seconds
+    before = session.spent_before
+    other = time.monotonic() - session.started - session.busy.seconds
+    return {
+        **{f"{kind}_s": seconds for kind, seconds in totals.items()},
+        "certify_s": before.get("certify_s", 0.0) + certify_s,
+        "other_s": before.get("other_s", 0.0) + max(0.0, other),
+        "wall_s": session.wall_s,
+    }
+
+
+def _lane(session: Session) -> Lane:
+    """The measuring lane, with the yardstick's nominal time and the latency floor of this study."""
+    plan, study = session.plan, session.study
+    cpu, _ = lanes(plan.workers)
+    inputs = session.work / "inputs.npy"
+    np.save(inputs, next(plan.task.valid.batches(max(plan.batch, INPUT_ROWS))))
+    protocol = make_protocol(batch=plan.batch, threads=plan.threads, cpu=cpu)
+    nominal_s = study.get("nominal_s")
+    if nominal_s is None:
+        with session.busy.working():
+            nominal_s = nominal_time(cpu)
+        study.put("nominal_s", nominal_s)
+    identity = identity_model(session.work / "identity.onnx", plan.task.input.shape)
+    floor = study.get(LATENCY_FLOOR)
+    return Lane(
+        inputs, protocol, nominal_s, plan.seed, identity=identity, floor=Quantity.from_json(floor) if floor else None
+    )
+
+
+def _explored(session: Session) -> Lane:
+    """Search until the budget, the trials or the space end; nothing is searched where the study is finished."""
+    plan, study = session.plan, session.study
+    if is_finished(plan, study):
+        session.listen(Event("fact", "the study is finished; answering from what it holds"))
+        return _lane(session)
+    workers = _workers(session)
+    try:
+        workers.start()
+        # The yardstick is calibrated on the measuring lane while the workers import on theirs.
+        lane = _lane(session)
+        search = _search(session, workers, lane)
+        search.run()
+    finally:
+        workers.close()
+    for notice in search.notices:
+        session.listen(Event("notice", notice))
+    study.put("notices", [*study.get("notices", []), *search.notices])
+    study.put("ended", {"why": search.ended, "budget": plan.budget.to_json(), "strategy": plan.strategy.name})
+    return lane
+
+
+def _workers(session: Session) -> LocalWorkers:
+    plan = session.plan
+    if not isinstance(plan.task, PreparedTask):
+        raise StudyError("'task' must be prepared before it is searched; use steelyard.tasks to make one.")
+    save(plan.task, session.work / "task", with_test=False)
+    setup = WorkerSetup(
+        task=str((session.work / "task").resolve()),
+        fits=str((plan.out / "artifacts" / "fits").resolve()),
+        registry=plan.registry,
+        recipe=plan.recipe,
+        seed=plan.seed,
+        metrics=plan.metric_addresses,
+        monitor=plan.monitor,
+        goal_metric=plan.goal_metric,
+        plugins=plan.plugins,
+        model=plan.model,
+        cpus=lanes(plan.workers)[1],
+    )
+    return LocalWorkers(setup, session.work, plan.workers)
+
+
+def _search(session: Session, workers: LocalWorkers, lane: Lane) -> Search:
+    plan = session.plan
+    cpus = set(lanes(plan.workers)[1])
+    return Search(
+        plan=plan,
+        study=session.study,
+        workers=workers,
+        lane=lane,
+        problem=StudyProblem(plan.goal, plan.metric, plan.seed, quality_floor(plan)),
+        listen=session.listen,
+        busy=session.busy,
+        end=lambda trials: _end(session, trials),
+        wall_s=lambda: session.wall_s,
+        takes_turns=cpus == {lane.protocol.cpu},
+    )
+
+
+def _end(session: Session, trials: list[Trial]) -> float:
+    """The moment (of the monotonic clock) at which searching ends, so that certifying and packing fit the budget."""
+    wall_s = session.plan.budget.wall_s
+    if wall_s is None:
+        return float("inf")
+    return session.started + wall_s - session.spent_before.get("wall_s", 0.0) - reserve_s(trials)
+
+
+def reserve_s(trials: list[Trial]) -> float:
+    """Seconds that the last round, the report and the bundle will take, from the latencies seen so far."""
+    latencies = sorted(
+        trial.outcome.metrics["latency_p50_s"].value for trial in trials if isinstance(trial.outcome, Measurement)
+    )[-MOST_TESTED:]
+    return RESERVE_S + ROUND_S + ROUND_MODEL_S * min(MOST_TESTED, len(latencies) + 1) + CALLS * sum(latencies)
+
+
+def is_finished(plan: Plan, study: Study) -> bool:
+    """Whether an earlier run ended the search, and the budget asked for now is no larger than that one's."""
+    ended = study.get("ended")
+    if ended is None:
+        return False
+    if ended["why"] == "the strategy has nothing left to propose" and ended["strategy"] == plan.strategy.name:
+        return True
+    before = ended["budget"]
+    return _at_most(plan.budget.wall_s, before["wall_s"]) and _at_most(plan.budget.trials, before["trials"])
+
+
+def _at_most(now: float | None, before: float | None) -> bool:
+    """Whether a limit is no looser than another; None is no limit."""
+    return before is None if now is None else before is None or now <= before
+
+
+def quality_floor(plan: Plan) -> float:
+    """The smallest reference value that relative drops are taken of: float32's resolution of the targets' spread."""
+    if not isinstance(plan.task.output, ValueOutput) or plan.goal_metric != "rmse":
+        return 0.0
+    return FLOOR_SHARE * float(np.std(np.asarray(plan.task.train.y, dtype=np.float64)))

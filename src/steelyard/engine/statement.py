@@ -1,0 +1,37 @@
+"""What is said before the search: what was read, where the scale starts, what can be proved."""
+
+from steelyard.core.events import Event, Listener
+from steelyard.engine.plan import Plan
+from steelyard.select.samples import provable_floor
+
+
+def introduce(plan: Plan, listen: Listener) -> None:
+    """Say what was read from the task, the space, and what its test rows can prove."""
+    rows = plan.rows
+    listen(Event("fact", f"{plan.task.name}: {plan.task.kind}, {plan.task.split_how}"))
+    listen(Event("fact", f"rows: {rows['train']} train, {rows['valid']} valid, {rows['test']} test"))
+    for fact in plan.task.facts:
+        listen(Event("fact", fact.text))
+    for family in plan.space.families:
+        knobs = "; ".join(f"{knob.name} {', '.join(map(str, knob.choices))}" for knob in family.knobs)
+        listen(
+            Event("fact", f"{family.family}: {knobs or 'a fixed scale'}; it starts at its largest, {family.largest}")
+        )
+    listen(Event("fact", f"{plan.space.size} candidates in the space, searched by {plan.strategy.name}"))
+    listen(Event("fact", what_can_be_proved(plan)))
+
+
+def what_can_be_proved(plan: Plan) -> str:
+    """The smallest drop that the test rows could ever prove, and whether the one asked for is above it."""
+    n = provable_units(plan)
+    floor = provable_floor(n, plan.goal.confidence)
+    text = f"with {n} test rows nothing below {floor:.4f} can be proved at {plan.goal.confidence:.0%} confidence"
+    if plan.metric.proof in ("trinomial", "disagreement") and plan.goal.max_drop < floor:
+        return f"{text}, so a drop of at most {plan.goal.max_drop:g} can be estimated only"
+    return text
+
+
+def provable_units(plan: Plan) -> int:
+    """Independent units of the test split: groups where rows are grouped, else rows."""
+    groups = plan.task.test.groups
+    return len(plan.task.test) if groups is None else len(set(groups.tolist()))
