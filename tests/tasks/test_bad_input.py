@@ -1,6 +1,7 @@
 import gzip
 import io
 import json
+import os
 import re
 import stat
 import struct
@@ -198,10 +199,10 @@ def test_images_without_any_number(tmp_path):
 
 def test_a_target_column_that_does_not_exist(tmp_path):
     assert refused(tmp_path, "a.csv", TABLE, target="lable") == (
-        "column of FILE 'lable' is not known; did you mean 'label'?"
+        "FILE: column 'lable' is not known; did you mean 'label'?"
     )
     assert refused(tmp_path, "a.csv", TABLE, group="patient") == (
-        "column of FILE 'patient' is not known; known: a, b, label."
+        "FILE: column 'patient' is not known; known: a, b, label."
     )
 
 
@@ -475,6 +476,33 @@ def test_one_hot_targets(tmp_path):
     path = npz(tmp_path / "a.npz", x=np.zeros((20, 8, 8)), y=np.zeros((20, 3)))
     assert message_of(lambda: from_data(path, IMAGES)) == (
         f"'y' of {path} must hold one target a row, got shape (20, 3); save class numbers or values."
+    )
+
+
+def test_structured_arrays(tmp_path):
+    path = npz(tmp_path / "a.npz", x=np.zeros(20, dtype=[("a", "f8"), ("b", "i4")]), y=np.arange(20) % 2)
+    assert message_of(lambda: from_data(path, CLASSES)) == (
+        f"'x' of {path} must hold real numbers or text, got [('a', '<f8'), ('b', '<i4')]; save its parts."
+    )
+
+
+def test_inputs_without_targets():
+    for x in (np.zeros((10, 2)), [1, 2, 3], 7):
+        assert message_of(lambda x=x: from_arrays(x)) == (
+            "'y' must hold a target for each row of 'x', got none; pass it, or pairs as 'x'."
+        )
+
+
+def test_rows_of_several_shapes():
+    found = message_of(lambda: from_arrays([[1, 2], [3]], [0, 1]))
+    assert re.fullmatch(r"'x' must hold rows of one shape, but .+; make them equal\.", found)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are a matter of Unix")
+def test_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "a.csv")
+    assert message_of(lambda: from_data(tmp_path / "a.csv", CLASSES)) == (
+        f"'data' must be a file or folder, got {tmp_path / 'a.csv'}, which is neither; copy it to a file."
     )
 
 

@@ -154,6 +154,10 @@ def test_no_rows_are_refused():
 def test_a_metric_of_another_kind_of_task_is_not_known():
     with pytest.raises(UnknownNameError) as caught:
         metric_for("acuracy", "image-classification")
-    assert str(caught.value) == "metric for image-classification 'acuracy' is not known; did you mean 'accuracy'?"
-    with pytest.raises(UnknownNameError):
+    assert str(caught.value) == "metric 'acuracy' is not known; did you mean 'accuracy'?"
+    with pytest.raises(InputError) as unfit:
         metric_for("rmse", "image-classification")
+    assert str(unfit.value) == (
+        "'metric' must be one of accuracy, f1, auc, agreement for image-classification, got 'rmse'."
+    )
+    assert metric_for("r2", "tabular-regression") is METRICS["r2"]

@@ -54,6 +54,14 @@ def test_a_pandas_frame_is_a_table():
     assert np.array_equal(encode(TABLE, frame), np.array(EXPECTED, dtype=np.float32), equal_nan=True)
 
 
+@given(
+    st.lists(st.tuples(st.floats(-1e9, 1e9) | st.none(), st.sampled_from(["Bonn", "Rome", "Oslo", None])), min_size=1)
+)
+def test_rows_that_are_encoded_stay_as_they_are(rows):
+    encoded = encode(TABLE, {"age": [age for age, _ in rows], "city": [city for _, city in rows]})
+    assert np.array_equal(encode(TABLE, encoded), encoded, equal_nan=True)
+
+
 def test_dates_are_days_since_1970():
     spec = TableInput((Column("day", "number"),))
     texts = encode(spec, {"day": ["1970-01-02", "1970-01-01T12:00:00", "1970-01-02T00:00:00+00:00"]})

@@ -299,6 +299,11 @@ def test_pairs_such_as_a_torch_data_set_are_a_task():
     assert sizes(from_arrays(pairs)) == (12, 3, 5)
 
 
+def test_one_flat_input_is_one_column():
+    x = np.arange(40.0)
+    assert from_arrays(x, x / 3).input.columns[0].name == "x0"
+
+
 def test_given_splits_of_arrays_are_obeyed():
     split = ["train"] * 10 + ["valid"] * 5 + ["test"] * 5
     assert sizes(from_arrays(np.eye(20), np.arange(20) % 2, split=split)) == (10, 5, 5)

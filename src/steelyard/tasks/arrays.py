@@ -55,6 +55,10 @@ def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) ->
             "and are never loaded; save it as numbers or text.",
             field="data",
         )
+    if dtype.kind in "Vc":
+        raise DataError(
+            f"{name!r} of {path} must hold real numbers or text, got {dtype}; save its parts.", field="data"
+        )
     body = memoryview(content)[stream.tell() :]
     needed = math.prod(shape) * dtype.itemsize
     if any(side < 0 for side in shape) or len(body) != needed:
@@ -123,12 +127,14 @@ def _source(
             f"{target!r} of {path} must hold one target a row, got shape {y.shape}; save class numbers or values.",
             field="target",
         )
-    inputs = columns_of(x) if x.ndim == 2 else x
+    inputs = columns_of(x) if x.ndim <= 2 else x
     return Source(origin=str(path), x=inputs, y=flat, target=target, split=split, order=order, groups=groups)
 
 
 def columns_of(x: Array) -> Columns:
-    """Flat rows (n, columns) as a table of columns named x0, x1 and so on."""
+    """Flat rows (n, columns), or one column (n,), as a table of columns named x0, x1 and so on."""
+    x = np.char.decode(x, "utf-8", "replace") if x.dtype.kind == "S" else x
+    x = x.reshape(len(x), -1) if x.ndim == 1 else x
     return {f"x{index}": x[:, index] for index in range(x.shape[1])}
 
 

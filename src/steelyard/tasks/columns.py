@@ -32,7 +32,7 @@ def source_of_columns(
     """
     for name, field in ((target, "target"), (group, "group"), (split_by, "split-by")):
         if name is not None and name not in columns:
-            raise UnknownNameError(f"column of {origin}", name, columns, field=field)
+            raise UnknownNameError(f"{origin}: column", name, columns, field=field)
     _check_distinct(target, group, split_by)
     split_column = split_by or _own_split_column(columns, target)
     free = [name for name in columns if name not in (split_column, group)]

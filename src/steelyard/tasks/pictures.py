@@ -100,7 +100,8 @@ def pictures_of(path: Path, *, trust: bool = False) -> Iterator[list[Picture]]:
 def _files(folder: Path) -> Iterator[Path]:
     """Every file below a folder; links to folders are not followed, so there is no way round in circles."""
     for root, _, names in os.walk(folder):
-        yield from (Path(root) / name for name in names)
+        # A pipe or a device among them would be read forever.
+        yield from (file for name in names if (file := Path(root) / name).is_file())
 
 
 def _images_only(pictures: Sequence[Picture], path: Path) -> list[Picture]:

@@ -24,7 +24,8 @@ def encode(spec: InputSpec, raw: Any) -> Array:
     Args:
         spec: how the graph reads a row.
         raw: images as a numeric array (n, ...) of the specification's shape; tables as an array (n, columns), a
-            mapping or data frame from column name to n values, or a sequence of n mappings, one a row.
+            mapping or data frame from column name to n values, or a sequence of n mappings, one a row. A numeric
+            array holds codes where the column is a category, so rows that are encoded already stay as they are.
 
     Returns:
         (n, ...) float32. In tables a missing number is NaN, a missing or unknown category code 0.
@@ -35,7 +36,8 @@ def encode(spec: InputSpec, raw: Any) -> Array:
     if isinstance(spec, ImageInput):
         return np.ascontiguousarray(_images(spec, raw), dtype=np.float32)
     columns = table_columns(spec, raw)
-    encoded = [_encode_column(column, columns[column.name]) for column in spec.columns]
+    has_codes = isinstance(raw, np.ndarray) and raw.dtype.kind in "buif"
+    encoded = [_encode_column(column, columns[column.name], has_codes=has_codes) for column in spec.columns]
     lengths = {len(each) for each in encoded}
     if len(lengths) > 1:
         raise DataError(f"'x' must have columns of one length, got {sorted(lengths)}; pass as many values in each.")
@@ -114,7 +116,10 @@ def _listed(names: Sequence[str], most: int = 8) -> str:
 
 def _images(spec: ImageInput, raw: Any) -> Array:
     """Images, their shape and kind of number checked."""
-    images = np.asarray(raw)
+    try:
+        images = np.asarray(raw)
+    except ValueError as error:
+        raise DataError(f"'x' must hold images of one shape, but they differ ({error}); resize them.") from error
     if images.ndim != len(spec.shape) + 1 or images.shape[1:] != spec.shape:
         wanted = ", ".join(("n", *map(str, spec.shape)))
         raise DataError(f"'x' must have shape ({wanted}), got {images.shape}; resize or reshape the images.")
@@ -123,11 +128,15 @@ def _images(spec: ImageInput, raw: Any) -> Array:
     return images
 
 
-def _encode_column(column: Column, values: Any) -> Array:
-    """One column as float32."""
+def _encode_column(column: Column, values: Any, *, has_codes: bool) -> Array:
+    """One column as float32; `has_codes` says that categories come as codes."""
     if column.kind == "number":
         found = numbers(values, name=column.name)
         return found.astype(np.float32)
+    if has_codes:
+        given = np.asarray(values, dtype=np.float32)
+        is_code = (given == np.floor(given)) & (given >= 0) & (given <= len(column.categories))
+        return np.where(is_code, given, np.float32(0))
     codes = {category: index + 1 for index, category in enumerate(column.categories)}
     return np.array([codes.get(text, 0) if text else 0 for text in texts(values)], dtype=np.float32)
 

@@ -58,9 +58,13 @@ def from_data(
         source = _source(found, checked, target=target, group=group, split_by=split_by, trust=trust)
         return prepare(source, checked, name=kind, seed=seed)
     except OSError as error:
-        raise DataError(f"{found} can't be read ({error.strerror or error}); check its permissions.") from error
+        raise DataError(
+            f"{found} can't be read ({error.strerror or error}); check its permissions.", field="data"
+        ) from error
     except MemoryError as error:
-        raise DataError(f"{found} does not fit this machine's memory; use fewer rows or smaller images.") from error
+        raise DataError(
+            f"{found} does not fit this machine's memory; use fewer rows or smaller images.", field="data"
+        ) from error
 
 
 def from_arrays(
@@ -93,10 +97,10 @@ def from_arrays(
         drawn = source_of_columns(columns, origin=origin, target=y)
         inputs, targets, name, own = drawn.x, drawn.y, drawn.target, drawn.split
     else:
-        pairs = y is None and columns is None
-        inputs = columns if columns is not None else np.asarray([row for row, _ in x] if pairs else x)
-        targets, name, own = _plain([each for _, each in x] if pairs else y), "y", None
-    if isinstance(inputs, np.ndarray) and inputs.ndim == 2:
+        rows, given = _pairs(x) if y is None else (x, y)
+        inputs = columns if columns is not None else _array(rows)
+        targets, name, own = _plain(given), "y", None
+    if isinstance(inputs, np.ndarray) and inputs.ndim <= 2:
         inputs = columns_of(inputs)
     source = Source(
         origin=origin,
@@ -108,6 +112,30 @@ def from_arrays(
     )
     checked = _inferred(source) if kind is None else _kind(kind)
     return prepare(source, checked, name=checked, seed=seed)
+
+
+def _pairs(x: Any) -> tuple[list[Any], list[Any]]:
+    """Inputs and targets of a sequence of pairs."""
+    try:
+        pairs = [] if isinstance(x, np.ndarray) else [tuple(x[row]) for row in range(len(x))]
+    except (TypeError, KeyError, IndexError) as error:
+        raise _without_targets() from error
+    if not pairs or any(len(pair) != 2 for pair in pairs):
+        raise _without_targets()
+    return [row for row, _ in pairs], [target for _, target in pairs]
+
+
+def _without_targets() -> DataError:
+    """Inputs that came alone."""
+    return DataError("'y' must hold a target for each row of 'x', got none; pass it, or pairs as 'x'.", field="target")
+
+
+def _array(rows: Any) -> Array:
+    """Rows as one array."""
+    try:
+        return np.asarray(rows)
+    except ValueError as error:
+        raise DataError(f"'x' must hold rows of one shape, but {error}; make them equal.", field="data") from error
 
 
 def _frame(x: Any) -> Columns | None:
@@ -151,6 +179,10 @@ def existing(path: str | Path) -> Path:
     if "\0" in str(path) or not found.exists():
         raise DataError(
             f"'data' must be a file or folder, got {str(path)!r}, which does not exist; check the path.", field="data"
+        )
+    if not found.is_file() and not found.is_dir():
+        raise DataError(
+            f"'data' must be a file or folder, got {found}, which is neither; copy it to a file.", field="data"
         )
     if found.is_file() and not found.stat().st_size:
         raise DataError(f"{found} must hold data, got an empty file; was it written to the end?", field="data")
