@@ -1,0 +1,146 @@
+"""Rounds of real processes with fake models: what is measured, and who is blamed when a process dies."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from steelyard.core.errors import InputError, MeasurementError
+from steelyard.measure import latency as latency_module
+from steelyard.measure.floor import FLOOR, floor_of, floor_subject, is_at_floor
+from steelyard.measure.latency import Protocol, measure_latency
+from steelyard.measure.memory import Peak, compare, measure_memory
+from steelyard.measure.process import ChildError, run_child
+
+NOMINAL = 1e-4
+
+
+def protocol(loader: str, **changes) -> Protocol:
+    return Protocol(loader, **{"processes": 2, "warm_s": 0.0, "block_s": 1e-5, **changes})
+
+
+@pytest.mark.slow
+def test_a_round_gives_every_figure_of_every_model(loader, subject, rows) -> None:
+    models = [subject("plain"), floor_subject(subject("talk").path)]
+    latencies = measure_latency(models, rows, protocol(loader, batch=2), nominal_s=NOMINAL)
+    assert latencies.failures == {}
+    for key in ("plain", FLOOR):
+        figures = latencies.metrics[key]
+        assert set(figures) == {"latency_p50_s", "latency_p95_s", "latency_p99_s", "throughput_per_s"}
+        assert figures["throughput_per_s"].value == pytest.approx(2 / figures["latency_p50_s"].value)
+        assert figures["latency_p95_s"].n >= 1000
+        assert latencies.notes[key]["processes"] == 2
+    assert floor_of(latencies) == latencies.metrics[FLOOR]["latency_p50_s"]
+    assert is_at_floor(floor_of(latencies), floor_of(latencies))
+    assert latencies.ratio("plain", "plain").quantity.value == 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("refuse", "model 'refuse' could not be measured: ValueError: this file is no model."),
+        ("abort", "model 'abort' could not be measured: its process was killed by signal 6."),
+        (
+            "exit",
+            "model 'exit' could not be measured: its process ended with exit status 7 (something native went wrong).",
+        ),
+    ],
+)
+def test_a_model_that_fails_is_named_and_the_others_are_measured(loader, subject, rows, what, message) -> None:
+    models = [subject("plain"), subject(what), subject("talk")]
+    latencies = measure_latency(models, rows, protocol(loader), nominal_s=NOMINAL)
+    assert set(latencies.metrics) == {"plain", "talk"}
+    assert {key: error.message for key, error in latencies.failures.items()} == {what: message}
+    with pytest.raises(MeasurementError, match=rf"^model '{what}' has no latency in this round\.$"):
+        latencies.ratio("plain", what)
+
+
+@pytest.mark.slow
+def test_a_model_that_hangs_is_stopped_and_named(loader, subject, rows, monkeypatch) -> None:
+    monkeypatch.setattr(latency_module, "_START_S", 0.9)
+    monkeypatch.setattr(latency_module, "_LOAD_S", 0.0)
+    shape = protocol(loader, cap_s=0.1)
+    latencies = measure_latency([subject("hang"), subject("plain")], rows, shape, nominal_s=NOMINAL)
+    assert set(latencies.metrics) == {"plain"}
+    assert latencies.failures["hang"].message == "model 'hang' did not finish within 1 s and was stopped."
+
+
+@pytest.mark.slow
+def test_a_slow_model_gets_few_calls_and_no_percentile(loader, subject, rows) -> None:
+    latencies = measure_latency([subject("slow")], rows, protocol(loader, cap_s=0.3), nominal_s=NOMINAL)
+    assert set(latencies.metrics["slow"]) == {"latency_p50_s", "throughput_per_s"}
+
+
+@pytest.mark.slow
+def test_a_loader_that_is_missing_blames_no_model(subject, rows) -> None:
+    with pytest.raises(MeasurementError, match="module 'no_such_module' of 'no_such_module:load' can't be found"):
+        measure_latency([subject("plain")], rows, protocol("no_such_module:load"), nominal_s=NOMINAL)
+
+
+def test_no_rows_and_no_batch_are_refused(subject) -> None:
+    with pytest.raises(InputError, match=r"^'batch' must be at least 1, got 0\.$"):
+        Protocol("a:b", batch=0)
+    with pytest.raises(InputError, match=r"^'inputs' must hold at least one row to measure with, got none\.$"):
+        measure_latency([subject("plain")], np.empty((0, 3)), Protocol("a:b"), nominal_s=NOMINAL)
+
+
+@pytest.mark.slow
+def test_memory_that_stays_and_memory_that_passes_are_told_apart(loader, subject, rows) -> None:
+    memory = measure_memory([subject("weigh"), subject("swell"), subject("abort")], rows, protocol(loader))
+    assert set(memory.peaks) == {"weigh", "swell"}
+    assert set(memory.failures) == {"abort"}
+    assert memory.peaks["weigh"]["load"].value == pytest.approx(32e6, rel=0.05)
+    assert memory.peaks["weigh"]["run"].value == pytest.approx(32e6, rel=0.05)
+    assert memory.peaks["swell"]["load"].value < 1e6
+    assert memory.peaks["swell"]["peak"].value == pytest.approx(32e6, rel=0.05)
+
+
+@pytest.mark.slow
+def test_a_library_that_is_imported_late_is_not_charged_to_a_model(loader, subject, rows) -> None:
+    with pytest.raises(MeasurementError) as error:
+        measure_memory([subject("late")], rows, protocol(loader))
+    assert error.value.message == (
+        "'imports' must name the modules that fake_models:load imports late: colorsys_of_tests."
+    )
+    shape = protocol(loader, imports=("colorsys_of_tests",))
+    assert set(measure_memory([subject("late")], rows, shape, repeats=1).peaks) == {"late"}
+
+
+def test_peaks_are_differences_of_means_with_the_range_of_all_differences() -> None:
+    peaks = compare([Peak(110, 130), Peak(114, 134)], [Peak(100, 100), Peak(101, 101), Peak(102, 102)])
+    assert (peaks["load"].value, peaks["load"].low, peaks["load"].high) == (11.0, 8.0, 14.0)
+    assert peaks["peak"] == peaks["run"]
+    assert peaks["run"].n == 2
+
+
+def test_a_model_lighter_than_noise_weighs_nothing() -> None:
+    assert compare([Peak(100, 100)], [Peak(101, 101)])["peak"].value == 0.0
+
+
+def test_the_child_answers_one_json_line_whatever_is_asked(tmp_path) -> None:
+    request = {"kind": "yardstick", "threads": 1, "cpu": None, "warm_s": 0.0, "block_s": 1e-5, "blocks": 3}
+    answer = subprocess.run(
+        [sys.executable, "-P", "-m", "steelyard.measure.child"],
+        input=json.dumps({**request, "limit_s": 20}).encode(),
+        capture_output=True,
+        check=True,
+    )
+    assert answer.stdout.count(b"\n") == 1
+    assert len(json.loads(answer.stdout)["yardstick"]) == 3
+
+
+def test_an_error_without_a_model_says_so() -> None:
+    request = {"kind": "no such kind", "threads": 1, "cpu": None}
+    with pytest.raises(ChildError) as error:
+        run_child(request, limit_s=20)
+    assert error.value.message == "the measuring process could not be measured: KeyError: 'no such kind'."
+    assert error.value.key is None
+
+
+def test_the_measuring_process_imports_no_runtime_and_no_training_library() -> None:
+    code = "import sys, steelyard.measure.child; print(*sys.modules)"
+    text = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout
+    assert not {"torch", "onnx", "onnxruntime", "scipy", "optuna"} & set(text.split())
