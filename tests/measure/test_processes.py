@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from steelyard.core.errors import InputError, MeasurementError
-from steelyard.measure import latency as latency_module
 from steelyard.measure.floor import FLOOR, floor_of, floor_subject, is_at_floor
 from steelyard.measure.latency import Protocol, measure_latency
 from steelyard.measure.memory import Peak, compare, measure_memory
@@ -45,7 +44,7 @@ def test_a_round_gives_every_figure_of_every_model(loader, subject, rows) -> Non
         ("abort", "model 'abort' could not be measured: its process was killed by signal 6."),
         (
             "exit",
-            "model 'exit' could not be measured: its process ended with exit status 7 (something native went wrong).",
+            "model 'exit' could not be measured: its process ended with status 7 (something native went wrong).",
         ),
     ],
 )
@@ -59,10 +58,8 @@ def test_a_model_that_fails_is_named_and_the_others_are_measured(loader, subject
 
 
 @pytest.mark.slow
-def test_a_model_that_hangs_is_stopped_and_named(loader, subject, rows, monkeypatch) -> None:
-    monkeypatch.setattr(latency_module, "_START_S", 0.9)
-    monkeypatch.setattr(latency_module, "_LOAD_S", 0.0)
-    shape = protocol(loader, cap_s=0.1)
+def test_a_model_that_hangs_is_stopped_and_named(loader, subject, rows) -> None:
+    shape = protocol(loader, cap_s=0.1, start_s=0.9, load_s=0.1)
     latencies = measure_latency([subject("hang"), subject("plain")], rows, shape, nominal_s=NOMINAL)
     assert set(latencies.metrics) == {"plain"}
     assert latencies.failures["hang"].message == "model 'hang' did not finish within 1 s and was stopped."
@@ -136,7 +133,7 @@ def test_an_error_without_a_model_says_so() -> None:
     request = {"kind": "no such kind", "threads": 1, "cpu": None}
     with pytest.raises(ChildError) as error:
         run_child(request, limit_s=20)
-    assert error.value.message == "the measuring process could not be measured: KeyError: 'no such kind'."
+    assert error.value.message == "the measuring process failed: KeyError: 'no such kind'."
     assert error.value.key is None
 
 

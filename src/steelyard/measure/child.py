@@ -41,15 +41,21 @@ Answer = dict[str, Any]
 
 
 class Progress:
-    """Tells the parent which model is at work, through a file: that wakes nobody up while the clock runs."""
+    """Tells the parent which model is at work, through a file: that wakes nobody up while the clock runs.
+
+    Ends the process where the parent is gone: nobody waits for the answer, and the next measurement needs the core.
+    """
 
     def __init__(self, descriptor: int | None) -> None:
         """Keep the open file's descriptor; None tells nobody."""
         self._descriptor = descriptor
+        self._parent = os.getppid()
         self.key = ""
 
     def __call__(self, key: str) -> None:
         """Note the model's key."""
+        if os.getppid() != self._parent:
+            os._exit(1)
         if self._descriptor is not None and key != self.key:
             os.pwrite(self._descriptor, key.encode().ljust(256), 0)
         self.key = key

@@ -32,11 +32,8 @@ PERCENTILES = {"latency_p95_s": 0.95, "latency_p99_s": 0.99}
 LEAST_PROCESSES = 3
 """Processes that a round runs even if its time is up: fewer give no interval worth the name."""
 
-_START_S = 30.0
-"""Seconds a process may take to start, import its runtime and read the inputs, on a crowded machine."""
-
-_LOAD_S = 20.0
-"""Seconds a process may take to load and warm up one model; a model that needs more is no candidate."""
+_YARDSTICK_LIMIT_S = 30.0
+"""Seconds a process with the yardstick alone may take: it needs half a second on an idle machine."""
 
 _REPEATED = 2
 """A process that was killed may be innocent of it once: the model is tried alone before it is given up."""
@@ -57,6 +54,8 @@ class Protocol:
         warm_s: least seconds of warm-up a model.
         cap_s: seconds of measuring a model in the whole round; a slow model gets fewer calls, and no percentile that
             needs more.
+        start_s: seconds a process may take to start, import its runtime and read the inputs, on a crowded machine.
+        load_s: seconds a process may take to load and warm up one model; what needs more is no candidate.
     """
 
     loader: str
@@ -68,6 +67,8 @@ class Protocol:
     block_s: float = 0.002
     warm_s: float = 0.05
     cap_s: float = 30.0
+    start_s: float = 30.0
+    load_s: float = 20.0
 
     def __post_init__(self) -> None:
         """Refuse counts below one.
@@ -192,7 +193,7 @@ class _Collector:
         request = self.protocol.request("latency", self.inputs, models)
         # Each process gets its share of the calls, one more than needed if they don't divide.
         request |= {"calls": -(-CALLS // self.protocol.processes), "seed": self.seed + number}
-        limit_s = _START_S + len(models) * (_LOAD_S + 2 * request["cap_s"])
+        limit_s = self.protocol.start_s + len(models) * (self.protocol.load_s + 2 * request["cap_s"])
         return run_child(request, limit_s=limit_s)
 
     def _blame(self, error: ChildError, number: int) -> None:
@@ -255,5 +256,5 @@ def yardstick_medians(*, cpu: int | None = None, processes: int = 3, blocks: int
         MeasurementError: if a process fails.
     """
     request = {"kind": "yardstick", "threads": 1, "cpu": cpu, "warm_s": 0.05, "block_s": 0.002, "blocks": blocks}
-    answers = [run_child(request, limit_s=_START_S) for _ in range(processes)]
+    answers = [run_child(request, limit_s=_YARDSTICK_LIMIT_S) for _ in range(processes)]
     return [np.asarray(answer["yardstick"]) * 1e-9 for answer in answers]

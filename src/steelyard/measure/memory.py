@@ -21,9 +21,6 @@ REPEATS = 2
 CALLS = 10
 """Inferences in the running part: memory is claimed in the first ones."""
 
-_LIMIT_S = 60.0
-"""Seconds a process may take to import, load and run a few inferences."""
-
 Peaks = Mapping[str, Quantity]
 
 
@@ -68,7 +65,7 @@ def measure_baseline(inputs: Path | NDArray[Any], protocol: Protocol, *, repeats
         MeasurementError: if a process fails, or the system has no /proc.
     """
     with input_file(inputs) as path:
-        answers = [_run(protocol.request("memory", path, ())) for _ in range(repeats)]
+        answers = [_run(protocol, path, ()) for _ in range(repeats)]
     return Baseline(tuple(_peak(answer) for answer in answers), all(answer["was_reset"] for answer in answers))
 
 
@@ -101,9 +98,8 @@ def measure_memory(
     empty = measure_baseline(inputs, protocol) if baseline is None else baseline
     with input_file(inputs) as path:
         for subject in subjects:
-            request = protocol.request("memory", path, (subject,))
             try:
-                answers = [_run(request) for _ in range(repeats)]
+                answers = [_run(protocol, path, (subject,)) for _ in range(repeats)]
             except ChildError as error:
                 failures[subject.key] = MeasurementError(error.message)
                 continue
@@ -112,8 +108,9 @@ def measure_memory(
     return MemoryRound(peaks, failures, empty)
 
 
-def _run(request: Mapping[str, Any]) -> dict[str, Any]:
-    return run_child({**request, "calls": CALLS}, limit_s=_LIMIT_S)
+def _run(protocol: Protocol, inputs: Path, models: Sequence[Subject]) -> dict[str, Any]:
+    request = {**protocol.request("memory", inputs, models), "calls": CALLS}
+    return run_child(request, limit_s=protocol.start_s + protocol.load_s + protocol.cap_s)
 
 
 def _peak(answer: Mapping[str, Any]) -> Peak:

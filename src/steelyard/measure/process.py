@@ -105,6 +105,10 @@ def _subject(key: str | None) -> str:
     return f"model {key!r}" if key else "the measuring process"
 
 
+def _failed(key: str | None) -> str:
+    return f"{_subject(key)} could not be measured" if key else f"{_subject(key)} failed"
+
+
 def _read_answer(output: bytes, status: int, descriptor: int, errors: BinaryIO) -> dict[str, Any]:
     """The decoded answer, or the error that it reports or that its absence is."""
     try:
@@ -114,12 +118,14 @@ def _read_answer(output: bytes, status: int, descriptor: int, errors: BinaryIO) 
         errors.seek(0)
         lines = errors.read().decode(errors="replace").strip().splitlines()
         last = f" ({lines[-1][:_TAIL]})" if lines else ""
-        ended = f"was killed by signal {-status}" if status < 0 else f"ended with exit status {status}"
-        message = f"{_subject(key)} could not be measured: its process {ended}{last}."
+        ended = (
+            f"its process was killed by signal {-status}" if status < 0 else f"its process ended with status {status}"
+        )
+        message = f"{_failed(key)}: {ended}{last}."
         raise ChildError(message, key=key, is_certain=False) from error
     if "error" in answer:
         key = answer["key"] or None
-        message = f"{_subject(key)} could not be measured: {answer['error'].rstrip('.')}."
+        message = f"{_failed(key)}: {answer['error'].rstrip('.')}."
         raise ChildError(message, key=key, is_certain=True)
     return answer
 
