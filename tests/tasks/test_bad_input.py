@@ -125,6 +125,13 @@ def test_a_csv_with_a_longer_line(tmp_path):
     )
 
 
+def test_a_csv_with_the_line_ends_of_old_macs(tmp_path):
+    assert refused(tmp_path, "a.csv", TABLE.replace("\n", "\r")) == (
+        "FILE can't be read as CSV (new-line character seen in unquoted field - do you need to open the file in "
+        "universal-newline mode?); mend the file."
+    )
+
+
 def test_a_truncated_parquet(tmp_path):
     found = refused(tmp_path, "a.parquet", b"PAR1 and then nothing")
     assert re.fullmatch(r"FILE can't be read as Parquet \(.+\); was it cut off\?", found)

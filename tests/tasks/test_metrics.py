@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn import metrics as oracle
 
-from steelyard.core.errors import DataError, InputError, UnknownNameError
+from steelyard.core.errors import DataError, InputError
 from steelyard.core.protocols import Metric
-from steelyard.tasks.metrics import METRICS, OwnMetric, metric_for
+from steelyard.tasks.metrics import DEFAULT_METRICS, METRICS, OwnMetric, metrics_of
 
 CLASSIFYING = ["accuracy", "f1", "auc", "agreement"]
 
@@ -151,13 +151,7 @@ def test_no_rows_are_refused():
     )
 
 
-def test_a_metric_of_another_kind_of_task_is_not_known():
-    with pytest.raises(UnknownNameError) as caught:
-        metric_for("acuracy", "image-classification")
-    assert str(caught.value) == "metric 'acuracy' is not known; did you mean 'accuracy'?"
-    with pytest.raises(InputError) as unfit:
-        metric_for("rmse", "image-classification")
-    assert str(unfit.value) == (
-        "'metric' must be one of accuracy, f1, auc, agreement for image-classification, got 'rmse'."
-    )
-    assert metric_for("r2", "tabular-regression") is METRICS["r2"]
+def test_points_of_a_kind_are_given_its_metrics_the_default_first():
+    for kind, default in DEFAULT_METRICS.items():
+        assert metrics_of(kind)[0] == default
+        assert set(metrics_of(kind)) <= set(METRICS)

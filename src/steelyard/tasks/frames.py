@@ -96,7 +96,7 @@ def _check_utf8(content: bytes, path: Path) -> None:
 
 def _check_csv_ends(content: bytes, header: str, separator: str, path: Path) -> None:
     """Refuse a first line that names no columns, and a last line that was cut off."""
-    names = next(csv.reader([header], delimiter=separator), [])
+    names = _cells(header, separator, path)
     if not any(name.strip() for name in names):
         raise DataError(f"{path} must name its columns in its first line, got an empty one; add it.", field="data")
     if all(re.fullmatch(r"\s*-?\d+([.,]\d+)?(e[+-]?\d+)?\s*", name, re.IGNORECASE) for name in names):
@@ -106,12 +106,20 @@ def _check_csv_ends(content: bytes, header: str, separator: str, path: Path) -> 
         )
     last = content.rstrip().rsplit(b"\n", 1)[-1].decode("utf-8")
     if last.count('"') % 2 == 0:
-        cells = next(csv.reader([last], delimiter=separator), [])
+        cells = _cells(last, separator, path)
         if len(cells) < len(names):
             raise DataError(
                 f"{path} must have {len(names)} cells in every line, got {len(cells)} in the last; was it cut off?",
                 field="data",
             )
+
+
+def _cells(line: str, separator: str, path: Path) -> list[str]:
+    """The cells of one line."""
+    try:
+        return next(csv.reader([line], delimiter=separator), [])
+    except csv.Error as error:
+        raise DataError(f"{path} can't be read as CSV ({_first_line(error)}); mend the file.", field="data") from error
 
 
 def _read_parquet(path: Path, most_bytes: int) -> Columns:

@@ -8,7 +8,7 @@ from typing import final
 import numpy as np
 from scipy.stats import rankdata
 
-from steelyard.core.errors import DataError, InputError, UnknownNameError
+from steelyard.core.errors import DataError, InputError
 from steelyard.core.protocols import ProofMethod
 from steelyard.core.quantity import Unit
 from steelyard.core.task import Array, TaskKind
@@ -213,25 +213,7 @@ DEFAULT_METRICS: dict[TaskKind, str] = {
 }
 """The metric of a kind of task where the user names none."""
 
-_CLASSIFIES = frozenset({"accuracy", "f1", "auc", "agreement"})
-
 
 def metrics_of(kind: TaskKind) -> tuple[str, ...]:
     """The metrics that every point of a task of this kind is given, the default one first."""
     return ("rmse", "r2") if kind == "tabular-regression" else ("accuracy", "f1", "auc")
-
-
-def metric_for(name: str, kind: TaskKind) -> QualityMetric:
-    """The metric of that name, if it fits the kind of task.
-
-    Raises:
-        UnknownNameError: if there is no such metric; the nearest is named.
-        InputError: if it is one for another kind of task.
-    """
-    wants_classes = kind != "tabular-regression"
-    fitting = [each for each in METRICS if (each in _CLASSIFIES) == wants_classes]
-    if name not in METRICS:
-        raise UnknownNameError("metric", name, fitting, field="metric")
-    if name not in fitting:
-        raise InputError(f"'metric' must be one of {', '.join(fitting)} for {kind}, got {name!r}.", field="metric")
-    return METRICS[name]

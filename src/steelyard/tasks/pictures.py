@@ -73,6 +73,10 @@ class Form:
         return (self.height, self.width) if self.channels == 1 else (self.height, self.width, self.channels)
 
 
+class _FormDiffersError(Exception):
+    """An image has another size or other channels than the first one."""
+
+
 @contextmanager
 def pictures_of(path: Path, *, trust: bool = False) -> Iterator[list[Picture]]:
     """The image files of a folder or a .zip, by name; hidden files and those of other kinds are passed over.
@@ -132,8 +136,14 @@ def source_of_pictures(path: Path, *, trust: bool = False) -> Source:
         # Mixed, because whoever reads the first rows (calibration) must meet every class.
         mixed = np.random.default_rng(0).permutation(len(pictures))
         chosen = [pictures[row] for row in mixed]
-        form, notes = common_form(chosen, path)
-        x, readable, broken = decode_pictures(chosen, form, path, trust=trust)
+        try:
+            # Images of one size, the usual case, are read once; others a second time, when the sizes are known.
+            form = _first_form(chosen, path)
+            notes: tuple[Fact, ...] = ()
+            x, readable, broken = decode_pictures(chosen, form, path, trust=trust, is_exact=True)
+        except _FormDiffersError:
+            form, notes = common_form(chosen, path)
+            x, readable, broken = decode_pictures(chosen, form, path, trust=trust)
     kept = mixed[readable]
     split = None if splits is None else np.array(splits, dtype=np.int64)[kept]
     return Source(
@@ -180,14 +190,10 @@ def common_form(pictures: Sequence[Picture], path: Path) -> tuple[Form, tuple[Fa
         try:
             with _opened(each, path) as image:
                 sizes[image.size] += 1
-                is_grey = is_grey and (image.mode in ("1", "L", "LA") or image.mode.startswith("I"))
+                is_grey = is_grey and _is_grey(image)
         except _BROKEN_ERRORS as error:
             if isinstance(error, DataError):
                 raise
-    if not sizes:
-        raise DataError(
-            f"{path} must hold images that can be read, got damaged files only ({len(pictures):,}).", field="data"
-        )
     width, height = min(sizes, key=lambda size: (-sizes[size], size[0] * size[1], size))
     notes = []
     if len(sizes) > 1:
@@ -197,8 +203,22 @@ def common_form(pictures: Sequence[Picture], path: Path) -> tuple[Form, tuple[Fa
     return Form(height, width, 1 if is_grey else 3), tuple(notes)
 
 
+def _first_form(pictures: Sequence[Picture], path: Path) -> Form:
+    """The form of the first image whose header can be read."""
+    for each in pictures:
+        try:
+            with _opened(each, path) as image:
+                return Form(image.height, image.width, 1 if _is_grey(image) else 3)
+        except _BROKEN_ERRORS as error:
+            if isinstance(error, DataError):
+                raise
+    raise DataError(
+        f"{path} must hold images that can be read, got damaged files only ({len(pictures):,}).", field="data"
+    )
+
+
 def decode_pictures(
-    pictures: Sequence[Picture], form: Form, path: Path, *, trust: bool = False
+    pictures: Sequence[Picture], form: Form, path: Path, *, trust: bool = False, is_exact: bool = False
 ) -> tuple[Array, Array, tuple[Fact, ...]]:
     """Pixels uint8 (n, height, width[, 3]) of the files that can be read, their numbers, and a note on the others.
 
@@ -217,7 +237,7 @@ def decode_pictures(
     broken: list[str] = []
     for row, each in enumerate(pictures):
         try:
-            pixels[len(readable)] = _decoded(each, form, path)
+            pixels[len(readable)] = _decoded(each, form, path, is_exact=is_exact)
             readable.append(row)
         except _BROKEN_ERRORS as error:
             if isinstance(error, DataError):
@@ -263,12 +283,20 @@ def _too_large(picture: Picture, path: Path) -> DataError:
     )
 
 
-def _decoded(picture: Picture, form: Form, path: Path) -> Array:
-    """Pixels of one image, in the form of all."""
+def _is_grey(image: Any) -> bool:
+    """Whether the image has no colour."""
+    return image.mode in ("1", "L", "LA") or str(image.mode).startswith("I")
+
+
+def _decoded(picture: Picture, form: Form, path: Path, *, is_exact: bool) -> Array:
+    """Pixels of one image, in the form of all; `is_exact` if it must have that form already."""
     from PIL import Image  # noqa: PLC0415
 
     with _opened(picture, path) as opened:
         image = opened
+        has_form = image.size == (form.width, form.height) and _is_grey(image) == (form.channels == 1)
+        if is_exact and not has_form:
+            raise _FormDiffersError
         if image.mode.startswith("I"):
             # 16-bit grey: Pillow's own conversion would clip at 255.
             image = Image.fromarray((np.asarray(image, dtype=np.float64) / 257).clip(0, 255).astype(np.uint8))
