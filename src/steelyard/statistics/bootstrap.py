@@ -30,7 +30,7 @@ _UNITS = 1_000
 """More units than this are summed in this many random blocks first, which leaves the mean's skewness as it is."""
 _CELLS = 2_000_000
 """Drawn at once: bounds the memory to some tens of megabytes."""
-_BLOCKS = 100
+BLOCKS = 100
 """Blocks of the jackknife."""
 
 
@@ -129,7 +129,7 @@ def bca(
     draws = np.sort([_finite(statistic(rows)) for rows in _within(order, resamples, rng)])
     below = np.searchsorted(draws, observed, "left"), np.searchsorted(draws, observed, "right")
     bias = _quantile(float(sum(below)) / 2, resamples)
-    left_out = np.array([_finite(statistic(rows)) for rows in _leaving_out(order)])
+    left_out = np.array([_finite(statistic(rows)) for rows in _leaving_out(order, BLOCKS)])
     centred = left_out.mean() - left_out if np.all(np.isfinite(left_out)) else np.zeros(1)
     scale = float(np.sum(centred**2)) ** 1.5
     acceleration = float(np.sum(centred**3)) / (6 * scale) if scale > 0 else 0.0
@@ -169,13 +169,13 @@ def percentile_interval(
     return float(low), float(high)
 
 
-def jackknife_error(statistic: Statistic, strata: Rows) -> float:
-    """The standard error of a statistic, by leaving out each of up to 100 stratified blocks; no randomness.
+def jackknife_error(statistic: Statistic, strata: Rows, blocks: int = BLOCKS) -> float:
+    """The standard error of a statistic, by leaving out each of up to `blocks` stratified blocks; no randomness.
 
     References:
         Efron, Tibshirani: An Introduction to the Bootstrap, 1993, section 11.5 (the grouped jackknife).
     """
-    figures = np.array([statistic(rows) for rows in _leaving_out(_stratified(strata))])
+    figures = np.array([statistic(rows) for rows in _leaving_out(_stratified(strata), blocks)])
     figures = figures[np.isfinite(figures)]
     count = len(figures)
     return float(np.sqrt((count - 1) * figures.var())) if count > 1 else float("inf")
@@ -208,10 +208,10 @@ def _within(classes: list[Rows], resamples: int, rng: np.random.Generator) -> It
         yield np.concatenate([rows[rng.integers(0, len(rows), len(rows))] for rows in classes])
 
 
-def _leaving_out(classes: list[Rows]) -> Iterator[Rows]:
+def _leaving_out(classes: list[Rows], most: int) -> Iterator[Rows]:
     """All rows but one block, for each block; dealing rows out class by class keeps blocks alike."""
     order = np.concatenate(classes)
-    blocks = min(_BLOCKS, len(order))
+    blocks = min(most, len(order))
     turn = np.arange(len(order)) % blocks
     for block in range(blocks):
         yield order[turn != block]

@@ -1,0 +1,162 @@
+"""Drops of quality as the mean of one number per row, Z: the drop is at least epsilon exactly when E[Z] >= 0.
+
+Z is a weighted sum of columns that do not depend on epsilon, so one set of resamples serves every epsilon. All columns
+add up over the rows of a group, so groups need no formulas of their own.
+
+Z, with squared errors e², variance v of the targets and m the reference's rmse:
+
+- rmse, relative: e_c² − (1 + eps)² e_r².
+- rmse, absolute: e_c² − (rmse_r + eps)², where rmse_r is m + (e_r² − m²) / 2m to first order (the delta method).
+- r2, absolute: e_c² − e_r² − eps·(y − mean y)².
+- r2, relative: e_c² − e_r² − eps·(v − e_r²), with the sign of R² of the reference.
+- accuracy, in groups: right_r − right_c − eps, or − eps·right_r where relative.
+- disagreement, in groups: differs − eps.
+
+References:
+    Efron, Tibshirani: An Introduction to the Bootstrap, Chapman and Hall, 1993, chapter 12.
+    Oehlert: A note on the delta method, The American Statistician, 1992.
+    Fieller: Some problems in interval estimation, Journal of the Royal Statistical Society B, 1954 (a ratio as a mean).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steelyard.core.protocols import Metric
+from steelyard.core.task import Array
+from steelyard.select.quality import decisions, is_share, right
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class MeanForm:
+    """Columns (n, k) of each row and the weights (k,) that make Z of them for a threshold.
+
+    `share` maps a threshold to the share of the population on which such a loss may hide, None where it is no share:
+    a sample without that share proves nothing about it (`steelyard.statistics.bootstrap.unseen`).
+    """
+
+    columns: Floats
+    weights: Callable[[float], Floats]
+    share: Callable[[float], float] | None = None
+
+    def summed(self, groups: Array | None) -> "MeanForm":
+        """The same with the rows of each group summed: one row a group."""
+        if groups is None:
+            return self
+        index = np.unique(groups, return_inverse=True)[1]
+        sums = np.zeros((int(index.max()) + 1, self.columns.shape[1]))
+        np.add.at(sums, index, self.columns)
+        return MeanForm(sums, self.weights, self.share)
+
+
+def mean_form(
+    metric: Metric, reference: Array, candidate: Array, targets: Array, *, relative: bool, floor: float
+) -> MeanForm | None:
+    """The mean form of a drop; None where the metric has none.
+
+    Args:
+        metric: rmse, r2, or one whose proof is "trinomial" or "disagreement".
+        reference: outputs (n, width) of the reference.
+        candidate: outputs (n, width) of the candidate.
+        targets: (n,).
+        relative: whether epsilon is a share of |reference|.
+        floor: the least |reference| of a relative drop: below it, epsilon × floor is tested as an absolute drop.
+    """
+    if metric.proof == "trinomial":
+        return _accuracy(right(reference, targets), right(candidate, targets), relative=relative)
+    if metric.proof == "disagreement":
+        differs = ~agreeing(reference, candidate)
+        return MeanForm(_table(differs, np.ones(len(differs))), _less, float)
+    if metric.name == "rmse":
+        errors = squared_errors(candidate, targets), squared_errors(reference, targets)
+        return _rmse(*errors, relative=relative, floor=floor)
+    if metric.name == "r2":
+        errors = squared_errors(candidate, targets), squared_errors(reference, targets)
+        return _r2(*errors, deviations(targets), relative=relative, floor=floor)
+    return None
+
+
+def quality_form(metric: Metric, outputs: Array, targets: Array) -> MeanForm | None:
+    """The mean form of "the loss is t or more", where a metric's loss is itself, or minus itself if higher is better.
+
+    Accuracy: −right − t. Rmse: e² − t². R²: e² − (1 + t)·(y − mean y)². None for all others.
+
+    Args:
+        metric: what quality is.
+        outputs: (n, width).
+        targets: (n,).
+    """
+    if is_share(metric):
+        hits = right(outputs, targets)
+        return MeanForm(_table(-1.0 * hits, np.ones(len(hits))), _less, lambda t: 1 + t)
+    if metric.name == "rmse":
+        columns = _table(squared_errors(outputs, targets), np.ones(len(targets)))
+        return MeanForm(columns, lambda t: np.array([1.0, -t * abs(t)]))
+    if metric.name == "r2":
+        columns = _table(squared_errors(outputs, targets), deviations(targets))
+        return MeanForm(columns, lambda t: np.array([1.0, -(1 + t)]))
+    return None
+
+
+def squared_errors(outputs: Array, targets: Array) -> Floats:
+    """The squared error of each row (n,) of outputs (n, 1)."""
+    errors: Floats = (np.asarray(outputs, np.float64).reshape(len(targets), -1)[:, 0] - targets) ** 2
+    return errors
+
+
+def deviations(targets: Array) -> Floats:
+    """The squared deviation of each target from their mean."""
+    values = np.asarray(targets, dtype=np.float64)
+    squares: Floats = (values - values.mean()) ** 2
+    return squares
+
+
+def agreeing(first: Array, second: Array) -> NDArray[np.bool_]:
+    """Which rows get the same decision; never those where an output is no number."""
+    one, other = decisions(first), decisions(second)
+    same: NDArray[np.bool_] = (one == other) & (one >= 0)
+    return same
+
+
+def _accuracy(reference: NDArray[np.bool_], candidate: NDArray[np.bool_], *, relative: bool) -> MeanForm:
+    lost = reference.astype(np.float64) - candidate
+    if relative:
+        accuracy = float(reference.mean())
+        return MeanForm(_table(lost, reference), _less, lambda epsilon: epsilon * accuracy)
+    return MeanForm(_table(lost, np.ones(len(lost))), _less, float)
+
+
+def _rmse(candidate: Floats, reference: Floats, *, relative: bool, floor: float) -> MeanForm:
+    columns = _table(candidate, reference, np.ones(len(reference)))
+    m = float(np.sqrt(reference.mean()))
+    if relative and m > floor:
+        return MeanForm(columns, lambda epsilon: np.array([1.0, -((1 + epsilon) ** 2), 0.0]))
+    unit = floor if relative else 1.0
+    if m > floor:
+        return MeanForm(columns, lambda epsilon: np.array([1.0, -(1 + epsilon / m), -epsilon * m - epsilon**2]))
+    # So near 0 the delta method fails; the cross term then is as good as constant.
+    return MeanForm(columns, lambda epsilon: np.array([1.0, -1.0, -2 * epsilon * unit * m - (epsilon * unit) ** 2]))
+
+
+def _r2(candidate: Floats, reference: Floats, spread: Floats, *, relative: bool, floor: float) -> MeanForm:
+    columns = _table(candidate - reference, spread, reference)
+    variance = float(spread.mean())
+    r2 = 1 - float(reference.mean()) / variance if variance > 0 else 0.0
+    if relative and abs(r2) > floor:
+        sign = 1.0 if r2 > 0 else -1.0
+        return MeanForm(columns, lambda epsilon: np.array([1.0, -epsilon * sign, epsilon * sign]))
+    unit = floor if relative else 1.0
+    return MeanForm(columns, lambda epsilon: np.array([1.0, -epsilon * unit, 0.0]))
+
+
+def _less(threshold: float) -> Floats:
+    """The first column less the threshold's share of the second."""
+    return np.array([1.0, -threshold])
+
+
+def _table(*columns: Array) -> Floats:
+    return np.column_stack([np.asarray(column, dtype=np.float64) for column in columns])
