@@ -16,6 +16,8 @@ from steelyard.measure.process import Subject
 
 LOADER = "steelyard.runtimes.onnxruntime.run:open_session"
 IMPORTS = ("onnxruntime",)
+MEMORY_REPEATS = 1
+"""Processes a model: peaks repeat within half a megabyte, and the baseline's spread stands in the interval."""
 INPUT_ROWS = 64
 """Real validation rows that inferences cycle through."""
 
@@ -43,6 +45,7 @@ class Lane:
     floor: Quantity | None = None
     seconds: float = 0.0
     last_round: tuple[int, float] = (0, 0.0)
+    rounds: list[tuple[int, float]] = field(default_factory=list)
     _baseline: Baseline | None = field(default=None, repr=False)
 
     def measure(self, subjects: Sequence[Subject], beside: Sequence[Subject] = ()) -> dict[str, Costs | Failure]:
@@ -52,7 +55,9 @@ class Lane:
             latency = self.latency([*beside, *subjects])
             if self._baseline is None:
                 self._baseline = measure_baseline(self.inputs, self.protocol)
-            memory = measure_memory(subjects, self.inputs, self.protocol, baseline=self._baseline)
+            memory = measure_memory(
+                subjects, self.inputs, self.protocol, baseline=self._baseline, repeats=MEMORY_REPEATS
+            )
         finally:
             self._spent(len(subjects), start)
         results: dict[str, Costs | Failure] = {}
@@ -85,6 +90,15 @@ class Lane:
         took = time.perf_counter() - start
         self.seconds += took
         self.last_round = (subjects, took)
+        self.rounds.append(self.last_round)
+
+    def expected_s(self, subjects: int) -> float:
+        """Seconds that a round of so many models will take, from the rounds so far; 0 before the first."""
+        if not self.rounds:
+            return 0.0
+        count, took = self.rounds[-1]
+        # Half of a round starts processes and measures what stands beside; the other half grows with its models.
+        return took * (0.5 + 0.5 * subjects / max(1, count))
 
 
 def make_protocol(*, batch: int, threads: int, cpu: int | None) -> Protocol:

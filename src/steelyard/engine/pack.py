@@ -21,7 +21,7 @@ Render = Callable[[Outcome], Mapping[str, str]]
 
 
 def located(outcome: Outcome) -> Outcome:
-    """The outcome with the path of each packed artifact: the chosen one at the top, the front and the reference below."""
+    """The outcome with the path of each packed artifact: the chosen one on top, the front and the reference below."""
     kept = {point.key for point in (*outcome.front, outcome.reference)}
 
     def place(point: Point) -> Point:

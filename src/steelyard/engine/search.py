@@ -26,10 +26,12 @@ from steelyard.store.study import Study
 
 log = logging.getLogger(__name__)
 
-BATCH = 4
+BATCH = 6
 """Models that share one measuring round at most: more would make a finished one wait too long to be written."""
-AHEAD = 8
+AHEAD = 6
 """Made candidates that may wait for the lane before training pauses."""
+GRACE_S = 3.0
+"""Seconds that the last round of the search may end after its time."""
 REFERENCE_SHARE, CANDIDATE_SHARE = 0.35, 0.2
 """Shares of the budget that one training may take: the reference's, any other's."""
 
@@ -71,8 +73,6 @@ class Search:
             self._assign()
             self._measure()
             if not self._making and not self._measuring:
-                if self._waiting:
-                    continue
                 break
             self._wait()
 
@@ -114,7 +114,9 @@ class Search:
         if trials is not None and begun - self._failures() >= trials:
             self.ended = f"{trials} trials are confirmed"
             return True
-        if time.monotonic() >= self.deadline:
+        # What is made now still has to be measured after what waits and what is being measured.
+        ahead = len(self._waiting) + len(self._making) + 1
+        if time.monotonic() + self.lane.expected_s(ahead) >= self.deadline:
             self.ended = "the budget is used up"
             return True
         return False
@@ -137,6 +139,11 @@ class Search:
         """Start a round for what waits, if the lane is free."""
         if self._measuring or not self._waiting or (self.takes_turns and self._making):
             return
+        if self._is_late(min(len(self._waiting), BATCH)):
+            log.info("no time to measure %d candidates; the same command with a larger budget will", len(self._waiting))
+            self.ended = "the budget is used up"
+            self._waiting.clear()
+            return
         self._measuring, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
         batch = [Subject(each.candidate.key, self._path(each.digest)) for each in self._measuring]
         beside = self._companion({each.key for each in batch})
@@ -154,6 +161,13 @@ class Search:
                     future.set_exception(error)
 
         threading.Thread(target=work, daemon=True).start()
+
+    def _is_late(self, models: int) -> bool:
+        """Whether a round would end after the deadline by more than a few seconds, and can be done without."""
+        measured = sum(isinstance(trial.outcome, Measurement) for trial in self.finished)
+        if measured < len(self.plan.space.references()) + 2:
+            return False
+        return time.monotonic() + self.lane.expected_s(models) > self.deadline + GRACE_S
 
     def _companion(self, batch: set[str]) -> list[Subject]:
         """The reference, measured in every round, once it is confirmed."""

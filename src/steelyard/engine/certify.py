@@ -1,0 +1,410 @@
+"""Certify: freeze the order, measure again, open the test split, prove, choose."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from steelyard.core.errors import StudyError
+from steelyard.core.outcome import Drop, Miss, Status
+from steelyard.core.quantity import Quantity
+from steelyard.core.task import Rows
+from steelyard.core.trial import Measurement, Trial
+from steelyard.core.wire import Plain, canonical
+from steelyard.engine.lane import Lane
+from steelyard.engine.outputs import Outputs
+from steelyard.engine.plan import Plan
+from steelyard.measure.latency import LatencyRound
+from steelyard.measure.process import Subject
+from steelyard.select.choose import Estimated, Option, choose, estimate
+from steelyard.select.limits import misses, nearest
+from steelyard.select.order import Certified, Entry, fixed_sequence, testing_order
+from steelyard.select.proof import Proof, prove, prove_quality
+from steelyard.select.quality import drop, drop_error, loss, quality_interval
+from steelyard.select.samples import discordance, samples_needed
+from steelyard.store.study import Study
+
+CERTIFICATES = "certificates"
+"""The fact of the study that holds what was proved on its test rows so far."""
+Metrics = Mapping[str, Quantity]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What certifying found. `metrics` are each point's figures, costs of tested ones from the last round."""
+
+    status: Status
+    reference: Trial
+    chosen: Trial
+    drop: Drop
+    misses: tuple[Miss, ...]
+    metrics: Mapping[str, Metrics]
+    proofs: Mapping[str, Plain]
+    order: tuple[str, ...]
+    valid_drops: Mapping[str, float]
+    certified: Certified | None = None
+    ratio: Quantity | None = None
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Certifier:
+    """Certifies one goal on the confirmed trials of a study."""
+
+    plan: Plan
+    study: Study
+    lane: Lane
+    floor: float
+    _outputs: Outputs = field(init=False)
+    _trials: dict[str, Trial] = field(init=False, default_factory=dict)
+    _metrics: dict[str, dict[str, Quantity]] = field(init=False, default_factory=dict)
+    _drops: dict[str, float] = field(init=False, default_factory=dict)
+    _reference: Trial = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Prepare to compute outputs."""
+        self._outputs = Outputs(self.study.artifacts)
+
+    def certify(self, trials: Sequence[Trial]) -> Verdict:
+        """The verdict on the goal.
+
+        Raises:
+            StudyError: if no trial was confirmed.
+        """
+        confirmed = [trial for trial in trials if isinstance(trial.outcome, Measurement)]
+        self._trials = {trial.key: trial for trial in confirmed}
+        self._metrics = {trial.key: dict(_figures(trial)) for trial in confirmed}
+        self._reference = reference_of(confirmed, self.plan)
+        self._drops = {trial.key: self._valid_drop(trial) for trial in confirmed}
+        candidates = [trial for trial in confirmed if trial.key != self._reference.key]
+        if not candidates:
+            raise StudyError(
+                "no candidate but the reference could be confirmed; mend what failed and run again.", field="model"
+            )
+        record, latency = self._record(candidates)
+        return self._judge(record, candidates, latency)
+
+    def _record(self, candidates: Sequence[Trial]) -> tuple[Plain, LatencyRound | None]:
+        """The certificate that answers this goal: an earlier one where it does, else a new look at the test rows."""
+        for record in reversed(self.study.get(CERTIFICATES, [])):
+            if self._answers(record, len(candidates)):
+                self._restore(record)
+                return record, None
+        order = self._order(candidates)
+        # From here on the order is fixed; only now are test outputs computed.
+        self.study.put("order", list(order))
+        latency = self._measure_again(order or (self._nearest(candidates),))
+        kept = [key for key in order if not self._misses_costs(key)]
+        certified = fixed_sequence(kept, self._prove, self._prove_quality if self._wants_quality else None)
+        record = {
+            **self._question(),
+            "candidates": len(candidates),
+            "limits": canonical([[limit.metric, limit.at_most] for limit in self.plan.goal.limits]),
+            "order": kept,
+            "proofs": {key: _proof_json(proof) for key, proof in certified.proofs.items()},
+            "qualities": {key: _proof_json(proof) for key, proof in certified.quality.items()},
+            "rejected": list(certified.rejected),
+            "costs": {key: _costs_json(self._metrics[key]) for key in (self._reference.key, *order)},
+        }
+        # Only what looked at test rows counts as a look; without a candidate to test nothing was asked of them.
+        self.study.put(CERTIFICATES, [*self.study.get(CERTIFICATES, []), record])
+        return record, latency
+
+    def _question(self) -> dict[str, Plain]:
+        """What a certificate is about, costs aside."""
+        goal = self.plan.goal
+        return {
+            "metric": self.plan.goal_metric,
+            "epsilon": goal.max_drop,
+            "relative": self._relative,
+            "confidence": goal.confidence,
+            "min_quality": goal.min_quality,
+            "minimize": goal.minimize,
+            "reference": self._reference.key,
+        }
+
+    def _answers(self, record: Plain, candidates: int) -> bool:
+        """Whether an earlier certificate answers this goal without a new look: same question, same candidates, and
+        either the same limits or a proved candidate that meets the new ones.
+        """
+        if any(record[name] != value for name, value in self._question().items()):
+            return False
+        if record["candidates"] != candidates:
+            return False
+        limits = canonical([[limit.metric, limit.at_most] for limit in self.plan.goal.limits])
+        if record["limits"] == limits:
+            return True
+        costs = {
+            key: {name: Quantity.from_json(q) for name, q in each.items()} for key, each in record["costs"].items()
+        }
+        return any(not misses(self.plan.goal, {**self._metrics[key], **costs[key]}) for key in record["rejected"])
+
+    def _restore(self, record: Plain) -> None:
+        for key, costs in record["costs"].items():
+            self._metrics[key] |= _costs(costs)
+
+    @property
+    def _relative(self) -> bool:
+        return self.plan.goal.is_relative(metric_in_unit_range=self.plan.metric.in_unit_range)
+
+    @property
+    def _wants_quality(self) -> bool:
+        return self.plan.goal.min_quality is not None
+
+    @property
+    def _test(self) -> Rows:
+        return self.plan.task.test
+
+    def _valid_drop(self, trial: Trial) -> float:
+        name, metric = self.plan.goal_metric, self.plan.metric
+        reference = self._metrics[self._reference.key][name].value
+        return drop(metric, reference, self._metrics[trial.key][name].value, relative=self._relative, floor=self.floor)
+
+    def _order(self, candidates: Sequence[Trial]) -> tuple[str, ...]:
+        entries = [
+            Entry(
+                trial.key,
+                self._drops[trial.key],
+                self._metrics[trial.key][self.plan.goal.cost_metric].value,
+                self._metrics[trial.key],
+            )
+            for trial in candidates
+            if self.plan.goal.cost_metric in self._metrics[trial.key]
+        ]
+        return testing_order(entries, self.plan.goal.limits, epsilon=self.plan.goal.max_drop)
+
+    def _nearest(self, candidates: Sequence[Trial]) -> str:
+        """The candidate that misses the goal least, by validation quality and the costs known."""
+        metric, name = self.plan.metric, self.plan.goal_metric
+        return nearest(
+            {
+                trial.key: misses(
+                    self.plan.goal,
+                    self._metrics[trial.key],
+                    drop=self._drops[trial.key],
+                    quality=self._metrics[trial.key][name].value,
+                    higher_is_better=metric.higher_is_better,
+                )
+                for trial in candidates
+            }
+        )
+
+    def _measure_again(self, keys: Sequence[str]) -> LatencyRound | None:
+        """One fresh interleaved round of the candidates and the reference: the lowest of many noisy figures is too
+        low, so only these count from here on.
+        """
+        ordered = [self._reference.key, *keys]
+        found = self.lane.latency([Subject(key, self._path(key)) for key in ordered])
+        for key in ordered:
+            if key in found.metrics:
+                self._metrics[key] |= found.metrics[key]
+        return found
+
+    def _path(self, key: str) -> Any:
+        return self.study.artifacts.path(_artifact(self._trials[key]), ".onnx")
+
+    def _misses_costs(self, key: str) -> bool:
+        return bool(misses(self.plan.goal, self._metrics[key]))
+
+    def _test_outputs(self, key: str) -> Any:
+        return self._outputs.of(self._trials[key], "test", self._test)
+
+    def _prove(self, key: str) -> Proof:
+        goal = self.plan.goal
+        return prove(
+            self.plan.metric,
+            self._test_outputs(self._reference.key),
+            self._test_outputs(key),
+            self._test.y,
+            epsilon=goal.max_drop,
+            relative=self._relative,
+            confidence=goal.confidence,
+            groups=self._test.groups,
+            seed=self.plan.seed,
+            floor=self.floor,
+        )
+
+    def _prove_quality(self, key: str) -> Proof:
+        goal = self.plan.goal
+        return prove_quality(
+            self.plan.metric,
+            self._test_outputs(key),
+            self._test.y,
+            at_least=float(goal.min_quality or 0.0),
+            confidence=goal.confidence,
+            groups=self._test.groups,
+            seed=self.plan.seed,
+        )
+
+    def _judge(self, record: Plain, candidates: Sequence[Trial], latency: LatencyRound | None) -> Verdict:
+        ratio = _ratio_of(latency) if self.plan.goal.minimize == "latency" else None
+        proved = [key for key in record["rejected"] if not self._misses_costs(key)]
+        status: Status
+        if proved:
+            status, key = "certified", choose([self._option(key) for key in proved], ratio)
+        else:
+            feasible = [trial.key for trial in candidates if not self._misses_costs(trial.key)]
+            found = estimate(
+                [Estimated(self._option(key), self._drops[key], self._valid_error(key)) for key in feasible],
+                epsilon=self.plan.goal.max_drop,
+                test_drop=self._test_drop,
+                ratio=ratio,
+            )
+            status, key = ("estimated", found) if found is not None else ("infeasible", self._nearest(candidates))
+            if not self._has_quality(key):
+                status = "infeasible"
+        for each in {self._reference.key, key, *record["proofs"]}:
+            self._add_test_quality(each)
+        proofs = {**record["proofs"]}
+        if key not in proofs:
+            proofs[key] = _proof_json(self._prove(key)) | {"rejected": False}
+        against = None if latency is None else _ratio_of(latency)(self._reference.key, key)
+        return Verdict(
+            status=status,
+            reference=self._reference,
+            chosen=self._trials[key],
+            drop=self._drop(key, proofs[key]),
+            misses=() if status != "infeasible" else self._misses(key),
+            metrics=self._metrics,
+            proofs=proofs,
+            order=tuple(record["order"]),
+            valid_drops=self._drops,
+            certified=_certified_of(record) if record["order"] else None,
+            ratio=against,
+            notices=self._notices(status, key, record),
+        )
+
+    def _option(self, key: str) -> Option:
+        metrics = self._metrics[key]
+        return Option(
+            key, metrics[self.plan.goal.cost_metric], metrics["size_bytes"].value, metrics["parameters"].value
+        )
+
+    def _valid_error(self, key: str) -> float:
+        valid = self.plan.task.valid
+        reference, own = (self._outputs.of(self._trials[each], "valid", valid) for each in (self._reference.key, key))
+        return drop_error(self.plan.metric, reference, own, valid.y, relative=self._relative, floor=self.floor)
+
+    def _test_drop(self, key: str) -> float:
+        values = [self.plan.metric(self._test_outputs(each), self._test.y) for each in (self._reference.key, key)]
+        return drop(self.plan.metric, *values, relative=self._relative, floor=self.floor)
+
+    def _has_quality(self, key: str) -> bool:
+        if self.plan.goal.min_quality is None:
+            return True
+        value = self.plan.metric(self._test_outputs(key), self._test.y)
+        return loss(self.plan.metric, value) <= loss(self.plan.metric, self.plan.goal.min_quality)
+
+    def _add_test_quality(self, key: str) -> None:
+        """NAME_test of every metric; the goal's with its interval."""
+        outputs = self._test_outputs(key)
+        for name, metric in self.plan.metrics.items():
+            figure = (
+                quality_interval(metric, outputs, self._test.y, seed=self.plan.seed)
+                if name == self.plan.goal_metric or metric.proof == "trinomial"
+                else Quantity(metric(outputs, self._test.y), metric.unit, n=len(self._test))
+            )
+            self._metrics[key][f"{name}_test"] = figure
+
+    def _misses(self, key: str) -> tuple[Miss, ...]:
+        name, metric = self.plan.goal_metric, self.plan.metric
+        return misses(
+            self.plan.goal,
+            self._metrics[key],
+            drop=max(self._drops[key], self._test_drop(key)),
+            quality=self._metrics[key][f"{name}_test"].value,
+            higher_is_better=metric.higher_is_better,
+        )
+
+    def _drop(self, key: str, proof: Plain) -> Drop:
+        goal = self.plan.goal
+        return Drop(
+            metric=self.plan.goal_metric,
+            value=proof["value"],
+            high=proof["high"],
+            epsilon=goal.max_drop,
+            relative=self._relative,
+            confidence=goal.confidence,
+            method=proof["method"],
+            exact=proof["exact"],
+            n=proof["n"],
+            samples_needed=self._samples_needed(key),
+            looks=len(self.study.get(CERTIFICATES, [])),
+        )
+
+    def _samples_needed(self, key: str) -> int | None:
+        """Rows that would prove an absolute drop of accuracy, from the validation rows; None for other claims."""
+        if self.plan.metric.proof != "trinomial" or self._relative:
+            return None
+        valid = self.plan.task.valid
+        outputs = [self._outputs.of(self._trials[each], "valid", valid) for each in (self._reference.key, key)]
+        differs, lost = discordance(outputs[0], outputs[1], valid.y)
+        return samples_needed(self.plan.goal.max_drop, self.plan.goal.confidence, differs, lost)
+
+    def _notices(self, status: Status, key: str, record: Plain) -> tuple[str, ...]:
+        notices = []
+        reference = self._metrics[self._reference.key]
+        if status == "infeasible" and not misses(self.plan.goal, reference):
+            notices.append("no candidate is good enough; the reference itself meets every limit and is in the bundle")
+        cost = self.plan.goal.cost_metric
+        dearer = self._metrics[key][cost].value > reference[cost].value
+        if status != "infeasible" and dearer and not misses(self.plan.goal, reference):
+            notices.append(f"the reference itself has the lower {self.plan.goal.minimize}; it is in the bundle too")
+        blocked = {proof["why"] for proof in record["proofs"].values() if not proof["applicable"]}
+        return (*notices, *sorted(blocked))
+
+
+def reference_of(confirmed: Sequence[Trial], plan: Plan) -> Trial:
+    """The uncompressed point of the best validation quality; of equals the largest scale trained first.
+
+    Raises:
+        StudyError: if no uncompressed point was confirmed.
+    """
+    plain = [trial for trial in confirmed if trial.candidate.is_uncompressed]
+    if not plain:
+        raise StudyError("no uncompressed model could be confirmed; mend what failed and run again.", field="model")
+    return min(plain, key=lambda trial: (loss(plan.metric, _figures(trial)[plan.goal_metric].value), trial.number))
+
+
+def _figures(trial: Trial) -> Metrics:
+    return trial.outcome.metrics if isinstance(trial.outcome, Measurement) else {}
+
+
+def _artifact(trial: Trial) -> str:
+    return trial.outcome.artifact if isinstance(trial.outcome, Measurement) else ""
+
+
+def _ratio_of(latency: LatencyRound | None) -> Any:
+    """Paired ratios of p50 within the last round; None for a pair that was not measured together."""
+
+    def ratio(first: str, second: str) -> Quantity | None:
+        if latency is None or first not in latency.times or second not in latency.times:
+            return None
+        return latency.ratio(first, second).quantity
+
+    return ratio
+
+
+def _proof_json(proof: Proof) -> Plain:
+    return {name: getattr(proof, name) for name in proof.__dataclass_fields__}
+
+
+def _costs_json(metrics: Metrics) -> Plain:
+    names = [name for name in metrics if name.startswith(("latency_", "throughput_"))]
+    return {name: metrics[name].to_json() for name in names}
+
+
+def _costs(plain: Plain) -> dict[str, Quantity]:
+    return {name: Quantity.from_json(quantity) for name, quantity in plain.items()}
+
+
+def _certified_of(record: Plain) -> Certified:
+    """What a stored certificate proved."""
+    proofs = {key: Proof(**plain) for key, plain in record["proofs"].items()}
+    rejected = tuple(record["rejected"])
+    return Certified(
+        order=tuple(record["order"]),
+        proofs=proofs,
+        rejected=rejected,
+        stopped_at=next((key for key in proofs if key not in rejected), None),
+        quality={key: Proof(**plain) for key, plain in record["qualities"].items()},
+    )
