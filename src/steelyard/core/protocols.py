@@ -112,7 +112,11 @@ class Family(Protocol):
         """Its knobs with default ranges taken from the task, each from small to large."""
 
     def build(self, scale: Scale, task: Task, seed: int) -> Any:
-        """A `torch.nn.Module` from raw rows (n, ...) to outputs (n, width), with fresh seeded weights."""
+        """A `torch.nn.Module` from raw rows (n, ...) to outputs (n, width), with fresh seeded weights.
+
+        Its parts `front`, `body` and `back` run one after the other (`steelyard.families.parts.Model`); training
+        changes the body alone. `front` has a `shape`, that of one of its output rows.
+        """
 
 
 class Step(Protocol):

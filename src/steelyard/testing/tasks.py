@@ -1,0 +1,136 @@
+"""The contract of `steelyard.core.protocols.Task`."""
+
+from typing import get_args
+
+import numpy as np
+
+from steelyard.core.protocols import Task
+from steelyard.core.task import (
+    ClassOutput,
+    Fact,
+    ImageInput,
+    OutputSpec,
+    Rows,
+    TableInput,
+    TaskKind,
+    ValueOutput,
+    input_from_json,
+    input_to_json,
+    output_from_json,
+    output_to_json,
+)
+from steelyard.testing.contract import attempt, require, require_name, require_plain
+
+
+def check_task(task: Task) -> None:
+    """Check that a task says what it is, and that its rows are what it says.
+
+    Raises:
+        ContractError: one sentence on the first thing that does not hold.
+    """
+    require_name(task.name, "the task")
+    require(task.kind in get_args(TaskKind), f"'kind' must be one of {get_args(TaskKind)}, got {task.kind!r}.")
+    require(
+        isinstance(task.output, ValueOutput if task.kind == "tabular-regression" else ClassOutput),
+        f"'output' must fit the kind {task.kind}, got {type(task.output).__name__}.",
+    )
+    require(
+        isinstance(task.input, ImageInput if task.kind == "image-classification" else TableInput),
+        f"'input' must fit the kind {task.kind}, got {type(task.input).__name__}.",
+    )
+    _check_specifications(task)
+    for name, rows in _splits(task):
+        _check_inputs(name, rows, task.input)
+        _check_targets(name, rows, task.output)
+    _check_groups(task)
+    _check_words(task)
+
+
+def _splits(task: Task) -> tuple[tuple[str, Rows], ...]:
+    return (("train", task.train), ("valid", task.valid), ("test", task.test))
+
+
+def _check_specifications(task: Task) -> None:
+    plain_input, plain_output = input_to_json(task.input), output_to_json(task.output)
+    require_plain(plain_input, "the plain form of 'input'")
+    require_plain(plain_output, "the plain form of 'output'")
+    require(input_from_json(plain_input) == task.input, "'input' must come back from its plain form unchanged.")
+    require(output_from_json(plain_output) == task.output, "'output' must come back from its plain form unchanged.")
+    if isinstance(task.input, ImageInput):
+        stds = list(task.input.std)
+        require(
+            len(task.input.mean) == len(stds) == task.input.channels,
+            f"'mean' and 'std' must hold one value a channel, got {len(task.input.mean)} and {len(stds)}.",
+        )
+    else:
+        stds = [column.std for column in task.input.columns if column.kind == "number"]
+    if isinstance(task.output, ValueOutput):
+        stds.append(task.output.std)
+    else:
+        labels = task.output.labels
+        require(
+            len(labels) > 1 and len(set(labels)) == len(labels),
+            f"'labels' must name two or more classes, each once, got {labels!r}.",
+        )
+    require(all(std > 0 for std in stds), f"every 'std' must be positive, got {stds!r}.")
+
+
+def _check_inputs(name: str, rows: Rows, spec: ImageInput | TableInput) -> None:
+    require(len(rows) > 0, f"'{name}' must hold at least one row, got none.")
+    require(
+        rows.x.shape == (len(rows.y), *spec.shape),
+        f"'{name}' must hold inputs of shape {(len(rows.y), *spec.shape)}, got {rows.x.shape}.",
+    )
+    require(rows.x.dtype in (np.float32, np.uint8), f"inputs of '{name}' must be float32 or uint8, got {rows.x.dtype}.")
+    require(not np.isinf(rows.x).any(), f"inputs of '{name}' must not be infinite.")
+    if isinstance(spec, ImageInput):
+        require(not np.isnan(rows.x).any(), f"images of '{name}' must be finite, got NaN.")
+        return
+    for index, column in enumerate(spec.columns):
+        values = rows.x[:, index]
+        if column.kind == "category":
+            fits = np.isin(values, np.arange(len(column.categories) + 1)).all()
+            require(fits, f"column {column.name!r} of '{name}' must hold codes 0 to {len(column.categories)}.")
+        elif name == "train":
+            has_missing = bool(np.isnan(values).any())
+            require(
+                has_missing == column.has_missing,
+                f"'has_missing' of column {column.name!r} must be {has_missing}, as in 'train'.",
+            )
+
+
+def _check_targets(name: str, rows: Rows, output: OutputSpec) -> None:
+    require(rows.y.ndim == 1, f"targets of '{name}' must have one axis, got shape {rows.y.shape}.")
+    if isinstance(output, ClassOutput):
+        require(rows.y.dtype == np.int64, f"targets of '{name}' must be int64, got {rows.y.dtype}.")
+        lowest, highest = int(rows.y.min()), int(rows.y.max())
+        fits = lowest >= 0 and highest < output.width
+        require(fits, f"targets of '{name}' must lie in 0 to {output.width - 1}, got {lowest} to {highest}.")
+    else:
+        require(rows.y.dtype == np.float32, f"targets of '{name}' must be float32, got {rows.y.dtype}.")
+        require(np.isfinite(rows.y).all(), f"targets of '{name}' must be finite, got NaN or infinity.")
+
+
+def _check_groups(task: Task) -> None:
+    seen: dict[int, str] = {}
+    for name, rows in _splits(task):
+        if rows.groups is None:
+            continue
+        shape = rows.groups.shape
+        require(shape == rows.y.shape, f"'groups' of '{name}' must hold one number a row, got shape {shape}.")
+        for group in np.unique(rows.groups).tolist():
+            first = seen.setdefault(group, name)
+            require(first == name, f"group {group} must lie in one split, got '{first}' and '{name}'.")
+
+
+def _check_words(task: Task) -> None:
+    require(bool(task.split_how.strip()), "'split_how' must say where the splits come from, got nothing.")
+    require(
+        isinstance(task.data_hash, str) and len(task.data_hash) >= 12,
+        f"'data_hash' must be a hash of all rows, got {task.data_hash!r}.",
+    )
+    require(isinstance(task.metric, str) and task.metric, f"'metric' must name a metric, got {task.metric!r}.")
+    require_plain(attempt(lambda: dict(task.defaults), "'defaults'"), "'defaults'")
+    for fact in task.facts:
+        require(isinstance(fact, Fact) and fact.text, f"'facts' must hold facts with a sentence each, got {fact!r}.")
+        require_plain(fact.value, f"the value of the fact {fact.name!r}")
