@@ -3,6 +3,9 @@
 import json
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -141,3 +144,38 @@ def test_the_measuring_process_imports_no_runtime_and_no_training_library() -> N
     code = "import sys, steelyard.measure.child; print(*sys.modules)"
     text = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout
     assert not {"torch", "onnx", "onnxruntime", "scipy", "optuna"} & set(text.split())
+
+
+@pytest.mark.slow
+def test_a_measuring_process_ends_when_its_parent_is_gone(loader, subject, rows, tmp_path) -> None:
+    np.save(tmp_path / "rows.npy", rows)
+    model = subject("sign")
+    code = (
+        "from pathlib import Path\n"
+        "from steelyard.measure.latency import Protocol, measure_latency\n"
+        "from steelyard.measure.process import Subject\n"
+        f"measure_latency([Subject('m', Path({str(model.path)!r}))], Path({str(tmp_path / 'rows.npy')!r}), "
+        f"Protocol({loader!r}, cap_s=600), nominal_s=1e-4)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    note = Path(f"{model.path}.pid")
+    wait_until(lambda: note.exists() and note.read_text(encoding="utf-8") != "")
+    parent.kill()
+    parent.wait()
+    # It would measure for a quarter of an hour.
+    wait_until(lambda: is_gone(Path("/proc") / note.read_text(encoding="utf-8")))
+
+
+def is_gone(process: Path) -> bool:
+    try:
+        return ") Z " in (process / "stat").read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def wait_until(is_true: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if is_true():
+            return
+        time.sleep(0.05)
+    pytest.fail("waited for half a minute")

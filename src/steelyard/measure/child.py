@@ -46,15 +46,15 @@ class Progress:
     Ends the process where the parent is gone: nobody waits for the answer, and the next measurement needs the core.
     """
 
-    def __init__(self, descriptor: int | None) -> None:
-        """Keep the open file's descriptor; None tells nobody."""
+    def __init__(self, descriptor: int | None = None, parent: int | None = None) -> None:
+        """Keep the open file's descriptor and the parent's process id; None tells nobody, and knows no parent."""
         self._descriptor = descriptor
-        self._parent = os.getppid()
+        self._parent = parent
         self.key = ""
 
     def __call__(self, key: str) -> None:
         """Note the model's key."""
-        if os.getppid() != self._parent:
+        if self._parent is not None and os.getppid() != self._parent:
             os._exit(1)
         if self._descriptor is not None and key != self.key:
             os.pwrite(self._descriptor, key.encode().ljust(256), 0)
@@ -179,7 +179,7 @@ def main() -> int:
     """Answer the request on standard input; the exit status is 0 where an answer or an error was written."""
     with _answer_stream() as stream:
         request = json.loads(sys.stdin.read())
-        progress = Progress(request.get("progress"))
+        progress = Progress(request.get("progress"), request.get("parent"))
         try:
             settle(request)
             answer = _KINDS[request["kind"]](request, progress)

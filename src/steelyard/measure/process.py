@@ -54,7 +54,7 @@ def run_child(request: Mapping[str, Any], *, limit_s: float) -> dict[str, Any]:
     """
     with tempfile.TemporaryFile() as progress, tempfile.TemporaryFile() as errors:
         descriptor = progress.fileno()
-        text = json.dumps({**request, "progress": descriptor, "limit_s": limit_s})
+        text = json.dumps({**request, "progress": descriptor, "parent": os.getpid(), "limit_s": limit_s})
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "steelyard.measure.child"],
             stdin=subprocess.PIPE,
