@@ -25,6 +25,8 @@ from steelyard.store.study import Study
 
 CERTIFICATES = "certificates"
 """The fact of the study that holds what was proved on its test rows so far."""
+LAST_COSTS = "last_costs"
+"""The fact of the study that holds the latencies of last rounds, and their paired ratios."""
 Metrics = Mapping[str, Quantity]
 
 
@@ -80,19 +82,19 @@ class Certifier:
             raise StudyError(
                 "no candidate but the reference could be confirmed; mend what failed and run again.", field="model"
             )
-        record, latency = self._record(candidates)
-        return self._judge(record, candidates, latency)
+        return self._judge(self._record(candidates), candidates)
 
-    def _record(self, candidates: Sequence[Trial]) -> tuple[Plain, LatencyRound | None]:
+    def _record(self, candidates: Sequence[Trial]) -> Plain:
         """The certificate that answers this goal: an earlier one where it does, else a new look at the test rows."""
         for record in reversed(self.study.get(CERTIFICATES, [])):
             if self._answers(record, len(candidates)):
-                self._restore(record)
-                return record, None
+                for key, costs in record["costs"].items():
+                    self._metrics[key] |= _costs(costs)
+                return record
         order = self._order(candidates)
         # From here on the order is fixed; only now are test outputs computed.
         self.study.put("order", list(order))
-        latency = self._measure_again(order or (self._nearest(candidates),))
+        self._measure_again(order or (self._nearest(candidates),))
         kept = [key for key in order if not self._misses_costs(key)]
         certified = fixed_sequence(kept, self._prove, self._prove_quality if self._wants_quality else None)
         record = {
@@ -107,7 +109,7 @@ class Certifier:
         }
         # Only what looked at test rows counts as a look; without a candidate to test nothing was asked of them.
         self.study.put(CERTIFICATES, [*self.study.get(CERTIFICATES, []), record])
-        return record, latency
+        return record
 
     def _question(self) -> dict[str, Plain]:
         """What a certificate is about, costs aside."""
@@ -123,8 +125,9 @@ class Certifier:
         }
 
     def _answers(self, record: Plain, candidates: int) -> bool:
-        """Whether an earlier certificate answers this goal without a new look: same question, same candidates, and
-        either the same limits or a proved candidate that meets the new ones.
+        """Whether an earlier certificate answers this goal without a new look.
+
+        It does for the same question and candidates, and the same limits or a proved candidate that meets the new ones.
         """
         if any(record[name] != value for name, value in self._question().items()):
             return False
@@ -137,10 +140,6 @@ class Certifier:
             key: {name: Quantity.from_json(q) for name, q in each.items()} for key, each in record["costs"].items()
         }
         return any(not misses(self.plan.goal, {**self._metrics[key], **costs[key]}) for key in record["rejected"])
-
-    def _restore(self, record: Plain) -> None:
-        for key, costs in record["costs"].items():
-            self._metrics[key] |= _costs(costs)
 
     @property
     def _relative(self) -> bool:
@@ -188,16 +187,26 @@ class Certifier:
             }
         )
 
-    def _measure_again(self, keys: Sequence[str]) -> LatencyRound | None:
-        """One fresh interleaved round of the candidates and the reference: the lowest of many noisy figures is too
-        low, so only these count from here on.
+    def _measure_again(self, keys: Sequence[str]) -> None:
+        """One fresh interleaved round of the candidates and the reference, kept with the study.
+
+        The lowest of many noisy figures is too low, so only these count from here on. What an earlier goal had
+        measured again is not measured a third time: it was not picked by those figures.
         """
+        known: Plain = self.study.get(LAST_COSTS, {"costs": {}, "ratios": {}})
         ordered = [self._reference.key, *keys]
-        found = self.lane.latency([Subject(key, self._path(key)) for key in ordered])
+        missing = [key for key in ordered if key not in known["costs"]]
+        if missing:
+            beside = [self._reference.key] if self._reference.key not in missing else []
+            found = self.lane.latency([Subject(key, self._path(key)) for key in (*beside, *missing)])
+            known = {
+                "costs": known["costs"]
+                | {key: _costs_json(found.metrics[key]) for key in missing if key in found.metrics},
+                "ratios": known["ratios"] | _ratios(found),
+            }
+            self.study.put(LAST_COSTS, known)
         for key in ordered:
-            if key in found.metrics:
-                self._metrics[key] |= found.metrics[key]
-        return found
+            self._metrics[key] |= _costs(known["costs"].get(key, {}))
 
     def _path(self, key: str) -> Any:
         return self.study.artifacts.path(_artifact(self._trials[key]), ".onnx")
@@ -235,8 +244,8 @@ class Certifier:
             seed=self.plan.seed,
         )
 
-    def _judge(self, record: Plain, candidates: Sequence[Trial], latency: LatencyRound | None) -> Verdict:
-        ratio = _ratio_of(latency) if self.plan.goal.minimize == "latency" else None
+    def _judge(self, record: Plain, candidates: Sequence[Trial]) -> Verdict:
+        ratio = self._ratio if self.plan.goal.minimize == "latency" else None
         proved = [key for key in record["rejected"] if not self._misses_costs(key)]
         status: Status
         if proved:
@@ -257,7 +266,6 @@ class Certifier:
         proofs = {**record["proofs"]}
         if key not in proofs:
             proofs[key] = _proof_json(self._prove(key)) | {"rejected": False}
-        against = None if latency is None else _ratio_of(latency)(self._reference.key, key)
         return Verdict(
             status=status,
             reference=self._reference,
@@ -269,9 +277,14 @@ class Certifier:
             order=tuple(record["order"]),
             valid_drops=self._drops,
             certified=_certified_of(record) if record["order"] else None,
-            ratio=against,
+            ratio=self._ratio(self._reference.key, key),
             notices=self._notices(status, key, record),
         )
+
+    def _ratio(self, first: str, second: str) -> Quantity | None:
+        """The paired ratio of p50 of two models in a last round; None where they were not measured together."""
+        plain = self.study.get(LAST_COSTS, {"ratios": {}})["ratios"].get(f"{first}/{second}")
+        return Quantity.from_json(plain) if plain is not None else None
 
     def _option(self, key: str) -> Option:
         metrics = self._metrics[key]
@@ -373,15 +386,10 @@ def _artifact(trial: Trial) -> str:
     return trial.outcome.artifact if isinstance(trial.outcome, Measurement) else ""
 
 
-def _ratio_of(latency: LatencyRound | None) -> Any:
-    """Paired ratios of p50 within the last round; None for a pair that was not measured together."""
-
-    def ratio(first: str, second: str) -> Quantity | None:
-        if latency is None or first not in latency.times or second not in latency.times:
-            return None
-        return latency.ratio(first, second).quantity
-
-    return ratio
+def _ratios(found: LatencyRound) -> Plain:
+    """The paired ratios of p50 of every two models of a round, both ways round, by `first/second`."""
+    keys = sorted(found.times)
+    return {f"{a}/{b}": found.ratio(a, b).quantity.to_json() for a in keys for b in keys if a != b}
 
 
 def _proof_json(proof: Proof) -> Plain:

@@ -7,9 +7,7 @@ from steelyard.select.samples import provable_floor
 
 def introduce(plan: Plan, listen: Listener) -> None:
     """Say what was read from the task, the space, and what its test rows can prove."""
-    rows = plan.rows
-    listen(Event("fact", f"{plan.task.name}: {plan.task.kind}, {plan.task.split_how}"))
-    listen(Event("fact", f"rows: {rows['train']} train, {rows['valid']} valid, {rows['test']} test"))
+    listen(Event("fact", f"{plan.task.name}: {plan.task.split_how}"))
     for fact in plan.task.facts:
         listen(Event("fact", fact.text))
     for family in plan.space.families:
