@@ -37,9 +37,11 @@ def load_function(address: str, *, field: str) -> Any:
         sys.modules[module_name] = module
         try:
             spec.loader.exec_module(module)
-        except Exception as error:
+        # A script that ends with sys.exit() must not end ours: its status would be taken for an answer.
+        except (Exception, SystemExit) as error:
             del sys.modules[module_name]
-            raise InputError(f"{file!r} failed when imported: {type(error).__name__}: {error}", field=field) from error
+            text = next(iter(str(error).splitlines()), "no message")
+            raise InputError(f"{file!r} failed when imported: {type(error).__name__}: {text}", field=field) from error
     function = getattr(module, name, None)
     if not callable(function):
         raise InputError(f"{file!r} has no function {name!r}; check the name after the colon.", field=field)
