@@ -13,7 +13,8 @@ class Grow:
     """Walks from the smallest scale to the largest and stops at the first that is good enough.
 
     Each step raises one knob by one notch, the one that has come least far, so all grow together. The scale that is
-    good enough is then compressed by every pipeline, and the search ends.
+    good enough is then compressed by every pipeline, and the search ends. Where only a family's largest scale is good
+    enough, that is compressed once all families have been walked.
     """
 
     name: str = "grow"
@@ -31,10 +32,17 @@ class Grow:
                 if trial is None:
                     # The next step depends on this one's result: nothing to propose while it is pending.
                     return None if plain.key in waiting else plain
-                # The largest scale is the reference: it is good enough by definition and no end of a search.
+                # The largest scale is the reference: good enough by definition, it must not keep the search from
+                # the next family.
                 if scale != family.largest and problem.is_good_enough(trial, finished):
-                    return _compressed(plain, space, set(known) | waiting)
-        return None
+                    return _compressed(plain, space, known.keys() | waiting)
+        largest = (known[plain.key] for plain in space.references())
+        forms = (
+            _compressed(trial.candidate, space, known.keys() | waiting)
+            for trial in largest
+            if problem.is_good_enough(trial, finished)
+        )
+        return next((each for each in forms if each is not None), None)
 
 
 def growth_path(family: FamilySpace) -> tuple[Scale, ...]:
