@@ -34,8 +34,7 @@ class Random:
 def random_order(space: Space, seed: int) -> Iterator[Candidate]:
     """The seed's order of a space: a permutation of a small one, draws (with repeats) from a large one."""
     if space.size <= ENUMERABLE:
-        everything = list(space.candidates())
-        yield from (everything[i] for i in np.random.default_rng(seed).permutation(len(everything)))
+        yield from (_at(space, int(i)) for i in np.random.default_rng(seed).permutation(space.size))
         return
     weights = np.array([family.size for family in space.families], dtype=np.float64)
     for number in itertools.islice(itertools.count(), MOST_DRAWS):
@@ -45,6 +44,20 @@ def random_order(space: Space, seed: int) -> Iterator[Candidate]:
         scale = Scale(tuple((knob.name, knob.choices[int(rng.integers(len(knob.choices)))]) for knob in family.knobs))
         pipeline = space.pipelines[int(rng.integers(len(space.pipelines)))]
         yield Candidate(family.family, scale, pipeline, space.runtime)
+
+
+def _at(space: Space, number: int) -> Candidate:
+    """The candidate of that number in the order of the space; listing all of a large one took longer than a trial."""
+    number, pipeline = divmod(number, len(space.pipelines))
+    for family in space.families:
+        if number < family.size:
+            break
+        number -= family.size
+    settings = []
+    for knob in reversed(family.knobs):
+        number, at = divmod(number, len(knob.choices))
+        settings.append((knob.name, knob.choices[at]))
+    return Candidate(family.family, Scale(tuple(settings)), space.pipelines[pipeline], space.runtime)
 
 
 RANDOM = Random()
