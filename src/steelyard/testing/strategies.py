@@ -30,8 +30,8 @@ def check_strategy(strategy: Strategy, space: Space, *, exhausts: bool = True) -
     """
     require_name(strategy.name, "the strategy")
     endings: dict[str, Ending] = {
-        "all succeed": _succeeds,
-        "every third fails": lambda number, each: failed(number, each) if number % 3 == 2 else _succeeds(number, each),
+        "all succeed": succeeds,
+        "every third fails": lambda number, each: failed(number, each) if number % 3 == 2 else succeeds(number, each),
         "all fail": failed,
     }
     for what, ending in endings.items():
@@ -61,7 +61,7 @@ def simulate(strategy: Strategy, space: Space, ending: Ending, *, seed: int = 0)
     """
     problem = FakeProblem(seed=seed, good_enough=0.5)
     # The baseline of a real study is finished as well, and lies outside of the space.
-    finished = [_succeeds(0, Candidate("outside-the-space", Scale()))]
+    finished = [succeeds(0, Candidate("outside-the-space", Scale()))]
     pending: list[Candidate] = []
     proposed: list[Candidate] = []
     while len(proposed) <= min(space.size, MOST_TRIALS):
@@ -98,7 +98,7 @@ def _proposal(
     return candidate
 
 
-def _succeeds(number: int, candidate: Candidate) -> Trial:
+def succeeds(number: int, candidate: Candidate) -> Trial:
     """Larger settings are better and dearer, a compressed form a little worse and cheaper."""
     size = 1.0 + sum(float(value) for _, value in candidate.scale.settings if isinstance(value, int | float))
     steps = len(candidate.steps)
