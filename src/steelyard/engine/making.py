@@ -257,6 +257,7 @@ def _notes(result: Fit, exporter: str, parity: Plain) -> dict[str, Any]:
         "stopped": result.stopped,
         "curve": result.curve,
         "cures": result.notes,
+        "stable_rate": result.stable_rate,
         "exporter": exporter,
         "parity": parity,
     }

@@ -182,8 +182,6 @@ def _explored(session: Session) -> Lane:
         search.run()
     finally:
         workers.close()
-    for notice in search.notices:
-        session.listen(Event("notice", notice))
     study.put("notices", [*study.get("notices", []), *search.notices])
     study.put("ended", {"why": search.ended, "budget": plan.budget.to_json(), "strategy": plan.strategy.name})
     return lane

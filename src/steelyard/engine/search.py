@@ -241,11 +241,20 @@ class Search:
         self.study.add(trial)
         self.finished.append(trial)
         self.study.put("reached_s", self.wall_s())
-        if isinstance(outcome, Measurement) and outcome.notes.get("stopped") == "time limit" and trained:
-            self.notices.append(f"{candidate} was still improving when its share of the budget was used up")
+        if isinstance(outcome, Measurement) and trained:
+            self._notice(candidate, outcome)
         self.listen(
             Event("trial", describe(trial, self.plan.goal_metric), len(self.finished), self._total(), self._left())
         )
+
+    def _notice(self, candidate: Candidate, outcome: Measurement) -> None:
+        """Say what a user should know of how a model was trained."""
+        found = [f"{candidate} {cure}" for cure in outcome.notes.get("cures", ())]
+        if outcome.notes.get("stopped") == "time limit":
+            found.append(f"{candidate} was still improving when its share of the budget was used up")
+        for text in found:
+            self.notices.append(text)
+            self.listen(Event("notice", text))
 
     def _later(self, handle: Callable[..., None], *first: Any) -> Callable[["Future[Any]"], None]:
         """A callback that hands its future to `handle` in the engine's own thread."""

@@ -19,6 +19,10 @@ from steelyard.training.recipe import Recipe
 
 FRONT_BYTES = 1_500_000_000
 """Front outputs up to this size are made once and kept; larger ones are made anew for each batch."""
+GROWTH = 4.0
+"""A loss this many times its first value has diverged: a model that only guesses has about the first value."""
+RISES = 2
+"""Rises in a row of a full-batch loss above its first value that mean divergence."""
 CURES = 3
 """How often a diverged training is started again at a lower rate before it counts as failed."""
 
@@ -32,6 +36,7 @@ class Fit:
     stopped: str
     train_s: float
     notes: list[str] = field(default_factory=list)
+    stable_rate: float | None = None
 
 
 class _DivergedError(Exception):
@@ -65,7 +70,7 @@ def fit(model: Any, problem: Problem) -> Fit:
     """Train `model` (front, body, back) in place until it stops improving on the validation split.
 
     The best weights seen are kept: best by the metric, then by the loss. A training that diverges (a loss that is
-    not finite, or that rose a thousandfold) is noticed within the epoch and started again at a lower rate: just
+    not finite, that grew to four times its first value, or that rises epoch after epoch) is noticed at once and started again at a lower rate: just
     below the largest stable one where it is known, a quarter otherwise.
 
     Raises:
@@ -87,7 +92,7 @@ def fit(model: Any, problem: Problem) -> Fit:
             notes.append(f"diverged at learning rate {rate:.4g} in epoch {diverged.epoch}{stable}; now {lower:.4g}")
             rate = lower
             continue
-        return Fit(rate, curve, stopped, time.perf_counter() - start, notes)
+        return Fit(rate, curve, stopped, time.perf_counter() - start, notes, problem.stable_rate)
     raise WorkerError(f"training diverged {CURES + 1} times, last at learning rate {rate:.4g}.", stage="train")
 
 
@@ -201,12 +206,13 @@ def _run(model: Any, problem: Problem, data: _Tensors, rate: float, start: float
     curve: dict[str, list[float]] = {"epoch": [], "train_loss": [], "valid_loss": [], "valid_quality": []}
     best: tuple[float, float] | None = None
     kept: dict[str, Tensor] = {}
-    stale, first, stopped = 0, None, "epochs"
+    stale, rises, first, stopped = 0, 0, None, "epochs"
     limit = recipe.epochs or recipe.max_epochs * (50 if recipe.batch == "full" else 1)
     for epoch in range(1, limit + 1):
         train_loss = _train_epoch(body, loss, optimizer, _epoch(data, problem, generator))
+        rises = rises + 1 if curve["train_loss"] and train_loss > curve["train_loss"][-1] else 0
         first = train_loss if first is None else first
-        if not math.isfinite(train_loss) or train_loss > 1e3 * max(first, 1e-12):
+        if diverges(train_loss, first, rises, is_full=recipe.batch == "full"):
             raise _DivergedError(epoch)
         valid_loss, quality = _judge(model, problem, data, loss)
         for name, value in zip(curve, (epoch, train_loss, valid_loss, quality), strict=True):
@@ -229,6 +235,20 @@ def _run(model: Any, problem: Problem, data: _Tensors, rate: float, start: float
     if recipe.epochs is None:
         body.load_state_dict(kept)
     return thinned(curve), stopped
+
+
+def diverges(loss: float, first: float, rises: int, *, is_full: bool) -> bool:
+    """Whether a training has left the path of descent.
+
+    Args:
+        loss: of this epoch.
+        first: of the first epoch.
+        rises: how many epochs in a row the loss has risen.
+        is_full: whether each epoch is one step over all rows; such a loss never rises at a stable rate.
+    """
+    if not math.isfinite(loss) or loss > GROWTH * max(first, 1e-12):
+        return True
+    return is_full and rises >= RISES and loss > first
 
 
 def _improves(new: tuple[float, float], best: tuple[float, float]) -> bool:

@@ -32,7 +32,7 @@ def range_test(
         highest: where the test ends.
 
     Returns:
-        A third of the rate at which the smoothed loss was lowest, but at least `LOWEST`.
+        A tenth of the rate at which the smoothed loss was lowest, but at least `LOWEST`.
 
     References:
         L. N. Smith, Cyclical learning rates for training neural networks, WACV 2017.
@@ -59,7 +59,7 @@ def range_test(
         value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         rate *= factor
-    return max(LOWEST, best_rate / 3)
+    return max(LOWEST, best_rate / 10)
 
 
 def largest_stable_rate(features: Array, *, bias: bool = True) -> float:
