@@ -106,10 +106,10 @@ def study(truth: Truth, rng: np.random.Generator) -> tuple[str, ...]:
     ).rejected
 
 
-def cells(studies: int, seed: int) -> Iterator[Cell]:
+def cells(studies: int, seed: int, sizes: tuple[tuple[int, float], ...] = ROWS_AND_EPSILON) -> Iterator[Cell]:
     """Every setting in turn."""
     for number, (kind, (n, epsilon), share, correlation) in enumerate(
-        itertools.product(("edge", "mixed"), ROWS_AND_EPSILON, DISCORDANCES, CORRELATIONS)
+        itertools.product(("edge", "mixed"), sizes, DISCORDANCES, CORRELATIONS)
     ):
         rng = np.random.default_rng([seed, number])
         drops = epsilon * (np.ones(len(MIXED)) if kind == "edge" else np.array(MIXED))

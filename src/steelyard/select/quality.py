@@ -103,7 +103,7 @@ def drop_error(
     relative: bool,
     floor: float = 0.0,
 ) -> float:
-    """The standard error of the paired drop, by the class-stratified jackknife over 100 blocks; no randomness.
+    """The standard error of the paired drop, by the class-stratified jackknife over 100 blocks, always the same.
 
     Args:
         metric: what quality is.
