@@ -8,7 +8,6 @@ from scipy import special
 from steelyard.core.errors import InputError
 from steelyard.core.task import Array
 from steelyard.select.quality import right
-from steelyard.statistics import trinomial
 
 _POWER = 0.8
 """The chance of a proof that the rows should give: the convention of Cohen, Statistical Power Analysis for the
@@ -16,12 +15,12 @@ Behavioral Sciences, 1988."""
 
 
 def samples_needed(epsilon: float, confidence: float, discordance: float, drop: float) -> int | None:
-    """Test rows that prove an absolute drop of accuracy below epsilon four times out of five.
+    """Test rows that prove an absolute drop of accuracy below epsilon about four times out of five.
 
-    The larger of the rows below which nothing can be proved, ln(1 − c) / ln(1 − eps), and Nam's number for the score
-    test, (z_c·s0 + z_.8·s1)² / (eps − d)², where s1² = q − d² is the variance of a row's loss and s0² its estimate
-    under a drop of epsilon. With s0² = s1² = q it is the usual (z_c + z_.8)²·q / (eps − d)², which is too few where q
-    is not much larger than epsilon. The rows at which the exact test itself reaches its 80 % lie within 7 % of it.
+    The larger of the rows below which nothing can be proved, ln(1 − c) / ln(1 − eps), and the usual normal
+    approximation (z_c + z_.8)² q / (eps − d)². Where the discordance is not much larger than epsilon the approximation
+    is short: by exact enumeration at eps .01 and no drop, 806 rows are needed at q .01 (it says 619) and 6,200 at
+    q .10 (it says 6,183).
 
     Args:
         epsilon: the permitted drop, absolute.
@@ -36,8 +35,7 @@ def samples_needed(epsilon: float, confidence: float, discordance: float, drop: 
         InputError: if an argument lies outside its range.
 
     References:
-        Nam: Establishing equivalence of two treatments and sample size requirements in matched-pairs design,
-        Biometrics, 1997.
+        R. J. Connor, Sample size for testing differences in proportions for the paired-sample design, Biometrics, 1987.
     """
     if not (0 <= epsilon < 1 and 0 < confidence < 1):
         raise InputError(
@@ -49,12 +47,8 @@ def samples_needed(epsilon: float, confidence: float, discordance: float, drop: 
         )
     if drop >= epsilon:
         return None
-    only_reference, only_candidate = (discordance + drop) / 2, (discordance - drop) / 2
-    # The score of the expected table of one row is (d − eps) / s0.
-    under_hypothesis = (drop - epsilon) / float(trinomial.score(only_reference, only_candidate, 1, epsilon))
-    under_truth = math.sqrt(max(discordance - drop**2, 0.0))
-    z_confidence, z_power = (float(special.ndtri(level)) for level in (confidence, _POWER))
-    rows = ((z_confidence * under_hypothesis + z_power * under_truth) / (epsilon - drop)) ** 2
+    z = float(special.ndtri(confidence)) + float(special.ndtri(_POWER))
+    rows = z**2 * discordance / (epsilon - drop) ** 2
     least = math.log(1 - confidence) / math.log(1 - epsilon) if epsilon > 0 else 0.0
     return math.ceil(max(rows, least, 1.0) - 1e-9)
 
@@ -82,4 +76,6 @@ def discordance(reference_outputs: Array, candidate_outputs: Array, targets: Arr
         q and d as `samples_needed` takes them.
     """
     reference, candidate = right(reference_outputs, targets), right(candidate_outputs, targets)
-    return float(np.mean(reference != candidate)), float(reference.mean() - candidate.mean())
+    # Both from counts: rounding must not make the drop larger than the discordance.
+    lost, won = int((reference & ~candidate).sum()), int((candidate & ~reference).sum())
+    return (lost + won) / len(reference), (lost - won) / len(reference)

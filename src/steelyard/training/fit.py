@@ -70,8 +70,8 @@ def fit(model: Any, problem: Problem) -> Fit:
     """Train `model` (front, body, back) in place until it stops improving on the validation split.
 
     The best weights seen are kept: best by the metric, then by the loss. A training that diverges (a loss that is
-    not finite, that grew to four times its first value, or that rises epoch after epoch) is noticed at once and started again at a lower rate: just
-    below the largest stable one where it is known, a quarter otherwise.
+    not finite, that grew to four times its first value, or that rises epoch after epoch) is noticed at once and
+    started again at a lower rate: just below the largest stable one where it is known, a quarter otherwise.
 
     Raises:
         WorkerError: if it still diverges after three cures.

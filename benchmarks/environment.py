@@ -1,0 +1,16 @@
+"""What every benchmark writes beside its figures."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from steelyard.measure.environment import read_environment
+
+
+def write_result(path: Path | None, command: str, figures: dict[str, Any]) -> None:
+    """Write figures with the environment and the command that made them; print them in any case."""
+    print(json.dumps(figures, indent=1))
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        plain = {"command": command, "environment": read_environment().to_json(), "figures": figures}
+        path.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
