@@ -31,7 +31,7 @@ def read_manifest(directory: Path) -> Plain:
     """The manifest of a bundle, its schema checked, its files not yet.
 
     Raises:
-        BundleError: if there is none, it is no JSON, or its schema is newer than this version knows.
+        BundleError: if there is none, it is no manifest, or its schema is newer than this version knows.
     """
     path = directory / MANIFEST
     if not path.is_file():
@@ -40,15 +40,22 @@ def read_manifest(directory: Path) -> Plain:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         schema = manifest["schema"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(
-            f"{path} is no manifest of a bundle; restore the file or pack anew.", field="bundle"
-        ) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BundleError(_no_manifest(path), field="bundle") from error
     if schema != SCHEMA:
         raise BundleError(
             f"{path} has schema {schema!r}, this version reads {SCHEMA}; update steelyard.", field="bundle"
         )
+    checksums = manifest.get("sha256")
+    if not isinstance(checksums, dict) or not all(isinstance(each, str) for each in checksums.values()):
+        raise BundleError(_no_manifest(path), field="bundle")
+    if any("\0" in name for name in checksums):
+        raise BundleError(_no_manifest(path), field="bundle")
     return manifest
+
+
+def _no_manifest(path: Path) -> str:
+    return f"{path} is no manifest of a bundle; restore the file or pack anew."
 
 
 def verify(directory: Path, manifest: Plain) -> None:

@@ -6,6 +6,7 @@ none. optuna-dashboard opens the file.
 
 import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import TrialState
+from sqlalchemy import URL
 
 from steelyard.core.errors import StudyError
 from steelyard.core.protocols import Metric
@@ -99,15 +101,27 @@ def check_directory(directory: Path) -> None:
 
 
 def _check_database(path: Path) -> None:
+    """Refuse a file that is damaged, or a database that no Optuna made; an empty file is a new study.
+
+    Raises:
+        StudyError: naming the file.
+    """
     try:
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-            verdict = connection.execute("PRAGMA quick_check").fetchone()[0]
+        # Opened to write, since a process killed within a transaction leaves a journal that must be rolled back.
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=0.5)) as connection:
+            verdict = str(connection.execute("PRAGMA quick_check").fetchone()[0])
+            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.Error as error:
-        verdict = str(error)
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+            return  # another process is writing: the lock, taken next, says which
+        verdict, tables = str(error), set()
     if verdict != "ok":
+        first = verdict.splitlines()[0]
         raise StudyError(
-            f"{path} is corrupt ({verdict}); restore it from a copy, or name another --out to start anew.", field="out"
+            f"{path} is corrupt ({first}); restore it from a copy, or name another --out to start anew.", field="out"
         )
+    if tables and "studies" not in tables:
+        raise StudyError(f"{path} holds no study of steelyard; name another --out.", field="out")
 
 
 def open_study(directory: Path, identity: Plain, metric: Metric, *, storage: str | None = None) -> Study:
@@ -142,7 +156,9 @@ def open_study(directory: Path, identity: Plain, metric: Metric, *, storage: str
 
 def _open_raw(directory: Path, storage: str | None) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    url = storage or f"sqlite:///{(directory / DB_NAME).resolve()}"
+    # Written by SQLAlchemy, because a question mark or a percent sign in the path would be read as part of the address.
+    home = URL.create("sqlite", database=str((directory / DB_NAME).resolve()))
+    url = storage or home.render_as_string(hide_password=False)
     try:
         return optuna.create_study(
             storage=url,
