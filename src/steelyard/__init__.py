@@ -3,12 +3,18 @@
 Finds, by measuring, the smallest and fastest model that is still good enough for a task, proves it, and packs it.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from steelyard.core.version import __version__
 
 if TYPE_CHECKING:
-    from steelyard.api import Budget, Goal, Outcome, Predictor, Quantity, SteelyardError, find, load, resolve
+    from steelyard.api import find, pack, resolve
+    from steelyard.core.errors import SteelyardError
+    from steelyard.core.goal import Budget, Goal
+    from steelyard.core.outcome import Outcome
+    from steelyard.core.quantity import Quantity
+    from steelyard.engine.predictor import Predictor, load
 
 __all__ = [
     "Budget",
@@ -20,16 +26,28 @@ __all__ = [
     "__version__",
     "find",
     "load",
+    "pack",
     "resolve",
 ]
+
+_HOMES = {
+    "Budget": "steelyard.core.goal",
+    "Goal": "steelyard.core.goal",
+    "Outcome": "steelyard.core.outcome",
+    "Predictor": "steelyard.engine.predictor",
+    "Quantity": "steelyard.core.quantity",
+    "SteelyardError": "steelyard.core.errors",
+    "find": "steelyard.api",
+    "load": "steelyard.engine.predictor",
+    "pack": "steelyard.api",
+    "resolve": "steelyard.api",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Public names are imported when they are first used: `import steelyard` loads none of the libraries below."""
-    if name in __all__:
-        from steelyard import api  # noqa: PLC0415
-
-        return getattr(api, name)
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'steelyard' has no attribute {name!r}")
 
 

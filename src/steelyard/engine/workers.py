@@ -1,5 +1,6 @@
 """Local workers: processes that make candidates, each with its own thread here that waits for it."""
 
+import contextlib
 import json
 import os
 import queue
@@ -30,7 +31,9 @@ class WorkerProcess:
         self._folder = folder
         self._number = number
         self._process: subprocess.Popen[str] | None = None
+        self._pump: threading.Thread | None = None
         self._lines: queue.Queue[str | None] = queue.Queue()
+        self._ready = False
         self.stage = "train"
 
     def start(self) -> None:
@@ -50,7 +53,8 @@ class WorkerProcess:
                 start_new_session=True,
             )
         self._lines = queue.Queue()
-        threading.Thread(target=_pump, args=(self._process, self._lines), daemon=True).start()
+        self._pump = threading.Thread(target=_pump, args=(self._process, self._lines), daemon=True)
+        self._pump.start()
         self._ready = False
 
     def make(self, assignment: Assignment, kill_s: float, stage_changed: Callable[[str], None]) -> Made:
@@ -60,6 +64,7 @@ class WorkerProcess:
             WorkerError: if the candidate failed, or the process died or hung.
         """
         if self._process is None or self._process.poll() is not None:
+            self.kill()
             self.start()
         self._await_ready()
         self.stage = "train"
@@ -109,12 +114,18 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """End the process and what it started, now."""
-        if self._process is not None and self._process.poll() is None:
-            try:
-                os.killpg(self._process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                return
-            self._process.wait()
+        process, pump = self._process, self._pump
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if pump is not None:
+            pump.join()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
 
 
 def _pump(process: "subprocess.Popen[str]", lines: "queue.Queue[str | None]") -> None:
