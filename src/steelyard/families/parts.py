@@ -70,7 +70,9 @@ class TableFront(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Fill, standardise, code."""
         if self.is_plain:
-            return (x - self.mean) / self.std
+            # Training rows lack nothing, but validation rows or rows to predict may.
+            features = (x - self.mean) / self.std
+            return torch.where(torch.isnan(features), torch.zeros_like(features), features)
         parts = []
         has_numbers, has_holes, has_codes = self.has
         if has_numbers:
