@@ -1,0 +1,167 @@
+"""What holds for every family that ships, on images and on tables."""
+
+import subprocess
+import sys
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from steelyard.builtin import registry
+from steelyard.core.candidate import FamilySpace, Knob, Scale
+from steelyard.core.errors import InputError
+from steelyard.families.own import Own
+from steelyard.testing import check_family
+from steelyard.testing.fakes import FakeTask
+
+TASKS = {
+    "grey images": FakeTask.image(),
+    "coloured images": FakeTask.image(height=12, channels=3),
+    "tiny images": FakeTask.image(height=4),
+    "mixed table": FakeTask.table(),
+    "values": FakeTask.values(),
+    "one number": FakeTask.values(features=2),
+}
+
+
+def perceptron(inputs: int, outputs: int, width: Literal[4, 8] = 4, depth: int = 1):
+    layers = [nn.Flatten(), nn.Linear(inputs, width), nn.ReLU()]
+    for _ in range(depth - 1):
+        layers += [nn.Linear(width, width), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(width, outputs))
+
+
+FAMILIES = {name: registry.get("family", name) for name in registry.names("family")}
+FAMILIES["own"] = Own("own", perceptron)
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+def test_the_contract_holds(family, task):
+    check_family(family, task)
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_cnn_alone_refuses_and_only_tables(task):
+    refusing = {name for name, family in FAMILIES.items() if family.refusal(task) is not None}
+    assert refusing == ({"cnn"} if task.kind != "image-classification" else set())
+
+
+def test_cnn_says_why_it_refuses():
+    assert FAMILIES["cnn"].refusal(FakeTask.table()) == "it needs images; mlp and linear take tables"
+    assert FAMILIES["cnn"].refusal(FakeTask.image(height=3)) == "it needs images of at least 4 pixels a side"
+
+
+def scales_of(name, task):
+    return FamilySpace(name, FAMILIES[name].knobs(task)).scales()
+
+
+def parameters(name, scale, task):
+    return sum(each.numel() for each in FAMILIES[name].build(scale, task, 0).parameters())
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_an_mlp_has_as_many_weights_as_its_formula(task):
+    features = np.prod(FAMILIES["mlp"].build(Scale.of(depth=1, width=2), task, 0).front.shape)
+    out = task.output.width
+    for scale in scales_of("mlp", task):
+        w, d = scale["width"], scale["depth"]
+        expected = (features + 1) * w + (d - 1) * (w + 1) * w + (w + 1) * out
+        assert parameters("mlp", scale, task) == expected
+
+
+def test_a_linear_model_has_a_weight_a_feature_and_an_intercept():
+    image, table, values = TASKS["grey images"], TASKS["mixed table"], TASKS["values"]
+    assert parameters("linear", Scale.of(resolution=8), image) == (64 + 1) * 3
+    assert parameters("linear", Scale.of(resolution=4), image) == (16 + 1) * 3
+    # Two numbers, an indicator of the one with holes, three colours, two places.
+    assert parameters("linear", Scale.of(features=8), table) == (8 + 1) * 2
+    assert parameters("linear", Scale.of(features=4), table) == (4 + 1) * 2
+    assert parameters("linear", Scale.of(features=10, bias=1), values) == 11
+    assert parameters("linear", Scale.of(features=5, bias=0), values) == 5
+
+
+@pytest.mark.parametrize("name", ["tiny images", "grey images", "coloured images"])
+def test_a_cnn_has_as_many_weights_as_its_formula(name):
+    task = TASKS[name]
+    for scale in scales_of("cnn", task):
+        side = scale.integer("resolution", task.input.height)
+        incoming, outgoing, expected = task.input.channels, scale["width"], 0
+        for _ in range(scale["depth"]):
+            expected += scale["kernel"] ** 2 * incoming * outgoing + 2 * outgoing
+            incoming, outgoing = outgoing, 2 * outgoing
+            side = max(1, side // 2)
+        side = min(side, 4)
+        expected += (incoming * side * side + 1) * task.output.width
+        assert parameters("cnn", scale, task) == expected
+
+
+def test_the_baseline_has_no_weights_and_says_the_shares_or_the_mean():
+    table, values = TASKS["mixed table"], TASKS["values"]
+    assert parameters("baseline", Scale(), table) == parameters("baseline", Scale(), values) == 0
+    rows = torch.full((3, 4), float("nan"))
+    shares = np.exp(FAMILIES["baseline"].build(Scale(), table, 0)(rows).numpy())
+    counts = np.bincount(table.train.y) + 1
+    np.testing.assert_allclose(shares, np.tile(counts / counts.sum(), (3, 1)), rtol=1e-5)
+    mean = FAMILIES["baseline"].build(Scale(), values, 0)(torch.zeros(2, 10)).numpy()
+    np.testing.assert_allclose(mean, np.full((2, 1), values.train.y.mean()), rtol=1e-6)
+
+
+def test_a_linear_model_starts_at_zero_and_keeps_the_telling_features():
+    model = FAMILIES["linear"].build(Scale.of(features=2, bias=1), TASKS["values"], 0)
+    assert model.body[1].index.tolist() == [0, 1]
+    assert all(not parameter.any() for parameter in model.body.parameters())
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn"])
+def test_another_seed_gives_other_weights(name):
+    task = TASKS["grey images"]
+    scale = FamilySpace(name, FAMILIES[name].knobs(task)).smallest
+    one, other = (next(FAMILIES[name].build(scale, task, seed).parameters()) for seed in (0, 1))
+    assert not torch.equal(one, other)
+
+
+@pytest.mark.slow
+def test_proposing_scales_loads_no_torch():
+    code = (
+        "import sys\n"
+        "from steelyard.builtin import registry\n"
+        "from steelyard.testing.fakes import FakeTask\n"
+        "for name in registry.names('family'):\n"
+        "    for task in (FakeTask.image(), FakeTask.table()):\n"
+        "        family = registry.get('family', name)\n"
+        "        family.refusal(task) or family.knobs(task)\n"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_the_arguments_of_the_users_function_are_knobs():
+    assert FAMILIES["own"].knobs(TASKS["values"]) == (Knob("width", (4, 8)), Knob("depth", (1,)))
+
+
+def test_the_users_function_is_told_the_shape_of_a_row():
+    seen = []
+
+    def model(shape, outputs):
+        seen.append((shape, outputs))
+        return nn.Sequential(nn.Flatten(), nn.LazyLinear(outputs))
+
+    Own("own", model).build(Scale(), TASKS["coloured images"], 0)
+    Own("own", model).build(Scale(), TASKS["mixed table"], 0)
+    assert seen == [((3, 12, 12), 3), ((8,), 2)]
+
+
+def test_a_users_function_that_can_not_be_used_is_refused_in_one_sentence():
+    def needs(width):
+        return None
+
+    with pytest.raises(InputError) as caught:
+        Own("needs", needs).knobs(TASKS["values"])
+    assert str(caught.value) == "'width' of needs must have a default or a Literal annotation, got neither."
+    with pytest.raises(InputError) as caught:
+        Own("needs", lambda: 3).build(Scale(), TASKS["values"], 0)
+    assert str(caught.value) == "needs must return a torch.nn.Module, got int."
