@@ -53,6 +53,7 @@ class Quantize:
         if not nodes:
             raise SteelyardError("quantize found no convolution or matrix product with weights to quantize.")
         reduced = not has_vnni()
+        reader = _Reader(rows, self.rows)
         with tempfile.TemporaryDirectory(dir=target.parent) as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             prepared = Path(folder) / "prepared.onnx"
@@ -60,7 +61,7 @@ class Quantize:
             quantize_static(
                 str(prepared),
                 str(target),
-                _Reader(rows, self.rows),
+                reader,
                 quant_format=QuantFormat.QDQ,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
@@ -69,7 +70,11 @@ class Quantize:
                 calibrate_method=CalibrationMethod.MinMax,
                 nodes_to_quantize=weighted_nodes(onnx.load(prepared)),
             )
-        return {"operators": len(nodes), "weight_bits": 7 if reduced else 8, "calibration_rows": self.rows}
+        return {
+            "operators": len(nodes),
+            "weight_bits": 7 if reduced else 8,
+            "calibration_rows": self.rows - reader.left,
+        }
 
 
 class _Reader:
@@ -93,7 +98,11 @@ class _Reader:
 def weighted_nodes(model: Any) -> list[str]:
     """Names of the operators that multiply their input with stored weights."""
     stored = {each.name for each in model.graph.initializer}
-    stored |= {node.output[0] for node in model.graph.node if node.op_type in ("Constant", "Identity", "Transpose")}
+    for node in model.graph.node:
+        # Weights may pass an operator that only moves them; operators stand in the order they run.
+        is_moved = node.op_type in ("Identity", "Transpose") and node.input[0] in stored
+        if node.op_type == "Constant" or is_moved:
+            stored.add(node.output[0])
     return [
         node.name for node in model.graph.node if node.op_type in WEIGHTED and any(i in stored for i in node.input[1:2])
     ]
