@@ -32,6 +32,8 @@ AHEAD = 6
 """Made candidates that may wait for the lane before training pauses."""
 GRACE_S = 3.0
 """Seconds that the last round of the search may end after its time."""
+HUNG_FACTOR, HUNG_S = 1.5, 20.0
+"""A candidate that takes longer than its training's limit times this, plus the seconds to export it, hangs."""
 REFERENCE_SHARE, CANDIDATE_SHARE = 0.35, 0.2
 """Shares of the budget that one training may take: the reference's, any other's."""
 
@@ -90,7 +92,7 @@ class Search:
             limit_s = self._limit(candidate)
             self._making[candidate.key] = candidate
             future = self.workers.submit(
-                Assignment(candidate, limit_s), self.plan.trial_limit_s, self._stage_listener(candidate)
+                Assignment(candidate, limit_s), self._hung_after(limit_s), self._stage_listener(candidate)
             )
             future.add_done_callback(self._later(self._made, candidate))
 
@@ -134,6 +136,12 @@ class Search:
         is_reference = candidate in self.plan.space.references()
         share = REFERENCE_SHARE if is_reference else CANDIDATE_SHARE
         return max(1.0, share * self.plan.budget.wall_s)
+
+    def _hung_after(self, limit_s: float) -> float:
+        """Seconds after which a candidate counts as hung: our own loop ends at its limit, the user's need not."""
+        if self.plan.recipe.get("loop"):
+            return self.plan.trial_limit_s
+        return min(self.plan.trial_limit_s, HUNG_FACTOR * limit_s + HUNG_S)
 
     def _measure(self) -> None:
         """Start a round for what waits, if the lane is free."""

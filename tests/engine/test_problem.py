@@ -1,0 +1,55 @@
+import math
+
+from steelyard.core.candidate import Candidate, Scale, StepSetting
+from steelyard.core.goal import Goal
+from steelyard.core.quantity import Quantity
+from steelyard.core.trial import Failure, Measurement, Trial
+from steelyard.engine.problem import StudyProblem
+from steelyard.tasks.metrics import METRICS
+
+
+def trial(accuracy, *, latency=1e-5, size=1000.0, steps=(), width=8, p95=2e-5):
+    metrics = {
+        "accuracy": Quantity(accuracy),
+        "latency_p50_s": Quantity(latency, "s"),
+        "latency_p95_s": Quantity(p95, "s"),
+        "size_bytes": Quantity(size, "B"),
+        "peak_memory_bytes": Quantity(5e6, "B"),
+    }
+    return Trial(0, Candidate("mlp", Scale.of(width=width), steps), Measurement(metrics, "0" * 64))
+
+
+def problem(**goal):
+    return StudyProblem(Goal(**goal), METRICS["accuracy"], seed=0)
+
+
+def test_objectives_are_quality_latency_size_and_whatever_else_is_limited():
+    assert problem().objectives == ("accuracy", "latency_p50_s", "size_bytes")
+    assert problem(max_memory_bytes=1e6).objectives[-1] == "peak_memory_bytes"
+    assert problem(minimize="memory").objectives[-1] == "peak_memory_bytes"
+
+
+def test_scores_are_lower_for_better_quality_and_lower_cost():
+    better = problem().score(trial(0.9, latency=1e-6, size=10.0))
+    worse = problem().score(trial(0.8, latency=1e-5, size=100.0))
+    assert all(a < b for a, b in zip(better, worse, strict=True))
+    assert worse[1] == math.log(1e-5)
+
+
+def test_failures_have_no_score():
+    failed = Trial(0, Candidate("mlp", Scale()), Failure("train", "no"))
+    assert problem().score(failed) is None
+    assert not problem().is_good_enough(failed, [])
+
+
+def test_good_enough_is_judged_against_the_best_uncompressed():
+    best, small = trial(0.95, width=64), trial(0.945)
+    compressed = trial(0.99, steps=(StepSetting("quantize"),))
+    assert problem(max_drop=0.01).is_good_enough(small, [best, small, compressed])
+    assert not problem(max_drop=0.004).is_good_enough(small, [best, small, compressed])
+
+
+def test_good_enough_needs_every_limit():
+    best, small = trial(0.95, width=64), trial(0.95)
+    assert not problem(max_latency_s=1e-5).is_good_enough(small, [best, small])
+    assert problem(max_latency_s=3e-5).is_good_enough(small, [best, small])
