@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from scipy.stats import rankdata
 
 from steelyard.core.errors import DataError, InputError
 from steelyard.core.protocols import ProofMethod
@@ -165,7 +164,9 @@ def _class_scores(outputs: Array) -> Array:
 def _area(scores: Array, positive: Array) -> float:
     """The Mann-Whitney form of the area under the ROC curve; ties count one half."""
     ones = int(np.count_nonzero(positive))
-    ranks = rankdata(scores)
+    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    # Equal scores share the mean of their ranks; scipy.stats would do it for a third of a second of imports.
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
     return float((ranks[positive].sum() - ones * (ones + 1) / 2) / (ones * (len(scores) - ones)))
 
 
