@@ -1,5 +1,7 @@
 """`--config FILE`: options of `find` from YAML, checked against a schema that is published."""
 
+import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import yaml
 from steelyard.core.errors import ConfigError
 
 Setting = int | float | str
+_MISFIT = re.compile(r"Expected `(?P<wanted>.*?)`, got `(?P<got>.*?)` - at `\$\.(?P<path>.*)`")
+"""How msgspec says that a value has another type than its field."""
 
 
 class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", omit_defaults=True):
@@ -32,7 +36,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", omit_de
     max_memory_mb: float | None = None
     max_energy_mj: float | None = None
     strategy: str | None = None
-    budget: str | None = None
+    budget: str | int | float | None = None
     trials: int | None = None
     knob: dict[str, list[Setting]] | None = None
     workers: int | None = None
@@ -65,15 +69,10 @@ def read_config(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"'config' {path} can't be read ({error.strerror}); check the path.", field="config"
         ) from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"'config' {path} is no YAML ({reason}); mend it there.", field="config") from error
-    try:
-        config = msgspec.convert({} if plain is None else plain, Config)
-    except msgspec.ValidationError as error:
-        raise ConfigError(
-            f"'config' {path}: {error}; docs/reference/config.md has every field.", field="config"
-        ) from error
+    config = _checked({} if plain is None else plain, path)
     options = {name: getattr(config, name) for name in config.__struct_fields__}
     given = {name: value for name, value in options.items() if value is not None}
     for name, kind in (("out", Path), ("plugin", tuple)):
@@ -82,6 +81,29 @@ def read_config(path: Path) -> dict[str, Any]:
     if "knob" in given:
         given["knob"] = {name: tuple(choices) for name, choices in given["knob"].items()}
     return given
+
+
+def _checked(plain: Any, path: Path) -> Config:
+    """The config, or a sentence on the first field that is unknown or of another type."""
+    if not isinstance(plain, dict):
+        raise ConfigError(
+            f"'config' {path} must hold fields such as `task: digits`, got a {type(plain).__name__}.", field="config"
+        )
+    known = Config.__struct_encode_fields__
+    for name in plain:
+        if name not in known:
+            near = get_close_matches(str(name), known, n=1, cutoff=0.5)
+            remedy = f"did you mean {near[0]!r}?" if near else "docs/reference/config.md has every field."
+            raise ConfigError(f"'config' {path} has the unknown field {str(name)!r}; {remedy}", field=str(name))
+    try:
+        return msgspec.convert(plain, Config)
+    except (msgspec.ValidationError, RecursionError) as error:
+        found = _MISFIT.fullmatch(str(error))
+        if found is None:
+            raise ConfigError(f"'config' {path} can't be used ({error}); mend it there.", field="config") from error
+        wanted = found["wanted"].replace(" | null", "").replace(" | ", " or ")
+        field = found["path"].replace("[...]", "")
+        raise ConfigError(f"'{field}' of 'config' {path} must be {wanted}, got {found['got']}.", field=field) from error
 
 
 def schema() -> dict[str, Any]:

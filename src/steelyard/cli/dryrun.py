@@ -1,5 +1,6 @@
 """`--dry-run`: the resolved question, and what can be proved, without running anything."""
 
+from steelyard.core.errors import InputError, SteelyardError
 from steelyard.core.wire import Plain
 from steelyard.engine.plan import Plan
 from steelyard.engine.probe import seconds_a_candidate
@@ -20,13 +21,25 @@ def describe_plan(plan: Plan) -> Plain:
         "space": plan.space.to_json(),
         "candidates": plan.space.size,
         "references": [{"key": each.key, **each.to_json()} for each in first],
-        "seconds_a_candidate": seconds_a_candidate(plan),
+        "seconds_a_candidate": _probed(plan),
         "provable": what_can_be_proved(plan),
         "recipe": plan.recipe,
         "workers": plan.workers,
         "seed": plan.seed,
         "out": str(plan.out.resolve()),
     }
+
+
+def _probed(plan: Plan) -> dict[str, float]:
+    """Seconds a candidate; what the user's own model raises is told as theirs."""
+    try:
+        return seconds_a_candidate(plan)
+    except SteelyardError:
+        raise
+    except Exception as error:
+        if plan.model is None:
+            raise
+        raise InputError(f"'model' failed in a first try: {type(error).__name__}: {error}", field="model") from error
 
 
 def plan_text(plain: Plain) -> str:

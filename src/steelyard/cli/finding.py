@@ -10,6 +10,7 @@ from steelyard.cli.config import read_config
 from steelyard.cli.options import knobs_of, request_options
 from steelyard.cli.progress import listener
 from steelyard.cli.show import say_outcome
+from steelyard.cli.streams import answer_alone
 from steelyard.core.errors import InputError
 from steelyard.core.outcome import Outcome
 from steelyard.core.wire import dumps
@@ -21,7 +22,7 @@ def answer(given: Mapping[str, Any], *, config: Path | None, dry_run: bool, as_j
     Raises:
         InputError: one sentence on the first thing that can't be used.
     """
-    options = {**(read_config(config) if config else {}), **{k: v for k, v in given.items() if v is not None}}
+    options = merged(read_config(config) if config else {}, given)
     if isinstance(options.get("knob"), list):
         options["knob"] = knobs_of(options["knob"])
     task = options.pop("task", None)
@@ -31,16 +32,28 @@ def answer(given: Mapping[str, Any], *, config: Path | None, dry_run: bool, as_j
     if dry_run:
         from steelyard.cli.dryrun import describe_plan, plan_text  # noqa: PLC0415  needed here alone
 
-        plan = describe_plan(api.resolve(task, **request))
+        with answer_alone():
+            plan = describe_plan(api.resolve(task, **request))
         stream.write((dumps(plan) if as_json else plan_text(plan)) + "\n")
         return 0
-    with listener(sys.stderr) as listen:
+    with answer_alone(), listener(sys.stderr) as listen:
         outcome = api.find(task, listen=listen, **request)
     if as_json:
         stream.write(dumps(outcome.to_json()) + "\n")
     else:
         say_outcome(outcome, stream)
     return exit_status(outcome)
+
+
+def merged(config: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a config file under those of the command line, which win; None means not given."""
+    flags = {name: value for name, value in given.items() if value is not None}
+    base = dict(config)
+    for one, other in (("relative", "absolute"), ("absolute", "relative")):
+        # The command line's choice of the two replaces the file's, which would contradict it.
+        if flags.get(one) and not flags.get(other):
+            base.pop(other, None)
+    return {**base, **flags}
 
 
 def exit_status(outcome: Outcome) -> int:

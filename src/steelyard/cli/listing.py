@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from steelyard.cli.streams import answer_alone
+
 SHELF_NAMES = {"tasks": "task", "families": "family", "steps": "step", "runtimes": "runtime", "strategies": "strategy"}
 
 
@@ -18,10 +20,11 @@ def listing(
     """
     from steelyard.core.errors import UnknownNameError  # noqa: PLC0415  `--help` must load as little as can be
     from steelyard.core.wire import dumps  # noqa: PLC0415
-    from steelyard.engine.registries import extended_registry  # noqa: PLC0415
+    from steelyard.engine.request import registry_with  # noqa: PLC0415
     from steelyard.tasks.metrics import DEFAULT_METRICS, metrics_of  # noqa: PLC0415
 
-    registry = extended_registry("steelyard.builtin:registry", tuple(plugin or ()))
+    with answer_alone():
+        registry = registry_with(tuple(plugin or ()))
     tables = {shelf: list(registry.names(name)) for shelf, name in SHELF_NAMES.items()}
     tables["kinds"] = list(DEFAULT_METRICS)
     tables["metrics"] = list(dict.fromkeys(name for kind in DEFAULT_METRICS for name in metrics_of(kind)))

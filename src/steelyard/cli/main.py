@@ -15,6 +15,8 @@ from steelyard.cli.listing import listing
 from steelyard.cli.pack import pack
 from steelyard.cli.predict import predict
 from steelyard.cli.report import report
+from steelyard.cli.streams import abandon_output, prepare_streams
+from steelyard.cli.usage import usage_sentence
 from steelyard.core.errors import InputError, MissingExtraError, SteelyardError
 from steelyard.core.version import __version__
 from steelyard.core.wire import dumps
@@ -47,29 +49,31 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(argv: list[str]) -> int:  # noqa: PLR0911  each kind of ending has its status
     """Run a command; returns the exit status. Errors are one sentence, or one JSON object with `--json`."""
     wants_json = "--json" in argv
+    prepare_streams(wants_json=wants_json)
     signal.signal(signal.SIGTERM, _terminated)
     try:
         status = typer.main.get_command(app).main(argv, prog_name="steelyard", standalone_mode=False)
+        sys.stdout.flush()
     except (KeyboardInterrupt, TerminatedError) as stop:
         print("\nInterrupted; run the same command again to go on from here.", file=sys.stderr)
         return 130 if isinstance(stop, KeyboardInterrupt) else 143
     except SteelyardError as error:
         return _fail(error.kind, error.message, error.field, status_of(error), wants_json)
     except BrokenPipeError:
-        # Whoever read our output has gone; what is buffered can't be written any more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        abandon_output()
         return 1
     except OSError as error:
         return _fail(
             "system",
-            f"{error.strerror or error}: {error.filename or 'no file'}; free space or name another place.",
+            f"{error.filename or 'a file or stream'} can't be used ({error.strerror or error}); "
+            "free space, or name another place.",
             "out",
             2,
             wants_json,
         )
     except Exception as error:
         if type(error).__module__.startswith(("click", "typer")):
-            return _usage(error, wants_json)
+            return _usage(error, argv, wants_json)
         if os.environ.get("STEELYARD_DEBUG"):
             raise
         text = f"{type(error).__name__}: {error}; this is a fault of steelyard: STEELYARD_DEBUG=1 shows where."
@@ -82,21 +86,27 @@ def status_of(error: SteelyardError) -> int:
     return 2 if isinstance(error, InputError | MissingExtraError) else 1
 
 
-def _usage(error: Any, wants_json: bool) -> int:
+def _usage(error: Any, argv: Sequence[str], wants_json: bool) -> int:
     """What the argument parser refuses: exit status 2, and whatever status an `Exit` carries."""
-    if type(error).__name__ == "Exit":
-        return int(error.exit_code)
-    if type(error).__name__ == "Abort":
-        return 130
-    message = error.format_message() if hasattr(error, "format_message") else str(error)
-    option = getattr(getattr(error, "param", None), "name", None) or getattr(error, "option_name", None)
-    return _fail("usage", str(message).strip(), option, 2, wants_json)
+    name = type(error).__name__
+    if name in ("Exit", "Abort"):
+        return int(error.exit_code) if name == "Exit" else 130
+    if name == "NoArgsIsHelpError" and not wants_json:
+        print(error.format_message(), file=sys.stderr)
+        return 2
+    message, field = usage_sentence(error, argv)
+    return _fail("usage", message, field, 2, wants_json)
 
 
 def _fail(kind: str, message: str, field: str | None, status: int, wants_json: bool) -> int:
-    if wants_json:
-        print(dumps({"schema": 1, "error": {"kind": kind, "message": message, "field": field}}))
-    print(f"steelyard: {message}", file=sys.stderr)
+    """Say what is wrong in one line: foreign errors inside a sentence may have come with several."""
+    message = " ".join(message.split())
+    try:
+        print(f"steelyard: {message}", file=sys.stderr)
+        if wants_json:
+            print(dumps({"schema": 1, "error": {"kind": kind, "message": message, "field": field}}), flush=True)
+    except OSError:
+        abandon_output()
     return status
 
 

@@ -1,5 +1,6 @@
 """What the command line says, as the values that the Python interface takes."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -67,9 +68,10 @@ def goal_of(given: Mapping[str, Any]) -> Goal:
     )
     for name, field, factor in units:
         if name in given:
-            if not given[name] > 0 or given[name] == float("inf"):
+            limit = given[name] * factor
+            if not (math.isfinite(limit) and limit > 0):
                 raise InputError(f"'{name}' must be a positive finite number, got {given[name]!r}.", field=name)
-            fields[field] = given[name] * factor
+            fields[field] = limit
     return Goal(**fields)
 
 
@@ -102,9 +104,11 @@ def knobs_of(texts: Sequence[str]) -> dict[str, tuple[Setting, ...]]:
 
 
 def _setting(text: str) -> Setting:
+    """A whole number, a number, or else the text itself; what is not finite is no number."""
     for kind in (int, float):
         try:
-            return kind(text)
+            value = kind(text)
         except ValueError:
             continue
+        return value if math.isfinite(value) else text
     return text

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,11 +17,9 @@ def report(
     Example: steelyard report steelyard-out/digits-mlp steelyard-out/digits-cnn
     """
     from steelyard.cli.show import say_comparison, say_outcome  # noqa: PLC0415  `--help` must load nothing
-    from steelyard.core.outcome import Outcome  # noqa: PLC0415
     from steelyard.core.wire import dumps  # noqa: PLC0415
-    from steelyard.store.bundle import read_manifest  # noqa: PLC0415
 
-    outcomes = [Outcome.from_json(read_manifest(path)["evidence"]) for path in (bundle, other) if path is not None]
+    outcomes = [outcome_of(path) for path in (bundle, other) if path is not None]
     if len(outcomes) == 1:
         if json:
             print(dumps(outcomes[0].to_json()))
@@ -36,3 +34,22 @@ def report(
     else:
         say_comparison(outcomes[0], outcomes[1], names, sys.stdout)
     return 0
+
+
+def outcome_of(bundle: Path) -> Any:
+    """The answer that a bundle carries.
+
+    Raises:
+        BundleError: if it is no bundle, or its manifest was changed by hand.
+    """
+    from steelyard.core.errors import BundleError  # noqa: PLC0415  `--help` must load nothing
+    from steelyard.core.outcome import Outcome  # noqa: PLC0415
+    from steelyard.store.bundle import read_manifest  # noqa: PLC0415
+
+    manifest = read_manifest(bundle)
+    try:
+        return Outcome.from_json(manifest["evidence"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(
+            f"the manifest of {bundle} lacks its evidence or was changed; restore it or pack anew.", field="bundle"
+        ) from error

@@ -21,6 +21,8 @@ COST_METRICS: dict[str, str] = {
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)")
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+LONGEST_S = 8760 * 3600.0
+"""A budget beyond a year is a slip of the keyboard, and beyond what clocks of the system wait for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,8 @@ class Budget:
         """
         if self.wall_s is not None and not (math.isfinite(self.wall_s) and self.wall_s > 0):
             raise InputError(f"'budget' must be a positive duration, got {self.wall_s!r}.", field="budget")
+        if self.wall_s is not None and self.wall_s > LONGEST_S:
+            raise InputError(f"'budget' must be at most a year (8760h), got {self.wall_s:.3g} s.", field="budget")
         if self.trials is not None and self.trials < 1:
             raise InputError(f"'trials' must be at least 1, got {self.trials!r}.", field="trials")
 

@@ -74,7 +74,9 @@ def import_object(address: str, *, field: str | None = None) -> Any:
     except ModuleNotFoundError as error:
         if error.name is not None and not module_name.startswith(error.name):
             raise
-        raise InputError(f"module {module_name!r} of {address!r} can't be found; is it on the path?") from error
+        raise InputError(
+            f"module {module_name!r} of {address!r} can't be found; is it on the path?", field=field
+        ) from error
     if not hasattr(module, name):
         raise InputError(f"module {module_name!r} has no {name!r}; check the name after the colon.", field=field)
     return getattr(module, name)

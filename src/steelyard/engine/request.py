@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from steelyard.core.candidate import FamilySpace, Knob, Setting, Space, StepSetting
-from steelyard.core.errors import InputError, UnknownNameError
-from steelyard.core.goal import Budget, Goal
+from steelyard.core.errors import InputError, SteelyardError, UnknownNameError
+from steelyard.core.goal import COST_METRICS, Budget, Goal
 from steelyard.core.protocols import Family, Metric, Task
 from steelyard.core.registry import Registry
 from steelyard.core.userfile import absolute_address, is_user_address, load_function
@@ -16,12 +16,17 @@ from steelyard.core.wire import file_sha256
 from steelyard.engine.lane import default_workers
 from steelyard.engine.plan import Plan
 from steelyard.engine.registries import extended_registry, family_name, metric_name, metric_of
+from steelyard.engine.values import check_values
 from steelyard.families.own import Own
-from steelyard.tasks.metrics import DEFAULT_METRICS, metrics_of
+from steelyard.tasks.metrics import DEFAULT_METRICS, METRICS, metrics_of
 
 BUILTIN = "steelyard.builtin:registry"
 PIPELINES: tuple[tuple[StepSetting, ...], ...] = ((), (StepSetting("quantize"),))
 """Pipelines of compression steps that are searched: none, and int8."""
+LARGEST_SETTING = 2**16
+"""No knob of the families that ship goes beyond it."""
+RESERVED = frozenset((*METRICS, *COST_METRICS.values(), "parameters", "macs"))
+"""Names that a metric of the user's own can't have, because they are figures of every point already."""
 MOST_CANDIDATES = 10**6
 """A space larger than this is a slip of the keyboard, not a question."""
 
@@ -68,15 +73,15 @@ def resolve(request: Request) -> Plan:
     Raises:
         InputError: one sentence on the first thing that can't be used.
     """
-    _check_counts(request)
-    registry = extended_registry(BUILTIN, request.plugins)
+    check_values({name: getattr(request, name) for name in Request.__dataclass_fields__})
+    registry = registry_with(request.plugins)
     registry.get("runtime", request.runtime)
     strategy = registry.get("strategy", request.strategy)
     _check_energy(request.goal)
     names = _families(request, registry)
     task = _task(request, registry)
     metrics, goal_metric = _metrics(request.goal, task)
-    request.goal.check_against(metric=goal_metric, metric_in_unit_range=metrics[goal_metric].in_unit_range)
+    _check_goal(request.goal, metrics[goal_metric])
     space, model = _space(request, registry, task, names)
     own = {name: address for name, address in _own_files(request, model).items() if address}
     return Plan(
@@ -101,7 +106,7 @@ def resolve(request: Request) -> Plan:
         model=model,
         preprocess=request.preprocess,
         trial_limit_s=_trial_limit(request, task),
-        files={name: file_sha256(Path(address.rpartition(":")[0])) for name, address in own.items()},
+        files={name: file_sha256(Path(absolute_address(address).rpartition(":")[0])) for name, address in own.items()},
     )
 
 
@@ -111,13 +116,43 @@ def default_out(task: str, families: list[str]) -> Path:
     return Path("steelyard-out") / name
 
 
-def _check_counts(request: Request) -> None:
-    for name in ("batch", "threads", "workers"):
-        count = getattr(request, name)
-        if count is not None and count < 1:
-            raise InputError(f"'{name}' must be at least 1, got {count!r}.", field=name)
-    if not 0 <= request.seed < 2**31:
-        raise InputError(f"'seed' must be between 0 and 2147483647, got {request.seed!r}.", field="seed")
+def registry_with(plugins: tuple[str, ...]) -> Registry:
+    """The registry that ships, extended by the user's plugins.
+
+    Raises:
+        InputError: if a plugin is not found, fails, or returns no registry.
+    """
+    try:
+        registry = extended_registry(BUILTIN, plugins)
+    except SteelyardError:
+        raise
+    except Exception as error:  # a plugin is the user's own code and raises whatever it likes
+        raise InputError(
+            f"'plugin' {', '.join(plugins)} failed ({type(error).__name__}: {error}); "
+            "it must take a Registry and return one.",
+            field="plugin",
+        ) from error
+    if not isinstance(registry, Registry):
+        raise InputError(
+            f"'plugin' {', '.join(plugins)} must return a Registry, got {type(registry).__name__}.", field="plugin"
+        )
+    return registry
+
+
+def _check_goal(goal: Goal, metric: Metric) -> None:
+    """Refuse a goal that no model can meet on this metric."""
+    goal.check_against(metric=metric.name, metric_in_unit_range=metric.in_unit_range)
+    asked = goal.min_quality
+    if asked is None:
+        return
+    if metric.in_unit_range and metric.higher_is_better and asked > 1:
+        raise InputError(
+            f"'min_quality' must be at most 1, the best {metric.name}, got {asked:g}"
+            + (f"; did you mean {asked / 100:g}?" if asked <= 100 else "."),
+            field="min_quality",
+        )
+    if metric.name == "rmse" and asked < 0:
+        raise InputError(f"'min_quality' must be at least 0, the best rmse, got {asked:g}.", field="min_quality")
 
 
 def _check_energy(goal: Goal) -> None:
@@ -142,6 +177,10 @@ def _families(request: Request, registry: Registry) -> tuple[str, ...] | None:
     for name in names:
         if is_user_address(name):
             load_function(name, field="model")
+        elif name.rstrip(":").endswith(".py"):
+            raise InputError(
+                f"'model' must be file.py:function, got {name!r}; add the function's name after a colon.", field="model"
+            )
         elif name not in known:
             raise UnknownNameError("model", name, known, field="model")
     return names
@@ -151,19 +190,31 @@ def _task(request: Request, registry: Registry) -> Task:
     if not isinstance(request.task, str):
         return request.task
     if request.data is None:
-        if request.task in DEFAULT_METRICS:
-            raise InputError(f"'data' must name a file or folder for the kind {request.task!r}.", field="data")
-        if request.task not in registry.names("task"):
-            raise UnknownNameError("task", request.task, [*registry.names("task"), *DEFAULT_METRICS], field="task")
-        task: Task = registry.get("task", request.task)(request.seed)
-        return task
-    if request.task not in DEFAULT_METRICS:
-        known = "a built-in task, which has data of its own" if request.task in registry.names("task") else "not known"
+        return _builtin_task(request, request.task, registry)
+    if request.task in registry.names("task"):
         raise InputError(
-            f"'task' must be a kind ({', '.join(DEFAULT_METRICS)}) where --data is given; {request.task!r} is {known}.",
+            f"'task' must be a kind ({', '.join(DEFAULT_METRICS)}) where --data is given; "
+            f"{request.task!r} is a built-in task, which has data of its own.",
             field="task",
         )
+    if request.task not in DEFAULT_METRICS:
+        raise UnknownNameError("kind of task", request.task, DEFAULT_METRICS, field="task")
     return read_task(request)
+
+
+def _builtin_task(request: Request, name: str, registry: Registry) -> Task:
+    """A task that ships or that a plugin adds; options about the user's own data have no meaning for it."""
+    if name in DEFAULT_METRICS:
+        raise InputError(f"'data' must name a file or folder for the kind {name!r}; give --data.", field="data")
+    if name not in registry.names("task"):
+        raise UnknownNameError("task", name, [*registry.names("task"), *DEFAULT_METRICS], field="task")
+    for option in ("target", "group", "split_by"):
+        if getattr(request, option) is not None:
+            raise InputError(
+                f"'{option}' names a column of --data, but {name!r} has data of its own; leave it out.", field=option
+            )
+    task: Task = registry.get("task", name)(request.seed)
+    return task
 
 
 def read_task(request: Request) -> Task:
@@ -190,6 +241,13 @@ def _metrics(goal: Goal, task: Task) -> tuple[dict[str, Metric], str]:
     names = metrics_of(task.kind)
     asked = goal.metric or task.metric
     if is_user_address(asked):
+        load_function(asked, field="metric")
+        name = metric_name(asked)
+        if name in RESERVED or name.endswith(("_train", "_test")):
+            raise InputError(
+                f"'metric' {asked!r} must have a name of its own, but {name!r} is a figure of every point; rename it.",
+                field="metric",
+            )
         asked = absolute_address(asked)
     elif asked not in names:
         raise UnknownNameError(f"metric for {task.kind}", asked, names, field="metric")
@@ -208,11 +266,13 @@ def _space(request: Request, registry: Registry, task: Task, names: tuple[str, .
         refusal = family.refusal(task)
         if refusal is not None:
             raise InputError(f"'model' {name!r} can't learn {task.name!r}: {refusal}.", field="model")
-        knobs = family.knobs(task)
+        knobs = _knobs(family, task, is_own=own is not None)
         used |= {knob.name for knob in knobs} & asked.keys()
-        families.append(
-            FamilySpace(family.name, tuple(Knob(k.name, asked[k.name]) if k.name in asked else k for k in knobs))
+        chosen = (
+            _chosen(knob.name, asked[knob.name], is_own=own is not None) if knob.name in asked else knob
+            for knob in knobs
         )
+        families.append(FamilySpace(family.name, tuple(chosen)))
     unknown = sorted(asked.keys() - used)
     if unknown:
         known = {knob.name for each in families for knob in each.knobs}
@@ -223,7 +283,6 @@ def _space(request: Request, registry: Registry, task: Task, names: tuple[str, .
             f"'knob' spans {space.size:.3g} candidates, more than {MOST_CANDIDATES:,}; give fewer choices.",
             field="knob",
         )
-    _check_settings(space)
     return space, model
 
 
@@ -235,19 +294,45 @@ def _family(name: str, registry: Registry) -> tuple[Family, str | None]:
     return Own(family_name(address), load_function(address, field="model")), address
 
 
-def _check_settings(space: Space) -> None:
-    """Whole, positive settings for the families that ship; the user's own function says what it takes."""
-    for family in space.families:
-        if ":" in family.family:
-            continue
-        for knob in family.knobs:
-            lowest = 0 if knob.name == "bias" else 1
-            for choice in knob.choices:
-                if isinstance(choice, bool) or not isinstance(choice, int) or not lowest <= choice <= 2**16:
-                    raise InputError(
-                        f"'knob' {knob.name} must be whole numbers from {lowest} to 65536, got {choice!r}.",
-                        field="knob",
-                    )
+def _knobs(family: Family, task: Task, *, is_own: bool) -> tuple[Knob, ...]:
+    """The family's knobs; the user's own function may have annotations or defaults that are no settings."""
+    try:
+        return family.knobs(task)
+    except SteelyardError:
+        raise
+    except Exception as error:
+        if not is_own:
+            raise
+        raise InputError(
+            f"'model' {family.name} has arguments that can't be read as knobs ({type(error).__name__}: {error}); "
+            "give them numbers or texts.",
+            field="model",
+        ) from error
+
+
+def _chosen(name: str, choices: tuple[Setting, ...], *, is_own: bool) -> Knob:
+    """A knob with the user's choices.
+
+    For the families that ship they are whole numbers, sorted: the largest scale is the reference. The user's own
+    function says what it takes, and which end is large.
+    """
+    shown = ", ".join(map(str, choices)) or "none"
+    if not choices or len(set(choices)) != len(choices):
+        raise InputError(f"'knob' {name} must have at least one choice, each once, got {shown}.", field="knob")
+    for choice in choices:
+        if isinstance(choice, float) and not math.isfinite(choice):
+            raise InputError(f"'knob' {name} must have finite choices, got {choice!r}.", field="knob")
+    if is_own:
+        return Knob(name, choices)
+    lowest = 0 if name == "bias" else 1
+    whole = [each for each in choices if isinstance(each, int) and not isinstance(each, bool)]
+    for choice in choices:
+        if choice not in whole or isinstance(choice, bool) or not lowest <= int(choice) <= LARGEST_SETTING:
+            raise InputError(
+                f"'knob' {name} must be whole numbers from {lowest} to {LARGEST_SETTING}, got {choice!r}.",
+                field="knob",
+            )
+    return Knob(name, tuple(sorted(whole)))
 
 
 def _recipe(request: Request, task: Task) -> dict[str, Any]:
@@ -285,6 +370,5 @@ def _own_files(request: Request, model: str | None) -> dict[str, str | None]:
         "model": model,
         "loss": request.loss,
         "train": request.loop,
-        "preprocess": request.preprocess,
         "metric": metric,
     }

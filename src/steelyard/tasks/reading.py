@@ -176,7 +176,7 @@ def existing(path: str | Path) -> Path:
         DataError: if nothing is, or it is empty.
     """
     found = Path(path)
-    if "\0" in str(path) or not found.exists():
+    if not str(path) or "\0" in str(path) or not found.exists():
         raise DataError(
             f"'data' must be a file or folder, got {str(path)!r}, which does not exist; check the path.", field="data"
         )

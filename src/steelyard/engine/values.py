@@ -1,0 +1,63 @@
+"""Values of a request that are wrong by themselves, whatever the task: types, counts, combinations."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from steelyard.core.errors import InputError
+from steelyard.core.goal import Budget, Goal
+
+A_CORE = 4
+"""Workers or threads a core at most: more only take each other's time and memory."""
+MOST_ROWS = 2**16
+"""Rows an inference at most."""
+TEXTS = ("target", "group", "split_by", "storage", "loss", "loop", "preprocess", "optimizer", "runtime", "strategy")
+
+
+def check_values(given: Mapping[str, Any]) -> None:
+    """Check what needs no data.
+
+    Args:
+        given: fields of `steelyard.engine.request.Request` by name.
+
+    Raises:
+        InputError: one sentence on the first value that can't be used.
+    """
+    for name, kind in (("goal", Goal), ("budget", Budget)):
+        value = given[name]
+        if value is not None and not isinstance(value, kind):
+            raise InputError(f"'{name}' must be a {kind.__name__}, got {value!r}.", field=name)
+    for name in TEXTS:
+        value = given[name]
+        if value is not None and (not isinstance(value, str) or not value):
+            raise InputError(f"'{name}' must be a text that is not empty, got {value!r}.", field=_option(name))
+    most = A_CORE * (os.cpu_count() or 1)
+    _check_count("batch", given["batch"], MOST_ROWS)
+    _check_count("threads", given["threads"], most)
+    _check_count("workers", given["workers"], most)
+    _check_count("epochs", given["epochs"], 10**6)
+    seed = given["seed"]
+    if not _is_whole(seed) or not 0 <= seed < 2**31:
+        raise InputError(f"'seed' must be between 0 and 2147483647, got {seed!r}.", field="seed")
+    if given["preprocess"] is not None:
+        raise InputError(
+            "'preprocess' is not there yet; prepare the rows before they are given with --data, or make it a part of "
+            "your own model.",
+            field="preprocess",
+        )
+
+
+def _check_count(name: str, count: Any, most: int) -> None:
+    if count is None:
+        return
+    if not _is_whole(count) or not 1 <= count <= most:
+        raise InputError(f"'{name}' must be a whole number from 1 to {most}, got {count!r}.", field=name)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _option(name: str) -> str:
+    """The field's name on the command line."""
+    return "train" if name == "loop" else name
