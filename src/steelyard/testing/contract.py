@@ -42,7 +42,7 @@ def attempt(action: Callable[[], Result], what: str) -> Result:
     except ContractError:
         raise
     except Exception as error:
-        raise ContractError(f"{what} must not fail, got {type(error).__name__}: {error}") from error
+        raise ContractError(f"{what} must not fail, got {_named(error)}") from error
 
 
 def require_error(action: Callable[[], object], kind: type[SteelyardError], what: str) -> None:
@@ -57,7 +57,7 @@ def require_error(action: Callable[[], object], kind: type[SteelyardError], what
         text = str(error).strip()
         require(text and "\n" not in text, f"{what} must be refused in one sentence, got {text!r}.")
     except Exception as error:
-        raise ContractError(f"{what} must raise {kind.__name__}, got {type(error).__name__}: {error}") from error
+        raise ContractError(f"{what} must raise {kind.__name__}, got {_named(error)}") from error
     else:
         raise ContractError(f"{what} must raise {kind.__name__}, got no error.")
 
@@ -109,3 +109,8 @@ def require_close(got: Array, wanted: Array, what: str) -> None:
     worst = float(np.abs(got - wanted).max(initial=0.0))
     allowed = PARITY_TOLERANCE * (1 + float(np.abs(wanted).max(initial=0.0)))
     require(worst <= allowed, f"{what} must agree to {allowed:.3g}, got a difference of {worst:.3g}.")
+
+
+def _named(error: Exception) -> str:
+    """The kind of an error and the first line of what it says."""
+    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), 'no message')}"

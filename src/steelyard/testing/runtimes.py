@@ -43,13 +43,13 @@ def _check_refusals(runtime: Runtime, model: Path) -> None:
     content = model.read_bytes()
     with tempfile.TemporaryDirectory() as folder:
         broken = {
-            "empty": b"",
-            "garbage": b"this is no model\n" * 20,
-            "truncated": content[: len(content) // 2],
+            "an empty file": b"",
+            "a file of garbage": b"this is no model\n" * 20,
+            "a truncated file": content[: len(content) // 2],
         }
         for name, bytes_of_it in broken.items():
-            path = Path(folder) / f"{name}{runtime.suffix}"
+            path = Path(folder) / f"broken{runtime.suffix}"
             path.write_bytes(bytes_of_it)
-            require_error(lambda at=path: runtime.load(at), RuntimeFailureError, f"a {name} file")  # type: ignore[misc]
+            require_error(lambda at=path: runtime.load(at), RuntimeFailureError, name)  # type: ignore[misc]
         missing = Path(folder) / f"missing{runtime.suffix}"
         require_error(lambda: runtime.load(missing), RuntimeFailureError, "a missing file")
