@@ -1,0 +1,48 @@
+"""One small search that the tests of the documentation share, in every process of the test run."""
+
+import contextlib
+import fcntl
+import io
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from steelyard.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
+FIRST_SEARCH = "find digits --model mlp --max-drop 0.02 --trials 6 --knob depth=1 --knob width=32,64"
+"""The first search of README.md; its folder is what the pages start from."""
+BUNDLE = Path("steelyard-out") / "digits-mlp"
+
+
+@pytest.fixture(scope="session")
+def first_search(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that holds the finished first search, and `find.json`, what it printed with `--json`."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "first_search"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "find.json").exists():
+            said = io.StringIO()
+            with contextlib.chdir(folder), contextlib.redirect_stdout(said):
+                status = main.run([*FIRST_SEARCH.split(), "--json"])
+            assert status in (0, 3), said.getvalue()
+            (folder / "find.json").write_text(said.getvalue(), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def page_folder(first_search: Path, tmp_path: Path) -> Iterator[Path]:
+    """A folder of its own for a page, with the first search in it, as the current directory."""
+    shutil.copytree(first_search / "steelyard-out", tmp_path / "steelyard-out")
+    with contextlib.chdir(tmp_path):
+        yield tmp_path
+
+
+@pytest.fixture(scope="session")
+def worker_id(request: pytest.FixtureRequest) -> str:
+    """Which process of a parallel test run this is; `master` where there is one only."""
+    return str(getattr(request.config, "workerinput", {}).get("workerid", "master"))
