@@ -25,12 +25,11 @@ def test_canonical_text_comes_back_as_the_same_value(value):
     assert json.loads(canonical(value)) == value
 
 
-@given(st.dictionaries(st.text(), plain, max_size=6), st.randoms())
-def test_the_order_of_keys_changes_neither_text_nor_key(value, random):
-    items = list(value.items())
-    random.shuffle(items)
-    assert canonical(dict(items)) == canonical(value)
-    assert content_key(dict(items)) == content_key(value)
+@given(st.dictionaries(st.text(), plain, max_size=6))
+def test_the_order_of_keys_changes_neither_text_nor_key(value):
+    turned = dict(reversed(value.items()))
+    assert canonical(turned) == canonical(value)
+    assert content_key(turned) == content_key(value)
 
 
 def test_canonical_text_has_no_blanks_and_keeps_letters():

@@ -39,7 +39,9 @@ def test_the_contract_holds(model):
     check_runtime(RUNTIME, model, X)
 
 
-@pytest.mark.parametrize(("family", "scale"), [(MLP, Scale.of(depth=3)), (CNN, Scale.of(resolution=4))], ids=str)
+@pytest.mark.parametrize(
+    ("family", "scale"), [(MLP, Scale.of(depth=3)), (CNN, Scale.of(resolution=4))], ids=["mlp", "cnn"]
+)
 def test_the_file_gives_what_the_module_gives(family, scale, tmp_path):
     module = family.build(scale, IMAGE, 0)
     assert export(module, X[:2], tmp_path / "m.onnx") == "torchscript"

@@ -50,7 +50,7 @@ def rows(task):
     return np.ascontiguousarray(task.train.x[:96], dtype=np.float32)
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+@pytest.fixture(scope="module", params=[pytest.param(each, marks=pytest.mark.slow) for each in FAMILIES])
 def pair(request, task, tmp_path_factory):
     """A model trained on digits and its quantized form."""
     folder = tmp_path_factory.mktemp(request.param)
@@ -86,7 +86,6 @@ def test_the_report_says_what_was_done(pair):
     assert pair.report["calibration_rows"] == 512
 
 
-@pytest.mark.slow
 def test_the_contract_holds(pair, rows):
     check_step(QUANTIZE, pair.source, rows)
 
