@@ -32,7 +32,7 @@ AHEAD = 6
 """Made candidates that may wait for the lane before training pauses."""
 GRACE_S = 3.0
 """Seconds that the last round of the search may end after its time."""
-HUNG_FACTOR, HUNG_S = 1.5, 20.0
+HUNG_FACTOR, HUNG_S = 2.0, 60.0
 """A candidate that takes longer than its training's limit times this, plus the seconds to export it, hangs."""
 REFERENCE_SHARE, CANDIDATE_SHARE = 0.35, 0.2
 """Shares of the budget that one training may take: the reference's, any other's."""

@@ -8,6 +8,9 @@ from steelyard.core.protocols import Task
 from steelyard.core.task import ImageInput
 from steelyard.families.ranges import resolutions
 
+EPOCH_MACS = 3e11
+"""Multiply-accumulates of an epoch's forward pass: about half a minute of training on one core of 2020's servers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cnn:
@@ -28,8 +31,14 @@ class Cnn:
         return None
 
     def knobs(self, task: Task) -> tuple[Knob, ...]:
-        """Depth 1 to 3, width 4 to 32, kernel 3 and 5, and resolutions from half to full."""
-        knobs = [Knob("depth", (1, 2, 3)), Knob("width", (4, 8, 16, 32)), Knob("kernel", (3, 5))]
+        """Depth 1 to 3, width from 4, kernel 3 and 5, and resolutions from half to full.
+
+        The largest width is 32, halved while an epoch of the largest network would take more than `EPOCH_MACS`.
+        """
+        widths: tuple[int, ...] = (4, 8, 16, 32)
+        while len(widths) > 2 and len(task.train) * largest_macs(task, widths[-1]) > EPOCH_MACS:
+            widths = widths[:-1]
+        knobs = [Knob("depth", (1, 2, 3)), Knob("width", widths), Knob("kernel", (3, 5))]
         heights = resolutions(task)
         return (*knobs, Knob("resolution", heights)) if heights else tuple(knobs)
 
@@ -38,6 +47,18 @@ class Cnn:
         from steelyard.families import nets  # noqa: PLC0415  imports torch, which proposing a scale must not
 
         return nets.cnn(scale, task, seed)
+
+
+def largest_macs(task: Task, width: int) -> int:
+    """Multiply-accumulates of one image through the convolutions at depth 3, kernel 5 and full resolution."""
+    if not isinstance(task.input, ImageInput):
+        return 0
+    pixels, incoming, total = task.input.height * task.input.width, task.input.channels, 0
+    for block in range(3):
+        outgoing = width * 2**block
+        total += pixels * incoming * outgoing * 25
+        pixels, incoming = pixels // 4, outgoing
+    return total
 
 
 CNN = Cnn()

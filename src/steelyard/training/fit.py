@@ -78,6 +78,8 @@ def fit(model: Any, problem: Problem) -> Fit:
     """
     start = time.perf_counter()
     torch.manual_seed(problem.seed)
+    # Convolutions train a fifth faster with channels last; other layers don't mind.
+    model.body.to(memory_format=torch.channels_last)
     data = _Tensors.prepare(model, problem)
     fresh = {name: value.clone() for name, value in model.body.state_dict().items()}
     rate = problem.recipe.learning_rate or _found_rate(model, problem, data)
@@ -186,6 +188,14 @@ def _epoch(data: _Tensors, problem: Problem, generator: torch.Generator) -> Iter
             yield data.train_x(index), data.train_y[index]
 
 
+def _in_time(batches: Iterator[tuple[Tensor, Tensor]], end: float) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches until `end` (of the performance counter); the first in any case, so that every epoch learns."""
+    for number, batch in enumerate(batches):
+        if number and time.perf_counter() > end:
+            return
+        yield batch
+
+
 def _cured_rate(rate: float, problem: Problem) -> float:
     stable = problem.stable_rate
     if stable and problem.recipe.optimizer == "sgd" and rate >= stable:
@@ -209,7 +219,8 @@ def _run(model: Any, problem: Problem, data: _Tensors, rate: float, start: float
     stale, rises, first, stopped = 0, 0, None, "epochs"
     limit = recipe.epochs or recipe.max_epochs * (50 if recipe.batch == "full" else 1)
     for epoch in range(1, limit + 1):
-        train_loss = _train_epoch(body, loss, optimizer, _epoch(data, problem, generator))
+        batches = _in_time(_epoch(data, problem, generator), start + problem.limit_s)
+        train_loss = _train_epoch(body, loss, optimizer, batches)
         rises = rises + 1 if curve["train_loss"] and train_loss > curve["train_loss"][-1] else 0
         first = train_loss if first is None else first
         if diverges(train_loss, first, rises, is_full=recipe.batch == "full"):
