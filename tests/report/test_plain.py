@@ -21,6 +21,10 @@ confidence of at least 90 %.
 chosen  mlp width 10    91.0 %         0
 
 26 explored, 14 trained, 24 measured, 2 failed, in 59.4 s.
+
+Every figure, with its 95 % interval:
+mlp (width 10): accuracy (valid) 91.0 %, drop (points) 0.
+
 report: /data/steelyard-out/digits cnn/report.html
 next: steelyard predict '/data/steelyard-out/digits cnn' --data FILE
 """

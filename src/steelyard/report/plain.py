@@ -10,10 +10,13 @@ from steelyard.report import answer
 from steelyard.report.compare import Comparison
 from steelyard.report.formatting import cleaned
 from steelyard.report.layout import fitted
-from steelyard.report.tables import Cell, Column, Row, Table, counts_text, points_table
+from steelyard.report.tables import Cell, Column, Row, Table, counts_text, figure_lines, points_table
 
 WIDTH = 100
 """Columns of text where there is no terminal to ask."""
+
+MOST_DETAILED = 40
+"""Points whose every figure is written out; with more, the report has them."""
 
 
 def render(outcome: Outcome, width: int = WIDTH) -> str:
@@ -25,6 +28,11 @@ def render(outcome: Outcome, width: int = WIDTH) -> str:
     for sentence in (*answer.miss_sentences(outcome), *answer.proof_remarks(outcome)):
         lines += _wrapped(sentence, width)
     lines += ["", *table_lines(_worded(points_table(outcome)), width), "", *_wrapped(counts_text(outcome) + ".", width)]
+    if len(outcome.points) <= MOST_DETAILED:
+        lines += ["", *_wrapped("Every figure, with its 95 % interval:", width)]
+        for name, figures in figure_lines(outcome):
+            lines += _wrapped(f"{cleaned(name)}: {figures}.", width)
+        lines.append("")
     for notice in outcome.notices:
         lines += _wrapped(f"note: {cleaned(notice)}", width)
     lines += [f"report: {answer.report_path(outcome)}", f"next: {answer.next_command(outcome)}"]

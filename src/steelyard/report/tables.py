@@ -121,6 +121,21 @@ def points_table(outcome: Outcome) -> Table:
     return Table("Measured points", tuple(column for column, _ in figures), rows).without_empty()
 
 
+def figure_lines(outcome: Outcome) -> list[tuple[str, str]]:
+    """Every point's name and all its figures with their 95 % intervals, as one sentence a point."""
+    table = points_table(outcome)
+    lines = []
+    for row in table.rows:
+        named = dict(zip((column.key for column in table.columns), row.cells, strict=True))
+        figures = [
+            f"{column.title} {cell.text}"
+            for column, cell in zip(table.columns, row.cells, strict=True)
+            if column.key not in ("mark", "name") and not column.key.startswith("score_") and cell.text != UNKNOWN
+        ]
+        lines.append((named["name"].text, ", ".join(figures)))
+    return lines
+
+
 def reasons_table(outcome: Outcome) -> Table:
     """Why each point was chosen or not: the chosen and the reference first, then by rising minimised cost."""
     varying = varying_knobs(outcome)

@@ -12,7 +12,7 @@ from steelyard.report import answer
 from steelyard.report.compare import Comparison
 from steelyard.report.formatting import cleaned
 from steelyard.report.layout import fitted
-from steelyard.report.tables import Table, counts_text, points_table
+from steelyard.report.tables import Table, counts_text, figure_lines, points_table
 
 MOST_ROWS = 25
 """Points shown on a terminal; the chosen, the reference and the front go first. The report has them all."""
@@ -47,6 +47,11 @@ class TerminalReport:
         if hidden > 0:
             yield _folded(f"{hidden:,} more points in the report.", "dim")
         yield _folded(answer.as_sentence(counts_text(outcome)) + ".", "dim")
+        if len(outcome.points) <= MOST_ROWS:
+            yield Text()
+            yield _folded("Every figure, with its 95 % interval:", "bold")
+            for name, figures in figure_lines(outcome):
+                yield _folded(f"{cleaned(name)}: {figures}.", "dim")
         for notice in outcome.notices:
             yield _folded(f"note: {cleaned(notice)}", "yellow")
         yield Text()
