@@ -23,7 +23,10 @@ def seconds_a_candidate(plan: Plan) -> dict[str, float]:
     from steelyard.core.task import Rows  # noqa: PLC0415
     from steelyard.core.userfile import load_function  # noqa: PLC0415
     from steelyard.training.fit import Problem, fit  # noqa: PLC0415  imports torch: a search does so in its workers
+    from steelyard.training.modules import use_one_thread  # noqa: PLC0415
     from steelyard.training.recipe import Recipe  # noqa: PLC0415
+
+    use_one_thread()
 
     space = plan.space.families[0]
     is_own = plan.model is not None and family_name(plan.model) == space.family
