@@ -12,7 +12,7 @@ import typer
 from steelyard.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
-FIRST_SEARCH = "steelyard find digits --model mlp --max-drop 0.02 --trials 6 --knob depth=1 --knob width=32,64"
+FIRST_SEARCH = "steelyard find digits --model mlp --max-drop 0.03 --trials 6 --knob depth=1 --knob width=32,64"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
