@@ -1,6 +1,5 @@
 """The Python interface: `find`, `load`, `pack`. The command line is a thin layer over it."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from steelyard.engine.plan import Plan
 from steelyard.engine.predictor import Predictor, load
 from steelyard.engine.request import Request
 from steelyard.engine.request import resolve as resolve_request
+from steelyard.engine.values import knobs_from
 
 __all__ = [
     "Budget",
@@ -48,8 +48,9 @@ def resolve(task: Any, **options: Any) -> Plan:
             options[name] = (options[name],)
     if isinstance(options.get("out"), str):
         options["out"] = Path(options["out"])
-    knobs: Mapping[str, Sequence[Any]] = options.get("knobs") or {}
-    options["knobs"] = {name: tuple(choices) for name, choices in knobs.items()}
+    if isinstance(options.get("model"), list):
+        options["model"] = tuple(options["model"])
+    options["knobs"] = knobs_from(options.get("knobs") or {})
     return resolve_request(Request(task=task, **options))
 
 

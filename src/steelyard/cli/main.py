@@ -1,9 +1,12 @@
 """The command line: the only place that prints or parses arguments."""
 
+import errno
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -37,8 +40,13 @@ app.command("list")(listing)
 app.command("doctor")(doctor)
 
 
-class TerminatedError(BaseException):
-    """SIGTERM arrived."""
+class StoppedError(BaseException):
+    """SIGINT or SIGTERM arrived; the exit status says which. No library's own handling of Ctrl-C comes between."""
+
+    def __init__(self, number: int) -> None:
+        """Keep the exit status of the signal."""
+        super().__init__()
+        self.status = 128 + number
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -50,27 +58,21 @@ def run(argv: list[str]) -> int:  # noqa: PLR0911  each kind of ending has its s
     """Run a command; returns the exit status. Errors are one sentence, or one JSON object with `--json`."""
     wants_json = "--json" in argv
     prepare_streams(wants_json=wants_json)
-    signal.signal(signal.SIGTERM, _terminated)
+    handlers = _handle_signals()
     try:
         status = typer.main.get_command(app).main(argv, prog_name="steelyard", standalone_mode=False)
         sys.stdout.flush()
-    except (KeyboardInterrupt, TerminatedError) as stop:
-        print("\nInterrupted; run the same command again to go on from here.", file=sys.stderr)
-        return 130 if isinstance(stop, KeyboardInterrupt) else 143
+    except StoppedError as stop:
+        return _interrupted(stop.status)
+    except KeyboardInterrupt:
+        return _interrupted(130)
     except SteelyardError as error:
         return _fail(error.kind, error.message, error.field, status_of(error), wants_json)
     except BrokenPipeError:
         abandon_output()
         return 1
     except OSError as error:
-        return _fail(
-            "system",
-            f"{error.filename or 'a file or stream'} can't be used ({error.strerror or error}); "
-            "free space, or name another place.",
-            "out",
-            2,
-            wants_json,
-        )
+        return _fail("system", system_sentence(error), "out", 2, wants_json)
     except Exception as error:
         if type(error).__module__.startswith(("click", "typer")):
             return _usage(error, argv, wants_json)
@@ -78,6 +80,10 @@ def run(argv: list[str]) -> int:  # noqa: PLR0911  each kind of ending has its s
             raise
         text = f"{type(error).__name__}: {error}; this is a fault of steelyard: STEELYARD_DEBUG=1 shows where."
         return _fail("fault", text, None, 1, wants_json)
+    finally:
+        for number, handler in handlers.items():
+            if signal.getsignal(number) is _stop:
+                signal.signal(number, handler)
     return status if isinstance(status, int) else 0
 
 
@@ -90,7 +96,7 @@ def _usage(error: Any, argv: Sequence[str], wants_json: bool) -> int:
     """What the argument parser refuses: exit status 2, and whatever status an `Exit` carries."""
     name = type(error).__name__
     if name in ("Exit", "Abort"):
-        return int(error.exit_code) if name == "Exit" else 130
+        return int(error.exit_code) if name == "Exit" else _interrupted(130)
     if name == "NoArgsIsHelpError" and not wants_json:
         print(error.format_message(), file=sys.stderr)
         return 2
@@ -110,9 +116,36 @@ def _fail(kind: str, message: str, field: str | None, status: int, wants_json: b
     return status
 
 
-def _terminated(number: int, frame: FrameType | None) -> None:
-    del number, frame
-    raise TerminatedError
+def system_sentence(error: OSError) -> str:
+    """What the system refused; numpy says of a full disk only how many bytes it could not write."""
+    if error.errno == errno.ENOSPC or (error.errno is None and "written" in str(error)):
+        return "the disk is full; free space and run the same command again, or name another --out."
+    what = error.filename or "a file or stream"
+    return f"{what} can't be used ({error.strerror or error}); check it, or name another place."
+
+
+def _interrupted(status: int) -> int:
+    with suppress(OSError):
+        print("\nInterrupted; run the same command again to go on from here.", file=sys.stderr)
+    return status
+
+
+def _handle_signals() -> dict[int, Any]:
+    """Turn SIGINT and SIGTERM into `StoppedError`, unless they are ignored; returns what handled them before."""
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, _stop)
+    return before
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    # A second Ctrl-C must not break off the tidying up that the first one began.
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    del frame
+    raise StoppedError(number)
 
 
 @app.callback(invoke_without_command=True)

@@ -7,7 +7,7 @@ import typer
 
 def predict(
     bundle: Annotated[str, typer.Argument(help="A bundle's directory.")],
-    data: Annotated[str, typer.Option(help="Rows: .npz .npy .csv .parquet .jsonl[.gz], a folder or .zip of images.")],
+    data: Annotated[str, typer.Option(help="Rows: .npz .csv .parquet .jsonl[.gz], a folder or .zip of images.")],
     scores: Annotated[bool, typer.Option("--scores", help="Print the scores beside the labels.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> int:

@@ -3,7 +3,7 @@
 import math
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from steelyard.core.errors import InputError
 from steelyard.core.quantity import Unit
@@ -23,6 +23,11 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)")
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 LONGEST_S = 8760 * 3600.0
 """A budget beyond a year is a slip of the keyboard, and beyond what clocks of the system wait for."""
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number; True and False are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +70,26 @@ class Goal:
         Raises:
             InputError: one sentence naming the field.
         """
-        if not math.isfinite(self.max_drop) or self.max_drop < 0:
+        if not is_number(self.max_drop) or not math.isfinite(self.max_drop) or self.max_drop < 0:
             raise InputError(
                 f"'max_drop' must be a finite number of at least 0, got {self.max_drop!r}.", field="max_drop"
             )
-        if not 0.5 <= self.confidence < 1:
+        if not is_number(self.confidence) or not 0.5 <= self.confidence < 1:
             raise InputError(
                 f"'confidence' must be at least 0.5 and below 1, got {self.confidence!r}.", field="confidence"
             )
-        if self.minimize not in COST_METRICS:
+        if self.metric is not None and (not isinstance(self.metric, str) or not self.metric):
+            raise InputError(f"'metric' must be a name, got {self.metric!r}.", field="metric")
+        if not isinstance(self.minimize, str) or self.minimize not in COST_METRICS:
             raise InputError(
                 f"'minimize' must be one of {', '.join(COST_METRICS)}, got {self.minimize!r}.", field="minimize"
             )
-        if self.min_quality is not None and not math.isfinite(self.min_quality):
+        quality = self.min_quality
+        if quality is not None and not (is_number(quality) and math.isfinite(quality)):
             raise InputError(f"'min_quality' must be a finite number, got {self.min_quality!r}.", field="min_quality")
         for name in ("max_latency_s", "max_size_bytes", "max_memory_bytes", "max_energy_j"):
             limit = getattr(self, name)
-            if limit is not None and not (math.isfinite(limit) and limit > 0):
+            if limit is not None and not (is_number(limit) and math.isfinite(limit) and limit > 0):
                 raise InputError(f"'{name}' must be a positive finite number, got {limit!r}.", field=name)
 
     @property
@@ -136,11 +144,12 @@ class Budget:
         Raises:
             InputError: one sentence naming the field.
         """
-        if self.wall_s is not None and not (math.isfinite(self.wall_s) and self.wall_s > 0):
+        wall_s = self.wall_s
+        if wall_s is not None and not (is_number(wall_s) and math.isfinite(wall_s) and wall_s > 0):
             raise InputError(f"'budget' must be a positive duration, got {self.wall_s!r}.", field="budget")
         if self.wall_s is not None and self.wall_s > LONGEST_S:
             raise InputError(f"'budget' must be at most a year (8760h), got {self.wall_s:.3g} s.", field="budget")
-        if self.trials is not None and self.trials < 1:
+        if self.trials is not None and (not isinstance(self.trials, int) or self.trials < 1):
             raise InputError(f"'trials' must be at least 1, got {self.trials!r}.", field="trials")
 
     def to_json(self) -> Plain:

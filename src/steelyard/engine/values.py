@@ -1,11 +1,13 @@
 """Values of a request that are wrong by themselves, whatever the task: types, counts, combinations."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from steelyard.core.errors import InputError
-from steelyard.core.goal import Budget, Goal
+from steelyard.core.goal import Budget, Goal, is_number
+from steelyard.core.protocols import Task
 
 A_CORE = 4
 """Workers or threads a core at most: more only take each other's time and memory."""
@@ -31,6 +33,7 @@ def check_values(given: Mapping[str, Any]) -> None:
         value = given[name]
         if value is not None and (not isinstance(value, str) or not value):
             raise InputError(f"'{name}' must be a text that is not empty, got {value!r}.", field=_option(name))
+    _check_kinds(given)
     most = A_CORE * (os.cpu_count() or 1)
     _check_count("batch", given["batch"], MOST_ROWS)
     _check_count("threads", given["threads"], most)
@@ -45,6 +48,45 @@ def check_values(given: Mapping[str, Any]) -> None:
             "your own model.",
             field="preprocess",
         )
+
+
+def knobs_from(given: Any) -> dict[str, tuple[Any, ...]]:
+    """Knobs by name from a mapping of sequences.
+
+    Raises:
+        InputError: if they have another form.
+    """
+    rule = "'knobs' must map names to sequences of numbers or texts, such as {'width': (10, 50, 100)}"
+    if not isinstance(given, Mapping):
+        raise InputError(f"{rule}, got {given!r}.", field="knobs")
+    knobs = {}
+    for name, choices in given.items():
+        is_fit = isinstance(name, str) and isinstance(choices, Sequence) and not isinstance(choices, str | bytes)
+        if not is_fit or not all(isinstance(choice, int | float | str) for choice in choices):
+            raise InputError(f"{rule}, got {choices!r} for {name!r}.", field="knobs")
+        knobs[name] = tuple(choices)
+    return knobs
+
+
+def _check_kinds(given: Mapping[str, Any]) -> None:
+    """Fields that a Python caller can give the wrong type; the command line gives the right one by itself."""
+    model = given["model"]
+    names = (model,) if isinstance(model, str) or not isinstance(model, list | tuple) else model
+    rules: tuple[tuple[str, str, bool], ...] = (
+        ("task", "a task or the name of one", isinstance(given["task"], str | Task)),
+        ("data", "a path", given["data"] is None or isinstance(given["data"], str | Path)),
+        ("model", "a name, or names", model is None or all(isinstance(name, str) for name in names)),
+        ("out", "a path", given["out"] is None or isinstance(given["out"], Path)),
+        ("learning_rate", "a number", given["learning_rate"] is None or is_number(given["learning_rate"])),
+        ("plugins", "addresses module:function", all(isinstance(each, str) for each in _sequence(given["plugins"]))),
+    )
+    for name, rule, holds in rules:
+        if not holds:
+            raise InputError(f"'{name}' must be {rule}, got {given[name]!r}.", field=name)
+
+
+def _sequence(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
 def _check_count(name: str, count: Any, most: int) -> None:

@@ -1,0 +1,77 @@
+"""The Python interface refuses what the command line can't even say."""
+
+import pytest
+
+import steelyard
+from steelyard import Budget, Goal
+from steelyard.engine.request import Request, resolve
+
+RULE = "'knobs' must map names to sequences of numbers or texts, such as {'width': (10, 50, 100)}, got "
+
+
+def refusal(ask):
+    with pytest.raises(steelyard.SteelyardError) as caught:
+        ask()
+    return caught.value.message, caught.value.field
+
+
+@pytest.mark.parametrize(
+    ("options", "message", "field"),
+    [
+        ({"modle": "mlp"}, "option 'modle' is not known; did you mean 'model'?", "modle"),
+        ({"goal": 0.01}, "'goal' must be a Goal, got 0.01.", "goal"),
+        ({"budget": "60s"}, "'budget' must be a Budget, got '60s'.", "budget"),
+        ({"seed": 1.5}, "'seed' must be between 0 and 2147483647, got 1.5.", "seed"),
+        ({"batch": True}, "'batch' must be a whole number from 1 to 65536, got True.", "batch"),
+        ({"model": 3}, "'model' must be a name, or names, got 3.", "model"),
+        ({"model": ["mlp", 3]}, "'model' must be a name, or names, got ('mlp', 3).", "model"),
+        ({"out": 3}, "'out' must be a path, got 3.", "out"),
+        ({"plugins": 3}, "'plugins' must be addresses module:function, got 3.", "plugins"),
+        ({"learning_rate": "x"}, "'learning_rate' must be a number, got 'x'.", "learning_rate"),
+        ({"loss": 3}, "'loss' must be a text that is not empty, got 3.", "loss"),
+        ({"knobs": {"width": 10}}, f"{RULE}10 for 'width'.", "knobs"),
+        ({"knobs": {"width": "10"}}, f"{RULE}'10' for 'width'.", "knobs"),
+        ({"knobs": {"width": [[1]]}}, f"{RULE}[[1]] for 'width'.", "knobs"),
+        ({"knobs": [("width", 10)]}, f"{RULE}[('width', 10)].", "knobs"),
+    ],
+)
+def test_options_of_the_wrong_kind_are_refused(options, message, field):
+    assert refusal(lambda: steelyard.find("digits", **options)) == (message, field)
+
+
+def test_a_task_is_a_task_or_a_name():
+    assert refusal(lambda: steelyard.resolve(3)) == ("'task' must be a task or the name of one, got 3.", "task")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"max_drop": "1%"}, "'max_drop' must be a finite number of at least 0, got '1%'."),
+        ({"confidence": "0.9"}, "'confidence' must be at least 0.5 and below 1, got '0.9'."),
+        ({"minimize": ["latency"]}, "'minimize' must be one of latency, size, memory, energy, got ['latency']."),
+        ({"max_latency_s": "1"}, "'max_latency_s' must be a positive finite number, got '1'."),
+        ({"min_quality": "x"}, "'min_quality' must be a finite number, got 'x'."),
+        ({"metric": 3}, "'metric' must be a name, got 3."),
+    ],
+)
+def test_a_goal_of_wrong_values_is_refused(fields, message):
+    assert refusal(lambda: Goal(**fields)) == (message, next(iter(fields)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message", "field"),
+    [
+        ({"wall_s": "60s"}, "'budget' must be a positive duration, got '60s'.", "budget"),
+        ({"trials": 1.5}, "'trials' must be at least 1, got 1.5.", "trials"),
+        ({"wall_s": 1e9}, "'budget' must be at most a year (8760h), got 1e+09 s.", "budget"),
+    ],
+)
+def test_a_budget_of_wrong_values_is_refused(fields, message, field):
+    assert refusal(lambda: Budget(**fields)) == (message, field)
+
+
+def test_choices_are_sorted_so_that_the_reference_is_the_largest():
+    plan = resolve(Request("digits", knobs={"width": (100, 10, 50)}))
+    (family,) = plan.space.families
+    assert {knob.name: knob.choices for knob in family.knobs}["width"] == (10, 50, 100)
+    assert plan.space.references()[0].scale["width"] == 100
