@@ -151,10 +151,18 @@ def test_another_study_is_refused_with_every_difference_listed(tmp_path):
     other = {"task": "wine", "seed": 0, "space": {"families": ["mlp", "cnn"]}, "runtime": "onnxruntime"}
     assert sentence(lambda: start(tmp_path, other)) == (
         f"'out' {tmp_path} holds another study (runtime was None, now onnxruntime; "
-        "space was {'families': ['mlp']}, now {'families': ['mlp', 'cnn']}; task was digits, now wine); "
+        "space families was ['mlp'], now ['mlp', 'cnn']; task was digits, now wine); "
         "ask the same again, or name another --out."
     )
     start(tmp_path).close()
+
+
+def test_differences_name_the_way_to_each_value():
+    knobs = [{"name": "depth", "choices": [1]}, {"name": "width", "choices": [8]}]
+    wider = [knobs[0], {"name": "width", "choices": [8, 16]}]
+    assert differences(
+        {"space": [{"family": "mlp", "knobs": knobs}]}, {"space": [{"family": "mlp", "knobs": wider}]}
+    ) == ["space mlp knobs width choices was [8], now [8, 16]"]
 
 
 def test_long_differences_are_cut_short():

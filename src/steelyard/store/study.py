@@ -190,13 +190,27 @@ def _match(raw: optuna.Study, identity: Plain, directory: Path) -> None:
 
 
 def differences(stored: Mapping[str, Plain], asked: Mapping[str, Plain]) -> list[str]:
-    """Sentences on the fields in which two identities differ, sorted by name."""
+    """Sentences on the values in which two identities differ, each with the way to it, sorted by field."""
     changed = []
     for name in sorted(set(stored) | set(asked)):
         was, now = stored.get(name), asked.get(name)
-        if was != now:
+        if was == now:
+            continue
+        one, other = _named(was), _named(now)
+        if one is None or other is None:
             changed.append(f"{name} was {_short(was)}, now {_short(now)}")
+        else:
+            changed += [f"{name} {each}" for each in differences(one, other)]
     return changed
+
+
+def _named(value: Plain) -> Mapping[str, Plain] | None:
+    """A mapping, or a list of objects by their family or name; None for anything else."""
+    if isinstance(value, Mapping):
+        return value
+    if not isinstance(value, list | tuple) or not value or not all(isinstance(each, Mapping) for each in value):
+        return None
+    return {str(each.get("family", each.get("name", at))): each for at, each in enumerate(value)}
 
 
 def _short(value: Plain) -> str:
