@@ -1,5 +1,6 @@
 """The Python interface: `find`, `load`, `pack`. The command line is a thin layer over it."""
 
+import time
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -54,12 +55,13 @@ def resolve(task: Any, **options: Any) -> Plan:
     return resolve_request(Request(task=task, **options))
 
 
-def find(task: Any, *, listen: Listener = silent, **options: Any) -> Outcome:
+def find(task: Any, *, listen: Listener = silent, started: float | None = None, **options: Any) -> Outcome:
     """Find, prove and pack the right-sized model of a task.
 
     Args:
         task: a built-in task's name (`digits`), or a kind of task (`image-classification`) with `data`.
         listen: hears what happens.
+        started: when the caller's command began, by the monotonic clock: the budget counts from there. None is now.
         options: the fields of `steelyard.engine.request.Request`, all optional: `data`, `target`, `model`, `goal`,
             `budget`, `strategy`, `knobs`, `seed`, `out`, `workers`, `batch`, `threads` ...
 
@@ -71,7 +73,8 @@ def find(task: Any, *, listen: Listener = silent, **options: Any) -> Outcome:
     """
     from steelyard.engine.pipeline import find as run  # noqa: PLC0415  loads the storage, which `load` must not
 
-    return run(resolve(task, **options), rendered, listen)
+    started = time.monotonic() if started is None else started
+    return run(resolve(task, **options), rendered, listen, started=started)
 
 
 def pack(bundle: str | Path, point: str, out: str | Path) -> Outcome:

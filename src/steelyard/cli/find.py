@@ -74,7 +74,7 @@ def find(  # noqa: PLR0917  the parser fills parameters in by name
         given.pop(name, None)
     given["knob"] = knob or None
     given["plugin"] = tuple(plugin) if plugin else None
-    return answer(given, config=config, dry_run=dry_run, as_json=json, stream=sys.stdout)
+    return answer(given, config=config, dry_run=dry_run, as_json=json, stream=sys.stdout, started=context.obj)
 
 
 find.__doc__ = f"{find.__doc__}\n\n{EXAMPLES}"

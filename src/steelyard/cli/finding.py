@@ -16,7 +16,15 @@ from steelyard.core.outcome import Outcome
 from steelyard.core.wire import dumps
 
 
-def answer(given: Mapping[str, Any], *, config: Path | None, dry_run: bool, as_json: bool, stream: IO[str]) -> int:
+def answer(
+    given: Mapping[str, Any],
+    *,
+    config: Path | None,
+    dry_run: bool,
+    as_json: bool,
+    stream: IO[str],
+    started: float | None = None,
+) -> int:
     """Run a search (or show what it would be) and print the answer; returns the exit status.
 
     Raises:
@@ -37,7 +45,7 @@ def answer(given: Mapping[str, Any], *, config: Path | None, dry_run: bool, as_j
         stream.write((dumps(plan) if as_json else plan_text(plan)) + "\n")
         return 0
     with answer_alone(), listener(sys.stderr) as listen:
-        outcome = api.find(task, listen=listen, **request)
+        outcome = api.find(task, listen=listen, started=started, **request)
     if as_json:
         stream.write(dumps(outcome.to_json()) + "\n")
     else:

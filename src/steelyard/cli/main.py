@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType
@@ -23,6 +24,9 @@ from steelyard.cli.usage import usage_sentence
 from steelyard.core.errors import InputError, MissingExtraError, SteelyardError
 from steelyard.core.version import __version__
 from steelyard.core.wire import dumps
+
+IMPORTED = time.monotonic()
+"""When the command began, as far as can be told: the budget counts its imports too."""
 
 app = typer.Typer(
     name="steelyard",
@@ -51,16 +55,18 @@ class StoppedError(BaseException):
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0 done, 1 a fault of ours, 2 bad input, 3 infeasible, 130 and 143 interrupted."""
-    sys.exit(run(list(sys.argv[1:] if argv is None else argv)))
+    sys.exit(run(list(sys.argv[1:] if argv is None else argv), started=IMPORTED))
 
 
-def run(argv: list[str]) -> int:  # noqa: PLR0911  each kind of ending has its status
+def run(argv: list[str], *, started: float | None = None) -> int:  # noqa: PLR0911  each kind of ending has its status
     """Run a command; returns the exit status. Errors are one sentence, or one JSON object with `--json`."""
     wants_json = "--json" in argv
     prepare_streams(wants_json=wants_json)
     handlers = _handle_signals()
     try:
-        status = typer.main.get_command(app).main(argv, prog_name="steelyard", standalone_mode=False)
+        status = typer.main.get_command(app).main(
+            argv, prog_name="steelyard", standalone_mode=False, obj=time.monotonic() if started is None else started
+        )
         sys.stdout.flush()
     except StoppedError as stop:
         return _interrupted(stop.status)

@@ -107,7 +107,6 @@ class Certifier:
             "rejected": list(certified.rejected),
             "costs": {key: _costs_json(self._metrics[key]) for key in (self._reference.key, *order)},
         }
-        # Only what looked at test rows counts as a look; without a candidate to test nothing was asked of them.
         self.study.put(CERTIFICATES, [*self.study.get(CERTIFICATES, []), record])
         return record
 
@@ -252,15 +251,15 @@ class Certifier:
             status, key = "certified", choose([self._option(key) for key in proved], ratio)
         else:
             feasible = [trial.key for trial in candidates if not self._misses_costs(trial.key)]
-            found = estimate(
+            picked = estimate(
                 [Estimated(self._option(key), self._drops[key], self._valid_error(key)) for key in feasible],
                 epsilon=self.plan.goal.max_drop,
-                test_drop=self._test_drop,
+                test_drop=lambda _: 0.0,
                 ratio=ratio,
             )
-            status, key = ("estimated", found) if found is not None else ("infeasible", self._nearest(candidates))
-            if not self._has_quality(key):
-                status = "infeasible"
+            key = picked if picked is not None else self._nearest(candidates)
+            stands = picked is not None and self._test_drop(key) <= self.plan.goal.max_drop and self._has_quality(key)
+            status = "estimated" if stands else "infeasible"
         for each in {self._reference.key, key, *record["proofs"]}:
             self._add_test_quality(each)
         proofs = {**record["proofs"]}
@@ -341,7 +340,7 @@ class Certifier:
             exact=proof["exact"],
             n=proof["n"],
             samples_needed=self._samples_needed(key),
-            looks=len(self.study.get(CERTIFICATES, [])),
+            looks=sum(bool(record["proofs"]) for record in self.study.get(CERTIFICATES, [])),
         )
 
     def _samples_needed(self, key: str) -> int | None:

@@ -1,6 +1,9 @@
 """The measuring lane: costs of finished model files, one round at a time, never beside a training on its core."""
 
+import json
+import logging
 import os
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,11 +12,17 @@ from typing import Any
 
 from steelyard.core.quantity import Quantity
 from steelyard.core.trial import Failure
+from steelyard.core.wire import content_key, dumps, write_text
+from steelyard.measure.environment import read_environment
 from steelyard.measure.floor import floor_of, floor_subject
 from steelyard.measure.latency import LatencyRound, Protocol, calibrate, measure_latency
 from steelyard.measure.memory import Baseline, measure_baseline, measure_memory
 from steelyard.measure.process import Subject
 
+log = logging.getLogger(__name__)
+
+YARDSTICK_VERSION = 1
+"""Raised when the yardstick's kernel changes: its nominal time is another one then."""
 LOADER = "steelyard.runtimes.onnxruntime.run:open_session"
 IMPORTS = ("onnxruntime",)
 MEMORY_REPEATS = 1
@@ -107,8 +116,35 @@ def make_protocol(*, batch: int, threads: int, cpu: int | None) -> Protocol:
 
 
 def nominal_time(cpu: int | None) -> float:
-    """The yardstick's nominal time on this machine, to be kept with the study."""
-    return calibrate(cpu=cpu)
+    """The yardstick's nominal time on this machine: measured once and cached, so that all studies share a scale.
+
+    A machine has speed states; two studies scaled to different ones could not be compared. Where the cache can't be
+    written, the study keeps a nominal time of its own.
+    """
+    environment = read_environment()
+    machine = content_key([YARDSTICK_VERSION, environment.processor, environment.cores, environment.memory_bytes])
+    path = cache_folder() / f"yardstick-{machine}.json"
+    try:
+        return float(json.loads(path.read_text(encoding="utf-8"))["nominal_s"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.debug("no nominal time in %s (%s)", path, error)
+    nominal_s = calibrate(cpu=cpu)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, dumps({"nominal_s": nominal_s, "processor": environment.processor}))
+    except OSError as error:
+        log.info("the yardstick's nominal time can't be cached in %s (%s)", path, error)
+    return nominal_s
+
+
+def cache_folder() -> Path:
+    """Where figures of this machine are kept between studies: XDG_CACHE_HOME/steelyard, or ~/.cache/steelyard."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return (Path(home) if home else Path.home() / ".cache") / "steelyard"
+    except RuntimeError:
+        # No home folder is known.
+        return Path(tempfile.gettempdir()) / "steelyard"
 
 
 def lanes(workers: int) -> tuple[int | None, tuple[int, ...]]:

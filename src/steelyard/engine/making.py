@@ -111,7 +111,7 @@ class Workshop:
         self.fits.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.fits) as folder:
             with clock.stage("train"):
-                model = self.families[candidate.family].build(candidate.scale, self.task, self.seed)
+                model = self._built(candidate)
                 result = self._fit(model, candidate, limit_s)
             path = Path(folder) / "model.onnx"
             with clock.stage("export"):
@@ -126,6 +126,23 @@ class Workshop:
             shutil.move(Path(folder) / "fit.json", home / "fit.json")
         return home / "model.onnx", notes, bool(result.curve)
 
+    def _built(self, candidate: Candidate) -> Any:
+        """The untrained model, its outputs of the width that the task asks for.
+
+        Raises:
+            WorkerError: if they have another.
+        """
+        model = self.families[candidate.family].build(candidate.scale, self.task, self.seed)
+        rows = _example(self.task.train)
+        shape = module_outputs(model, rows).shape
+        if shape != (len(rows), self.task.output.width):
+            raise WorkerError(
+                f"the model must give outputs of shape (n, {self.task.output.width}), got {shape} for "
+                f"{len(rows)} rows; check its last layer.",
+                stage="train",
+            )
+        return model
+
     def _fit(self, model: Any, candidate: Candidate, limit_s: float) -> Fit:
         problem = Problem(
             train=self.task.train,
@@ -138,7 +155,7 @@ class Workshop:
             stable_rate=self._stable_rate(model, candidate),
             loss=self.loss,
         )
-        if self.loop is None:
+        if self.loop is None or not any(True for _ in model.body.parameters()):
             return fit(model, problem)
         start = time.perf_counter()
         self.loop(model, (self.task.train.x, self.task.train.y), (self.task.valid.x, self.task.valid.y), self.seed)

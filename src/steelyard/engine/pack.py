@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from steelyard.core.errors import UnknownNameError
+from steelyard.core.errors import BundleError, UnknownNameError
 from steelyard.core.outcome import Miss, Outcome, Point, Status
 from steelyard.core.protocols import Task
 from steelyard.core.task import input_to_json, output_to_json
 from steelyard.core.version import __version__
 from steelyard.core.wire import Plain, write_text
 from steelyard.store.artifacts import copy_file
-from steelyard.store.bundle import check_empty, clear, read_manifest, verify, write_manifest
+from steelyard.store.bundle import check_empty, clear, read_manifest, verified_file, verify, write_manifest
 
 MODEL = "model.onnx"
 ABOUT = ("task", "kind", "input", "output", "inputs", "outputs", "labels", "own")
@@ -54,13 +54,15 @@ def pack(
         render: makes the card and the report.
     """
     directory = outcome.bundle
+    # Drawing takes seconds: an earlier bundle stays whole until everything new is at hand.
+    texts = render(outcome)
     directory.mkdir(parents=True, exist_ok=True)
     clear(directory)
     files = []
     for point in {point.artifact: point for point in outcome.points if point.artifact}.values():
         copy_file(sources[point.key], directory / point.artifact)
         files.append(point.artifact)
-    for name, text in render(outcome).items():
+    for name, text in texts.items():
         write_text(directory / name, text)
         files.append(name)
     manifest = {
@@ -91,7 +93,12 @@ def repack(source: Path, key: str, target: Path, render: Render) -> Outcome:
     """
     manifest = read_manifest(source)
     verify(source, manifest)
-    old = Outcome.from_json(manifest["evidence"])
+    try:
+        old = Outcome.from_json(manifest["evidence"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(
+            f"the manifest of {source} lacks its evidence or was changed; restore it or pack anew.", field="bundle"
+        ) from error
     packed = {point.key: point for point in (*old.front, old.chosen, old.reference)}
     found = [point for point in packed.values() if key and point.key.startswith(key)]
     if len(found) != 1:
@@ -100,7 +107,9 @@ def repack(source: Path, key: str, target: Path, render: Render) -> Outcome:
     chosen = found[0]
     outcome = located(replace(rechosen(old, chosen), bundle=target.resolve()))
     about = {name: manifest[name] for name in ABOUT if name in manifest}
-    sources = {point.key: source / point.artifact for point in packed.values() if point.artifact}
+    sources = {
+        point.key: verified_file(source, manifest, point.artifact) for point in packed.values() if point.artifact
+    }
     pack(outcome, about, sources, render)
     return outcome
 

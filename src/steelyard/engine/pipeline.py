@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -68,18 +68,19 @@ class Session:
         return self.plan.out / "work"
 
 
-def find(plan: Plan, render: Render, listen: Listener = silent) -> Outcome:
+def find(plan: Plan, render: Render, listen: Listener = silent, *, started: float | None = None) -> Outcome:
     """Search, certify and pack; everything measured is in the study at every moment.
 
     Args:
         plan: the resolved question.
         render: makes the card and the report of the bundle.
         listen: hears what happens.
+        started: when the command began, by the monotonic clock: the budget counts from there. None is now.
 
     Raises:
         StudyError: if the directory can't hold this study.
     """
-    started = time.monotonic()
+    started = time.monotonic() if started is None else started
     study = open_study(plan.out, plan.identity, plan.metric, storage=plan.storage)
     try:
         session = Session(plan, study, listen, started, time_before(study))
@@ -105,13 +106,7 @@ def _answer(session: Session, render: Render) -> Outcome:
     if lane.floor is not None:
         study.put(LATENCY_FLOOR, lane.floor.to_json())
     trials = study.trials()
-    if not any(isinstance(trial.outcome, Measurement) for trial in trials):
-        first = next((trial.outcome for trial in trials if isinstance(trial.outcome, Failure)), None)
-        raise StudyError(
-            f"no candidate could be made ({first.stage + ': ' + first.message if first else 'none was tried'}); "
-            "mend that and run the same command again.",
-            field="model",
-        )
+    _check_made(trials)
     session.listen(Event("stage", "certifying", len(trials)))
     started = time.monotonic()
     with session.busy.working():
@@ -122,8 +117,28 @@ def _answer(session: Session, render: Render) -> Outcome:
     outcome = located(assemble(plan, study, verdict, trials, read_environment(), spent))
     sources = {point.key: study.artifacts.path(_digest(trials, point.key), ".onnx") for point in outcome.points}
     pack(outcome, {**task_manifest(plan.task), "own": dict(plan.files)}, sources, render)
-    study.put("spent", {**_spent(session, trials, certify_s), "wall_s": session.wall_s})
-    return outcome
+    spent = _spent(session, trials, certify_s)
+    study.put("spent", spent)
+    # The report can't hold the seconds that drawing it took; the answer can.
+    kinds = {name: seconds for name, seconds in spent.items() if name != "wall_s"}
+    return replace(outcome, spent=kinds, wall_s=spent["wall_s"])
+
+
+def _check_made(trials: list[Trial]) -> None:
+    """Refuse to answer from the baseline alone.
+
+    Raises:
+        StudyError: with the first failure, if nothing but the baseline could be made.
+    """
+    made = [trial for trial in trials if isinstance(trial.outcome, Measurement)]
+    if any(trial.candidate.family != "baseline" for trial in made):
+        return
+    first = next((trial.outcome for trial in trials if isinstance(trial.outcome, Failure)), None)
+    why = f"{first.stage}: {first.message.rstrip('.')}" if first else "none was tried"
+    raise StudyError(
+        f"no candidate could be made ({why}); mend that and name another --out, because failures are kept.",
+        field="model",
+    )
 
 
 def _digest(trials: list[Trial], key: str) -> str:

@@ -11,7 +11,7 @@ from steelyard.core.protocols import Session
 from steelyard.core.task import Array, InputSpec, OutputSpec, input_from_json, output_from_json
 from steelyard.core.wire import Plain
 from steelyard.runtimes.onnxruntime.run import OnnxRuntime
-from steelyard.store.bundle import read_manifest, verify
+from steelyard.store.bundle import read_manifest, verified_file, verify
 from steelyard.tasks.preprocess import decode, encode
 
 BATCH = 256
@@ -65,12 +65,14 @@ def load(path: str | Path, *, threads: int = 1) -> Predictor:
     directory = Path(path)
     manifest = read_manifest(directory)
     verify(directory, manifest)
-    if manifest["runtime"] != "onnxruntime":
-        raise BundleError(f"{directory} is for the runtime {manifest['runtime']!r}, which this version lacks.")
-    return Predictor(
-        path=directory,
-        manifest=manifest,
-        input=input_from_json(manifest["input"]),
-        output=output_from_json(manifest["output"]),
-        session=OnnxRuntime().load(directory / manifest["model"], threads=threads),
-    )
+    try:
+        runtime, model = manifest["runtime"], manifest["model"]
+        reads, gives = input_from_json(manifest["input"]), output_from_json(manifest["output"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BundleError(
+            f"the manifest of {directory} lacks fields or was changed; restore it or pack anew.", field="bundle"
+        ) from error
+    if runtime != "onnxruntime":
+        raise BundleError(f"{directory} is for the runtime {runtime!r}, which this version lacks.", field="bundle")
+    session = OnnxRuntime().load(verified_file(directory, manifest, model), threads=threads)
+    return Predictor(path=directory, manifest=manifest, input=reads, output=gives, session=session)

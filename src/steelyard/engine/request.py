@@ -218,13 +218,18 @@ def _builtin_task(request: Request, name: str, registry: Registry) -> Task:
 
 
 def read_task(request: Request) -> Task:
-    """The user's own data as a task.
+    """The user's own data as a task: a path, or in memory a pair (x, y), a data frame, or a torch data set.
 
     Raises:
         DataError: if they can't be used.
     """
-    from steelyard.tasks.reading import from_data  # noqa: PLC0415  reads with libraries that built-in tasks don't need
+    # Reads with libraries that built-in tasks don't need.
+    from steelyard.tasks.reading import from_arrays, from_data  # noqa: PLC0415
 
+    if not isinstance(request.data, str | Path):
+        is_pair = isinstance(request.data, tuple) and len(request.data) == 2
+        x, y = request.data if is_pair else (request.data, request.target)
+        return from_arrays(x, y, str(request.task), seed=request.seed)
     return from_data(
         request.data,
         str(request.task),

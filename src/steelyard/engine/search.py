@@ -257,9 +257,11 @@ class Search:
 
     def _notice(self, candidate: Candidate, outcome: Measurement) -> None:
         """Say what a user should know of how a model was trained."""
-        found = [f"{candidate} {cure}" for cure in outcome.notes.get("cures", ())]
+        # The training belongs to the uncompressed model, whichever of its forms was proposed first.
+        model = candidate.uncompressed
+        found = [f"{model} {cure}" for cure in outcome.notes.get("cures", ())]
         if outcome.notes.get("stopped") == "time limit":
-            found.append(f"{candidate} was still improving when its share of the budget was used up")
+            found.append(f"{model} was still improving when its share of the budget was used up")
         for text in found:
             self.notices.append(text)
             self.listen(Event("notice", text))

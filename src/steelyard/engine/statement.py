@@ -23,7 +23,7 @@ def what_can_be_proved(plan: Plan) -> str:
     """The smallest drop that the test rows could ever prove, and whether the one asked for is above it."""
     n = provable_units(plan)
     floor = provable_floor(n, plan.goal.confidence)
-    text = f"with {n} test rows nothing below {floor:.4f} can be proved at {plan.goal.confidence:.0%} confidence"
+    text = f"with {n} test rows nothing below {floor:.4f} can be proved at {100 * plan.goal.confidence:g}% confidence"
     if plan.metric.proof in ("trinomial", "disagreement") and plan.goal.max_drop < floor:
         return f"{text}, so a drop of at most {plan.goal.max_drop:g} can be estimated only"
     return text

@@ -74,7 +74,6 @@ def _check_kinds(given: Mapping[str, Any]) -> None:
     names = (model,) if isinstance(model, str) or not isinstance(model, list | tuple) else model
     rules: tuple[tuple[str, str, bool], ...] = (
         ("task", "a task or the name of one", isinstance(given["task"], str | Task)),
-        ("data", "a path", given["data"] is None or isinstance(given["data"], str | Path)),
         ("model", "a name, or names", model is None or all(isinstance(name, str) for name in names)),
         ("out", "a path", given["out"] is None or isinstance(given["out"], Path)),
         ("learning_rate", "a number", given["learning_rate"] is None or is_number(given["learning_rate"])),

@@ -9,6 +9,8 @@ import os
 import resource
 import signal
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,6 +29,7 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     setup = WorkerSetup.from_json(json.loads(Path(argv[1]).read_text(encoding="utf-8")))
     _confine(setup)
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     try:
         workshop = open_workshop(setup)
     except Exception as error:  # noqa: BLE001  whatever it is, the engine must hear of it
@@ -82,6 +85,13 @@ def _confine(setup: WorkerSetup) -> None:
     from steelyard.training.modules import use_one_thread  # noqa: PLC0415  imports torch: after the limits are set
 
     use_one_thread()
+
+
+def _end_with_parent(parent: int) -> None:
+    """End this process once the engine is gone, however it went: own code may sleep and never read its input's end."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _private_stdout() -> IO[str]:

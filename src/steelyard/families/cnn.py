@@ -8,8 +8,8 @@ from steelyard.core.protocols import Task
 from steelyard.core.task import ImageInput
 from steelyard.families.ranges import resolutions
 
-EPOCH_MACS = 3e11
-"""Multiply-accumulates of an epoch's forward pass: about half a minute of training on one core of 2020's servers."""
+EPOCH_MACS = 1.2e11
+"""Multiply-accumulates of an epoch's forward pass: about 15 seconds of training on one core of a server of 2020."""
 
 
 @dataclass(frozen=True, slots=True)

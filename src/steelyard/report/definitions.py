@@ -18,9 +18,9 @@ SCORES: dict[str, Definition] = {
     "knee": Definition(
         "knee",
         "knee point",
-        "distance from the straight line that joins the two ends of the front, after quality and cost are each "
-        "scaled to 0…1 over the front; the largest marks the bend",
-        "none (0…1)",
+        "1 for the point of the front whose loss of quality, latency and size, each scaled to 0…1 over the front, "
+        "have the smallest sum; 0 for all others",
+        "none (0 or 1)",
         "Depends on what else was measured: one more extreme point moves it. It knows no permitted drop.",
     ),
     "weighted": Definition(

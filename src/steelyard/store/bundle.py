@@ -79,11 +79,26 @@ def verify(directory: Path, manifest: Plain) -> None:
             )
 
 
+def verified_file(directory: Path, manifest: Plain, name: str) -> Path:
+    """A file of the bundle that `verify` has compared with its checksum.
+
+    Raises:
+        BundleError: if the manifest has no checksum of that name.
+    """
+    if name not in manifest["sha256"]:
+        raise BundleError(
+            f"the manifest of {directory} names {name!r} without a checksum; don't trust it.", field="bundle"
+        )
+    return directory / name
+
+
 def clear(directory: Path) -> None:
     """Take away what an earlier packing wrote: the manifest first, so that a half-cleared bundle is none."""
     (directory / MANIFEST).unlink(missing_ok=True)
     for name in ("model.onnx", "MODEL_CARD.md", "report.html"):
         (directory / name).unlink(missing_ok=True)
+    for partial in directory.glob(".*.partial"):
+        partial.unlink()
     shutil.rmtree(directory / "variants", ignore_errors=True)
 
 

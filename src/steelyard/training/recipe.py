@@ -11,7 +11,7 @@ from steelyard.core.wire import Plain
 Optimizer = Literal["adam", "rmsprop", "sgd"]
 OPTIMIZERS: tuple[Optimizer, ...] = ("adam", "rmsprop", "sgd")
 
-STALE_STEPS = 600
+STALE_STEPS = 1_000
 """Steps without improvement that end a training, in whole epochs between MIN_PATIENCE and MAX_PATIENCE.
 
 Chosen on digits and MNIST: fewer stop on noise, more only add time.
