@@ -1,11 +1,13 @@
 """TPE and NSGA-II find what is planted, better than chance. Fixed seeds, no clocks."""
 
+from dataclasses import replace
+
 import numpy as np
 import optuna
 import pytest
 
 from steelyard.core.candidate import FamilySpace, Knob, Space
-from steelyard.strategies.sampled import NSGA2, TPE, _params, _suggest
+from steelyard.strategies.sampled import NSGA2, TPE, _params, _suggest, siblings
 from steelyard.strategies.uniform import RANDOM
 from steelyard.testing.fakes import FakeProblem, fake_space, measured
 
@@ -75,3 +77,12 @@ def test_proposing_leaves_optunas_verbosity_alone():
     before = optuna.logging.get_verbosity()
     TPE.propose(fake_space(), [], [], FakeProblem())
     assert optuna.logging.get_verbosity() == before
+
+
+def test_the_other_pipelines_of_a_long_training_come_first():
+    space = fake_space()
+    plain = next(space.candidates())
+    trial = replace(measured(0, plain, quality=0.9), seconds={"train": 60.0})
+    sibling = TPE.propose(space, [trial], [], FakeProblem())
+    assert (sibling.scale, sibling.steps) == (plain.scale, space.pipelines[1])
+    assert list(siblings(space, [replace(trial, seconds={"train": 0.5})])) == []

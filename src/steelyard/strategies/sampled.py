@@ -5,7 +5,7 @@ alone, and the study's own storage needs to hold nothing but finished trials.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ TRIES = 12
 """Asks before a sampler that only repeats itself is given an unseen random candidate instead."""
 STARTUP = 8
 """Random trials before TPE models anything; Optuna's 10 is for larger budgets."""
+LONG_TRAINING_S = 5.0
+"""Training seconds from which the other pipelines of a scale are tried at once: measuring one takes about as long."""
 POPULATION = 12
 """NSGA-II's population: a 60-second search then still sees several generations."""
 
@@ -80,12 +82,23 @@ def _ask(  # noqa: PLR0917  what `propose` is given, and what differs between sa
     fallback = next(unseen, None)
     if fallback is None:
         return None
+    sibling = next((each for each in siblings(space, finished) if each.key not in seen), None)
+    if sibling is not None:
+        return sibling
     study = _study_of(sampler, space, finished, problem, generations)
     for _ in range(TRIES):
         candidate = _suggest(study.ask(), space)
         if candidate.key not in seen:
             return candidate
     return fallback
+
+
+def siblings(space: Space, finished: Sequence[Trial]) -> Iterator[Candidate]:
+    """The other pipelines of scales that took long to train: their weights are there, so each costs seconds only."""
+    for trial in finished:
+        if trial.seconds.get("train", 0.0) >= LONG_TRAINING_S and trial.candidate in space:
+            for pipeline in space.pipelines:
+                yield Candidate(trial.candidate.family, trial.candidate.scale, pipeline, space.runtime)
 
 
 def _study_of(
