@@ -15,6 +15,7 @@ from steelyard.engine.predictor import Predictor, load
 from steelyard.engine.request import Request
 from steelyard.engine.request import resolve as resolve_request
 from steelyard.engine.values import knobs_from
+from steelyard.engine.workers import WorkerProcess
 
 __all__ = [
     "Budget",
@@ -71,10 +72,18 @@ def find(task: Any, *, listen: Listener = silent, started: float | None = None, 
     Raises:
         InputError: one sentence on the first thing that can't be used.
     """
-    from steelyard.engine.pipeline import find as run  # noqa: PLC0415  loads the storage, which `load` must not
+    began = time.monotonic() if started is None else started
+    worker = WorkerProcess()
+    try:
+        # A worker imports for seconds; it starts before the question is read, on another core.
+        worker.start()
+        plan = resolve(task, **options)
+        from steelyard.engine.pipeline import Start  # noqa: PLC0415  loads the storage, which `load` must not
+        from steelyard.engine.pipeline import find as run  # noqa: PLC0415
 
-    started = time.monotonic() if started is None else started
-    return run(resolve(task, **options), rendered, listen, started=started)
+        return run(plan, rendered, listen, start=Start(began, worker, prepare_rendering))
+    finally:
+        worker.kill()
 
 
 def pack(bundle: str | Path, point: str, out: str | Path) -> Outcome:
@@ -92,6 +101,14 @@ def pack(bundle: str | Path, point: str, out: str | Path) -> Outcome:
     from steelyard.engine.pack import repack  # noqa: PLC0415
 
     return repack(Path(bundle), point, Path(out), rendered)
+
+
+def prepare_rendering() -> None:
+    """Load what draws the report, so that drawing it later takes no more than its own time."""
+    from steelyard.report import card, html  # noqa: PLC0415  load what draws charts
+
+    del card
+    html.chart_library()
 
 
 def rendered(outcome: Outcome) -> dict[str, str]:

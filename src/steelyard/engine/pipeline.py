@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,9 +23,9 @@ from steelyard.engine.messages import WorkerSetup
 from steelyard.engine.pack import Render, located, pack, task_manifest
 from steelyard.engine.plan import Plan
 from steelyard.engine.problem import StudyProblem
-from steelyard.engine.search import Search
+from steelyard.engine.search import Search, nothing
 from steelyard.engine.statement import introduce
-from steelyard.engine.workers import LocalWorkers
+from steelyard.engine.workers import LocalWorkers, WorkerProcess
 from steelyard.graph.identity import identity_model
 from steelyard.measure.environment import read_environment
 from steelyard.store.study import Study, open_study
@@ -46,6 +46,19 @@ FLOOR_SHARE = 1e-4
 """An RMSE below this share of the targets' spread counts as this much: float32 can't tell it from zero."""
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What was begun before the question was resolved.
+
+    `began` is when the command began, by the monotonic clock: the budget counts from there. `worker` imports already.
+    `prepare` is run once, while the first candidate is made and nothing is measured yet.
+    """
+
+    began: float
+    worker: WorkerProcess | None = None
+    prepare: Callable[[], object] = nothing
+
+
 @dataclass(slots=True)
 class Session:
     """One run of the pipeline on an open study."""
@@ -53,14 +66,14 @@ class Session:
     plan: Plan
     study: Study
     listen: Listener
-    started: float
+    start: Start
     spent_before: Mapping[str, float]
     busy: BusyClock = field(default_factory=BusyClock)
 
     @property
     def wall_s(self) -> float:
         """Wall seconds of the study over all resumes, this one included."""
-        return self.spent_before.get("wall_s", 0.0) + time.monotonic() - self.started
+        return self.spent_before.get("wall_s", 0.0) + time.monotonic() - self.start.began
 
     @property
     def work(self) -> Path:
@@ -68,22 +81,22 @@ class Session:
         return self.plan.out / "work"
 
 
-def find(plan: Plan, render: Render, listen: Listener = silent, *, started: float | None = None) -> Outcome:
+def find(plan: Plan, render: Render, listen: Listener = silent, *, start: Start | None = None) -> Outcome:
     """Search, certify and pack; everything measured is in the study at every moment.
 
     Args:
         plan: the resolved question.
         render: makes the card and the report of the bundle.
         listen: hears what happens.
-        started: when the command began, by the monotonic clock: the budget counts from there. None is now.
+        start: what the caller has begun already; None is nothing.
 
     Raises:
         StudyError: if the directory can't hold this study.
     """
-    started = time.monotonic() if started is None else started
+    start = start or Start(time.monotonic())
     study = open_study(plan.out, plan.identity, plan.metric, storage=plan.storage)
     try:
-        session = Session(plan, study, listen, started, time_before(study))
+        session = Session(plan, study, listen, start, time_before(study))
         introduce(plan, listen)
         session.work.mkdir(exist_ok=True)
         outcome = _answer(session, render)
@@ -154,7 +167,7 @@ def _spent(session: Session, trials: list[Trial], certify_s: float) -> dict[str,
             kind = stage if stage in ("train", "measure") else "export"
             totals[kind] += seconds
     before = session.spent_before
-    other = time.monotonic() - session.started - session.busy.seconds
+    other = time.monotonic() - session.start.began - session.busy.seconds
     return {
         **{f"{kind}_s": seconds for kind, seconds in totals.items()},
         "certify_s": before.get("certify_s", 0.0) + certify_s,
@@ -220,7 +233,7 @@ def _workers(session: Session) -> LocalWorkers:
         model=plan.model,
         cpus=lanes(plan.workers)[1],
     )
-    return LocalWorkers(setup, session.work, plan.workers)
+    return LocalWorkers(setup, plan.workers, session.start.worker)
 
 
 def _search(session: Session, workers: LocalWorkers, lane: Lane) -> Search:
@@ -237,6 +250,7 @@ def _search(session: Session, workers: LocalWorkers, lane: Lane) -> Search:
         end=lambda trials: _end(session, trials),
         wall_s=lambda: session.wall_s,
         takes_turns=cpus == {lane.protocol.cpu},
+        prepare=session.start.prepare,
     )
 
 
@@ -245,7 +259,7 @@ def _end(session: Session, trials: list[Trial]) -> float:
     wall_s = session.plan.budget.wall_s
     if wall_s is None:
         return float("inf")
-    return session.started + wall_s - session.spent_before.get("wall_s", 0.0) - reserve_s(trials)
+    return session.start.began + wall_s - session.spent_before.get("wall_s", 0.0) - reserve_s(trials)
 
 
 def reserve_s(trials: list[Trial]) -> float:

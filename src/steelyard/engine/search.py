@@ -38,6 +38,10 @@ REFERENCE_SHARE, CANDIDATE_SHARE = 0.35, 0.2
 """Shares of the budget that one training may take: the reference's, any other's."""
 
 
+def nothing() -> None:
+    """Prepares nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     candidate: Candidate
@@ -59,6 +63,7 @@ class Search:
     end: Callable[[list[Trial]], float]
     wall_s: Callable[[], float]
     takes_turns: bool = False
+    prepare: Callable[[], object] = nothing
     finished: list[Trial] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     ended: str = ""
@@ -71,6 +76,9 @@ class Search:
     def run(self) -> None:
         """Search until the budget, the trials or the space end; all that was made is measured and written."""
         self.finished = self.study.trials()
+        self._assign()
+        # The first candidate is in the making and the measuring lane idle: a good moment for what needs a core.
+        self.prepare()
         while True:
             self._assign()
             self._measure()

@@ -1,9 +1,11 @@
-"""A worker process: `python -m steelyard.engine.worker SETUP`. Makes candidates, one at a time, one torch thread.
+"""A worker process: `python -m steelyard.engine.worker`. Makes candidates, one at a time, one torch thread.
 
-Reads assignments as JSON lines from standard input and answers on the stream that was standard output; whatever the
-user's own code prints goes to standard error instead.
+Reads its setup, then assignments, as JSON lines from standard input and answers on the stream that was standard
+output; whatever the user's own code prints goes to standard error instead. It imports torch before it reads its setup,
+so that it can be started before the question is resolved.
 """
 
+import importlib
 import json
 import os
 import resource
@@ -22,14 +24,18 @@ from steelyard.engine.registries import extended_registry, family_name, metric_n
 from steelyard.families.own import Own
 
 
-def main(argv: list[str]) -> int:
+def main() -> int:
     """Serve assignments until standard input ends."""
     answers = _private_stdout()
     # The engine decides when a worker ends; Ctrl-C in the terminal reaches the whole group.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    setup = WorkerSetup.from_json(json.loads(Path(argv[1]).read_text(encoding="utf-8")))
-    _confine(setup)
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    _preload()
+    line = sys.stdin.readline()
+    if not line:
+        return 0
+    setup = WorkerSetup.from_json(json.loads(line))
+    _confine(setup)
     try:
         workshop = open_workshop(setup)
     except Exception as error:  # noqa: BLE001  whatever it is, the engine must hear of it
@@ -75,6 +81,12 @@ def open_workshop(setup: WorkerSetup) -> Any:
     )
 
 
+def _preload() -> None:
+    """Import what every candidate needs: seconds that pass beside the engine's own start."""
+    for name in ("steelyard.engine.making", "steelyard.families.nets", "steelyard.tasks.wire", "onnxruntime"):
+        importlib.import_module(name)
+
+
 def _confine(setup: WorkerSetup) -> None:
     """One thread, the training lane's processors, and no more memory than the machine has."""
     if setup.cpus and hasattr(os, "sched_setaffinity"):
@@ -106,4 +118,4 @@ def _say(stream: IO[str], message: Any) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    sys.exit(main())

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any
 
 from steelyard.core.errors import InputError, WorkerError
@@ -25,11 +24,8 @@ START_S = 120.0
 class WorkerProcess:
     """One worker process; started on first use, started again after a death."""
 
-    def __init__(self, setup: WorkerSetup, folder: Path, number: int) -> None:
-        """Remember how to start it; nothing is started yet."""
-        self._setup = setup
-        self._folder = folder
-        self._number = number
+    def __init__(self) -> None:
+        """Nothing is started yet."""
         self._process: subprocess.Popen[str] | None = None
         self._pump: threading.Thread | None = None
         self._lines: queue.Queue[str | None] = queue.Queue()
@@ -37,28 +33,27 @@ class WorkerProcess:
         self.stage = "train"
 
     def start(self) -> None:
-        """Start the process without waiting for it to be ready."""
-        setup = self._folder / f"worker{self._number}.json"
-        setup.write_text(dumps(self._setup.to_json()), encoding="utf-8")
-        log = (self._folder / f"worker{self._number}.log").open("a", encoding="utf-8")
+        """Start the process without waiting for it to be ready; it imports until it is set up."""
         threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        with log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "steelyard.engine.worker", str(setup)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env={**os.environ, **threads},
-                start_new_session=True,
-            )
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "steelyard.engine.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            # Own code may print samples; only who looks for a fault gets to see it.
+            stderr=None if os.environ.get("STEELYARD_DEBUG") else subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, **threads},
+            start_new_session=True,
+        )
         self._lines = queue.Queue()
         self._pump = threading.Thread(target=_pump, args=(self._process, self._lines), daemon=True)
         self._pump.start()
         self._ready = False
 
-    def make(self, assignment: Assignment, kill_s: float, stage_changed: Callable[[str], None]) -> Made:
-        """Have one candidate made; kill the process if it takes longer than `kill_s`.
+    def make(
+        self, setup: WorkerSetup, assignment: Assignment, kill_s: float, stage_changed: Callable[[str], None]
+    ) -> Made:
+        """Have one candidate made; kill the process if it takes longer than `kill_s`. The first one sets it up.
 
         Raises:
             WorkerError: if the candidate failed, or the process died or hung.
@@ -66,17 +61,12 @@ class WorkerProcess:
         if self._process is None or self._process.poll() is not None:
             self.kill()
             self.start()
-        self._await_ready()
         self.stage = "train"
-        process = self._process
-        if process is None or process.stdin is None:
-            raise WorkerError("the worker could not be started.", stage=self.stage)
+        if not self._ready:
+            self._say(setup.to_json())
+            self._await_ready()
         deadline = time.monotonic() + kill_s
-        try:
-            process.stdin.write(dumps(assignment.to_json()) + "\n")
-            process.stdin.flush()
-        except OSError as error:
-            raise WorkerError(self._epitaph(), stage=self.stage) from error
+        self._say(assignment.to_json())
         while True:
             message = self._next(deadline, f"hung for more than {kill_s:.0f} s and was ended.")
             if "stage" in message:
@@ -87,9 +77,17 @@ class WorkerProcess:
             else:
                 return Made.from_json(message["made"])
 
+    def _say(self, message: Any) -> None:
+        process = self._process
+        if process is None or process.stdin is None:
+            raise WorkerError("the worker could not be started.", stage=self.stage)
+        try:
+            process.stdin.write(dumps(message) + "\n")
+            process.stdin.flush()
+        except OSError as error:
+            raise WorkerError(self._epitaph(), stage=self.stage) from error
+
     def _await_ready(self) -> None:
-        if self._ready:
-            return
         message = self._next(time.monotonic() + START_S, f"did not start within {START_S:.0f} s.")
         if "refused" in message:
             raise InputError(message["refused"])
@@ -111,6 +109,11 @@ class WorkerProcess:
             name = signal.Signals(-status).name
             return f"the worker was killed by {name}" + (" (out of memory?)." if name == "SIGKILL" else ".")
         return f"the worker ended with exit status {status}."
+
+    @property
+    def is_started(self) -> bool:
+        """Whether there is a process."""
+        return self._process is not None
 
     def kill(self) -> None:
         """End the process and what it started, now."""
@@ -138,9 +141,11 @@ def _pump(process: "subprocess.Popen[str]", lines: "queue.Queue[str | None]") ->
 class LocalWorkers:
     """An executor of candidates on this machine: `count` processes, one candidate each at a time."""
 
-    def __init__(self, setup: WorkerSetup, folder: Path, count: int) -> None:
-        """Prepare `count` workers."""
-        self._idle: list[WorkerProcess] = [WorkerProcess(setup, folder, number) for number in range(count)]
+    def __init__(self, setup: WorkerSetup, count: int, early: WorkerProcess | None = None) -> None:
+        """Prepare `count` workers, one of them perhaps started earlier."""
+        self._setup = setup
+        first = [] if early is None else [early]
+        self._idle: list[WorkerProcess] = first + [WorkerProcess() for _ in range(count - len(first))]
         self._all = tuple(self._idle)
 
     @property
@@ -151,7 +156,8 @@ class LocalWorkers:
     def start(self) -> None:
         """Start all processes now, so that they import while the engine prepares."""
         for worker in self._all:
-            worker.start()
+            if not worker.is_started:
+                worker.start()
 
     def submit(
         self, assignment: Assignment, kill_s: float, stage_changed: Callable[[str], None] = lambda _: None
@@ -162,7 +168,7 @@ class LocalWorkers:
 
         def work() -> None:
             try:
-                made = worker.make(assignment, kill_s, stage_changed)
+                made = worker.make(self._setup, assignment, kill_s, stage_changed)
             except BaseException as error:  # noqa: BLE001  it is handed to whoever asks the future
                 self._idle.append(worker)
                 future.set_exception(error)
