@@ -86,7 +86,7 @@ def test_an_interrupted_search_says_how_to_go_on_and_leaves_no_process(tmp_path,
         start_new_session=True,
     )
     deadline = time.monotonic() + 60
-    while not (out / "work" / "worker0.json").exists() and time.monotonic() < deadline:
+    while not (out / "work" / "task" / "task.json").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     for _ in range(3):
         os.killpg(process.pid, number)
