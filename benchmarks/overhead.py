@@ -36,7 +36,18 @@ def main() -> None:
 
 def run(out: Path, trials: int) -> tuple[float, int]:
     """Seconds of the engine's own in one run, from the outside of the process, and its trials."""
-    command = [sys.executable, "-m", "steelyard.cli.main", "find", "digits", "--strategy", "grid", "--max-drop", "0.3", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "steelyard.cli.main",
+        "find",
+        "digits",
+        "--strategy",
+        "grid",
+        "--max-drop",
+        "0.3",
+        "--json",
+    ]
     start = time.perf_counter()
     done = subprocess.run([*command, "--trials", str(trials), "--out", str(out)], capture_output=True, check=True)
     wall_s = time.perf_counter() - start
