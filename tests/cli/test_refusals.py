@@ -94,8 +94,7 @@ NAMES = [
     (
         ["--preprocess", "a.py:f"],
         "input",
-        "'preprocess' is not there yet; prepare the rows before they are given with --data, or make it a part of your "
-        "own model.",
+        "'preprocess' needs data of your own; a built-in task comes prepared, so give --data or leave it out.",
         "preprocess",
     ),
 ]

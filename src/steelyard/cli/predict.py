@@ -8,6 +8,9 @@ import typer
 def predict(
     bundle: Annotated[str, typer.Argument(help="A bundle's directory.")],
     data: Annotated[str, typer.Option(help="Rows: .npz .csv .parquet .jsonl[.gz], a folder or .zip of images.")],
+    preprocess: Annotated[
+        str | None, typer.Option(help="The preprocessing that the bundle was made with, file.py:function.")
+    ] = None,
     scores: Annotated[bool, typer.Option("--scores", help="Print the scores beside the labels.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> int:
@@ -15,12 +18,14 @@ def predict(
 
     Example: steelyard predict steelyard-out/digits-mlp --data new.npz
     """
+    from steelyard.core.userfile import load_function  # noqa: PLC0415
     from steelyard.core.wire import dumps  # noqa: PLC0415  `--help` must load nothing that predicts
     from steelyard.engine.predictor import load  # noqa: PLC0415
     from steelyard.tasks.preprocess import decode  # noqa: PLC0415
     from steelyard.tasks.rows import read_rows  # noqa: PLC0415
 
-    predictor = load(bundle)
+    own = load_function(preprocess, field="preprocess") if preprocess is not None else None
+    predictor = load(bundle, preprocess=own)
     outputs = predictor.scores(read_rows(data, predictor.input))
     labels = decode(predictor.output, outputs).tolist()
     if json:

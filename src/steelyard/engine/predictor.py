@@ -1,5 +1,6 @@
 """A bundle in use: `load(path).predict(x)`. Needs numpy and the runtime only."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from steelyard.core.task import Array, InputSpec, OutputSpec, input_from_json, o
 from steelyard.core.wire import Plain
 from steelyard.runtimes.onnxruntime.run import OnnxRuntime
 from steelyard.store.bundle import read_manifest, verified_file, verify
-from steelyard.tasks.preprocess import decode, encode
+from steelyard.tasks.preprocess import apply_own, decode, encode
 
 BATCH = 256
 """Rows a call of the runtime: enough to keep it busy, few enough for a small machine's memory."""
@@ -27,6 +28,7 @@ class Predictor:
     input: InputSpec
     output: OutputSpec
     session: Session
+    preprocess: Callable[[Any], Any] | None = None
 
     def predict(self, x: Any) -> Array:
         """Labels or values (n,) of raw rows: images as the task has them, tables as arrays, frames or mappings.
@@ -42,7 +44,7 @@ class Predictor:
         Raises:
             DataError: if the rows don't have the task's shape or columns.
         """
-        return self.outputs(encode(self.input, x))
+        return self.outputs(encode(self.input, x if self.preprocess is None else apply_own(self.preprocess, x)))
 
     def outputs(self, encoded: Array) -> Array:
         """Outputs (n, width) of rows that are already what the graph takes."""
@@ -51,15 +53,18 @@ class Predictor:
         return np.concatenate(parts) if parts else np.empty((0, self.output.width), dtype=np.float32)
 
 
-def load(path: str | Path, *, threads: int = 1) -> Predictor:
+def load(path: str | Path, *, threads: int = 1, preprocess: Callable[[Any], Any] | None = None) -> Predictor:
     """Load a bundle; every file's checksum is verified first.
 
     Args:
         path: the bundle's directory.
         threads: of the runtime.
+        preprocess: the user's own preprocessing, where the bundle was made with one. It is never run from a bundle:
+            what a stranger made can't run code.
 
     Raises:
-        BundleError: if it is no bundle, a file is missing or was changed, or its runtime is not known here.
+        BundleError: if it is no bundle, a file is missing or was changed, its runtime is not known here, or it needs
+            its preprocessing.
         RuntimeFailureError: if the runtime refuses the model.
     """
     directory = Path(path)
@@ -67,6 +72,7 @@ def load(path: str | Path, *, threads: int = 1) -> Predictor:
     verify(directory, manifest)
     try:
         runtime, model = manifest["runtime"], manifest["model"]
+        own = dict(manifest.get("own") or {})
         reads, gives = input_from_json(manifest["input"]), output_from_json(manifest["output"])
     except (KeyError, TypeError, AttributeError) as error:
         raise BundleError(
@@ -74,5 +80,10 @@ def load(path: str | Path, *, threads: int = 1) -> Predictor:
         ) from error
     if runtime != "onnxruntime":
         raise BundleError(f"{directory} is for the runtime {runtime!r}, which this version lacks.", field="bundle")
+    if ("preprocess" in own) != (preprocess is not None):
+        need = "was made with a preprocessing of its own; pass it as" if preprocess is None else "was made without a"
+        raise BundleError(f"{directory} {need} preprocess.", field="preprocess")
     session = OnnxRuntime().load(verified_file(directory, manifest, model), threads=threads)
-    return Predictor(path=directory, manifest=manifest, input=reads, output=gives, session=session)
+    return Predictor(
+        path=directory, manifest=manifest, input=reads, output=gives, session=session, preprocess=preprocess
+    )

@@ -226,10 +226,11 @@ def read_task(request: Request) -> Task:
     # Reads with libraries that built-in tasks don't need.
     from steelyard.tasks.reading import from_arrays, from_data  # noqa: PLC0415
 
+    own = load_function(request.preprocess, field="preprocess") if request.preprocess else None
     if not isinstance(request.data, str | Path):
         is_pair = isinstance(request.data, tuple) and len(request.data) == 2
         x, y = request.data if is_pair else (request.data, request.target)
-        return from_arrays(x, y, str(request.task), seed=request.seed)
+        return from_arrays(x, y, str(request.task), seed=request.seed, preprocess=own)
     return from_data(
         request.data,
         str(request.task),
@@ -238,6 +239,7 @@ def read_task(request: Request) -> Task:
         split_by=request.split_by,
         seed=request.seed,
         trust=request.trust,
+        preprocess=own,
     )
 
 
@@ -375,5 +377,6 @@ def _own_files(request: Request, model: str | None) -> dict[str, str | None]:
         "model": model,
         "loss": request.loss,
         "train": request.loop,
+        "preprocess": request.preprocess,
         "metric": metric,
     }

@@ -42,10 +42,9 @@ def check_values(given: Mapping[str, Any]) -> None:
     seed = given["seed"]
     if not _is_whole(seed) or not 0 <= seed < 2**31:
         raise InputError(f"'seed' must be between 0 and 2147483647, got {seed!r}.", field="seed")
-    if given["preprocess"] is not None:
+    if given["preprocess"] is not None and given["data"] is None:
         raise InputError(
-            "'preprocess' is not there yet; prepare the rows before they are given with --data, or make it a part of "
-            "your own model.",
+            "'preprocess' needs data of your own; a built-in task comes prepared, so give --data or leave it out.",
             field="preprocess",
         )
 

@@ -2,12 +2,12 @@
 
 import datetime
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from steelyard.core.errors import DataError
+from steelyard.core.errors import DataError, InputError
 from steelyard.core.task import Array, ClassOutput, Column, ImageInput, InputSpec, OutputSpec, TableInput
 
 MISSING = frozenset({"", "?", "na", "n/a", "nan", "null"})
@@ -42,6 +42,41 @@ def encode(spec: InputSpec, raw: Any) -> Array:
     if len(lengths) > 1:
         raise DataError(f"'x' must have columns of one length, got {sorted(lengths)}; pass as many values in each.")
     return np.stack(encoded, axis=1)
+
+
+def apply_own(function: Callable[[Any], Any], raw: Any) -> Any:
+    """Rows after the user's own preprocessing.
+
+    Args:
+        function: of raw rows: images as an array (n, ...), a table as a mapping from column name to n values.
+        raw: the rows.
+
+    Returns:
+        What the function gives: as many rows, images of the same shape, or a mapping of columns.
+
+    Raises:
+        InputError: if the function fails, or gives something else.
+    """
+    before = {str(name): np.asarray(raw[name]) for name in raw} if isinstance(raw, Mapping) else np.asarray(raw)
+    try:
+        made = function(before)
+    except Exception as error:
+        text = " ".join(str(error).split()) or "no message"
+        raise InputError(f"'preprocess' failed with {type(error).__name__}: {text}.", field="preprocess") from error
+    if isinstance(before, Mapping):
+        if not isinstance(made, Mapping) or not made:
+            raise InputError(
+                f"'preprocess' must give a mapping from column name to values, got {type(made).__name__}.",
+                field="preprocess",
+            )
+        return {str(name): np.asarray(values) for name, values in made.items()}
+    if np.shape(made) != before.shape:
+        raise InputError(
+            f"'preprocess' must give rows of the shape it was given, {before.shape}, got {np.shape(made)}; "
+            "resizing is the knob resolution.",
+            field="preprocess",
+        )
+    return np.asarray(made)
 
 
 def decode(output: OutputSpec, outputs: Array) -> Array:

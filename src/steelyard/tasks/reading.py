@@ -1,6 +1,7 @@
 """The user's own data: from a file, a folder, or arrays in memory to a prepared task."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,7 +15,7 @@ from steelyard.tasks.assemble import prepare
 from steelyard.tasks.columns import source_of_columns
 from steelyard.tasks.dataset import PreparedTask
 from steelyard.tasks.pictures import source_of_pictures
-from steelyard.tasks.preprocess import as_array
+from steelyard.tasks.preprocess import apply_own, as_array
 from steelyard.tasks.source import Columns, Source
 from steelyard.tasks.splits import split_codes
 
@@ -36,6 +37,7 @@ def from_data(
     split_by: str | None = None,
     seed: int = 0,
     trust: bool = False,
+    preprocess: Callable[[Any], Any] | None = None,
 ) -> PreparedTask:
     """A task from the user's own data.
 
@@ -47,6 +49,7 @@ def from_data(
         split_by: column with train, valid and test, or with an order (dates, numbers) that splits follow.
         seed: of the splits that are made.
         trust: lift the limits on unpacked size, for data the user made.
+        preprocess: the user's own, of the raw inputs (`steelyard.tasks.preprocess.apply_own`), before all else.
 
     Raises:
         UnknownNameError: for a kind or a column that is not known.
@@ -56,7 +59,7 @@ def from_data(
     found = existing(path)
     try:
         source = _source(found, checked, target=target, group=group, split_by=split_by, trust=trust)
-        return prepare(source, checked, name=kind, seed=seed)
+        return prepare(_preprocessed(source, preprocess), checked, name=kind, seed=seed)
     except OSError as error:
         raise DataError(
             f"{found} can't be read ({error.strerror or error}); check its permissions.", field="data"
@@ -75,6 +78,7 @@ def from_arrays(
     split: Any = None,
     groups: Any = None,
     seed: int = 0,
+    preprocess: Callable[[Any], Any] | None = None,
 ) -> PreparedTask:
     """A task from data in memory.
 
@@ -86,6 +90,7 @@ def from_arrays(
         split: "train", "valid" or "test" for each row; by default splits are made.
         groups: rows with the same value never straddle splits; (n,).
         seed: of the splits that are made.
+        preprocess: as in `from_data`.
 
     Raises:
         UnknownNameError: for a kind or a column that is not known.
@@ -111,7 +116,12 @@ def from_arrays(
         groups=None if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1),
     )
     checked = _inferred(source) if kind is None else _kind(kind)
-    return prepare(source, checked, name=checked, seed=seed)
+    return prepare(_preprocessed(source, preprocess), checked, name=checked, seed=seed)
+
+
+def _preprocessed(source: Source, preprocess: Callable[[Any], Any] | None) -> Source:
+    """The source with the user's own preprocessing done."""
+    return source if preprocess is None else replace(source, x=apply_own(preprocess, source.x))
 
 
 def _pairs(x: Any) -> tuple[list[Any], list[Any]]:
