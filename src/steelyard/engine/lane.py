@@ -41,7 +41,7 @@ class Costs:
 
 @dataclass(slots=True)
 class Lane:
-    """Measures model files against the yardstick; keeps the baseline of memory for the session.
+    """Measures model files against the yardstick; keeps the baseline of memory for the run.
 
     While `floor` is not known, the Identity model at `identity` takes part in the next round.
     """

@@ -60,7 +60,7 @@ class Start:
 
 
 @dataclass(slots=True)
-class Session:
+class Run:
     """One run of the pipeline on an open study."""
 
     plan: Plan
@@ -96,10 +96,10 @@ def find(plan: Plan, render: Render, listen: Listener = silent, *, start: Start 
     start = start or Start(time.monotonic())
     study = open_study(plan.out, plan.identity, plan.metric, storage=plan.storage)
     try:
-        session = Session(plan, study, listen, start, time_before(study))
+        run = Run(plan, study, listen, start, time_before(study))
         introduce(plan, listen)
-        session.work.mkdir(exist_ok=True)
-        outcome = _answer(session, render)
+        run.work.mkdir(exist_ok=True)
+        outcome = _answer(run, render)
     finally:
         study.close()
         shutil.rmtree(plan.out / "work", ignore_errors=True)
@@ -113,24 +113,24 @@ def time_before(study: Study) -> Plain:
     return {**said, "wall_s": max(said.get("wall_s", 0.0), reached)}
 
 
-def _answer(session: Session, render: Render) -> Outcome:
-    plan, study = session.plan, session.study
-    lane = _explored(session)
+def _answer(run: Run, render: Render) -> Outcome:
+    plan, study = run.plan, run.study
+    lane = _explored(run)
     if lane.floor is not None:
         study.put(LATENCY_FLOOR, lane.floor.to_json())
     trials = study.trials()
     _check_made(trials)
-    session.listen(Event("stage", "certifying", len(trials)))
+    run.listen(Event("stage", "certifying", len(trials)))
     started = time.monotonic()
-    with session.busy.working():
+    with run.busy.working():
         verdict = Certifier(plan, study, lane, quality_floor(plan)).certify(trials)
     certify_s = time.monotonic() - started
-    session.listen(Event("stage", "packing", len(trials)))
-    spent = _spent(session, trials, certify_s)
+    run.listen(Event("stage", "packing", len(trials)))
+    spent = _spent(run, trials, certify_s)
     outcome = located(assemble(plan, study, verdict, trials, read_environment(), spent))
     sources = {point.key: study.artifacts.path(_digest(trials, point.key), ".onnx") for point in outcome.points}
     pack(outcome, {**task_manifest(plan.task), "own": dict(plan.files)}, sources, render)
-    spent = _spent(session, trials, certify_s)
+    spent = _spent(run, trials, certify_s)
     study.put("spent", spent)
     # The report can't hold the seconds that drawing it took; the answer can.
     kinds = {name: seconds for name, seconds in spent.items() if name != "wall_s"}
@@ -159,54 +159,54 @@ def _digest(trials: list[Trial], key: str) -> str:
     return outcome.artifact if isinstance(outcome, Measurement) else ""
 
 
-def _spent(session: Session, trials: list[Trial], certify_s: float) -> dict[str, float]:
+def _spent(run: Run, trials: list[Trial], certify_s: float) -> dict[str, float]:
     """Seconds by kind of work, over all resumes. `other_s` is wall time in which nothing was made or measured."""
     totals = {"train": 0.0, "export": 0.0, "measure": 0.0}
     for trial in trials:
         for stage, seconds in trial.seconds.items():
             kind = stage if stage in ("train", "measure") else "export"
             totals[kind] += seconds
-    before = session.spent_before
-    other = time.monotonic() - session.start.began - session.busy.seconds
+    before = run.spent_before
+    other = time.monotonic() - run.start.began - run.busy.seconds
     return {
         **{f"{kind}_s": seconds for kind, seconds in totals.items()},
         "certify_s": before.get("certify_s", 0.0) + certify_s,
         "other_s": before.get("other_s", 0.0) + max(0.0, other),
-        "wall_s": session.wall_s,
+        "wall_s": run.wall_s,
     }
 
 
-def _lane(session: Session) -> Lane:
+def _lane(run: Run) -> Lane:
     """The measuring lane, with the yardstick's nominal time and the latency floor of this study."""
-    plan, study = session.plan, session.study
+    plan, study = run.plan, run.study
     cpu, _ = lanes(plan.workers)
-    inputs = session.work / "inputs.npy"
+    inputs = run.work / "inputs.npy"
     np.save(inputs, next(plan.task.valid.batches(max(plan.batch, INPUT_ROWS))))
     protocol = make_protocol(batch=plan.batch, threads=plan.threads, cpu=cpu)
     nominal_s = study.get("nominal_s")
     if nominal_s is None:
-        with session.busy.working():
+        with run.busy.working():
             nominal_s = nominal_time(cpu)
         study.put("nominal_s", nominal_s)
-    identity = identity_model(session.work / "identity.onnx", plan.task.input.shape)
+    identity = identity_model(run.work / "identity.onnx", plan.task.input.shape)
     floor = study.get(LATENCY_FLOOR)
     return Lane(
         inputs, protocol, nominal_s, plan.seed, identity=identity, floor=Quantity.from_json(floor) if floor else None
     )
 
 
-def _explored(session: Session) -> Lane:
+def _explored(run: Run) -> Lane:
     """Search until the budget, the trials or the space end; nothing is searched where the study is finished."""
-    plan, study = session.plan, session.study
+    plan, study = run.plan, run.study
     if is_finished(plan, study):
-        session.listen(Event("fact", "the study is finished; answering from what it holds"))
-        return _lane(session)
-    workers = _workers(session)
+        run.listen(Event("fact", "the study is finished; answering from what it holds"))
+        return _lane(run)
+    workers = _workers(run)
     try:
         workers.start()
         # The yardstick is calibrated on the measuring lane while the workers import on theirs.
-        lane = _lane(session)
-        search = _search(session, workers, lane)
+        lane = _lane(run)
+        search = _search(run, workers, lane)
         search.run()
     finally:
         workers.close()
@@ -215,13 +215,13 @@ def _explored(session: Session) -> Lane:
     return lane
 
 
-def _workers(session: Session) -> LocalWorkers:
-    plan = session.plan
+def _workers(run: Run) -> LocalWorkers:
+    plan = run.plan
     if not isinstance(plan.task, PreparedTask):
         raise StudyError("'task' must be prepared before it is searched; use steelyard.tasks to make one.")
-    save(plan.task, session.work / "task", with_test=False)
+    save(plan.task, run.work / "task", with_test=False)
     setup = WorkerSetup(
-        task=str((session.work / "task").resolve()),
+        task=str((run.work / "task").resolve()),
         fits=str((plan.out / "artifacts" / "fits").resolve()),
         registry=plan.registry,
         recipe=plan.recipe,
@@ -233,33 +233,33 @@ def _workers(session: Session) -> LocalWorkers:
         model=plan.model,
         cpus=lanes(plan.workers)[1],
     )
-    return LocalWorkers(setup, plan.workers, session.start.worker)
+    return LocalWorkers(setup, plan.workers, run.start.worker)
 
 
-def _search(session: Session, workers: LocalWorkers, lane: Lane) -> Search:
-    plan = session.plan
+def _search(run: Run, workers: LocalWorkers, lane: Lane) -> Search:
+    plan = run.plan
     cpus = set(lanes(plan.workers)[1])
     return Search(
         plan=plan,
-        study=session.study,
+        study=run.study,
         workers=workers,
         lane=lane,
         problem=StudyProblem(plan.goal, plan.metric, plan.seed, quality_floor(plan)),
-        listen=session.listen,
-        busy=session.busy,
-        end=lambda trials: _end(session, trials),
-        wall_s=lambda: session.wall_s,
+        listen=run.listen,
+        busy=run.busy,
+        end=lambda trials: _end(run, trials),
+        wall_s=lambda: run.wall_s,
         takes_turns=cpus == {lane.protocol.cpu},
-        prepare=session.start.prepare,
+        prepare=run.start.prepare,
     )
 
 
-def _end(session: Session, trials: list[Trial]) -> float:
+def _end(run: Run, trials: list[Trial]) -> float:
     """The moment (of the monotonic clock) at which searching ends, so that certifying and packing fit the budget."""
-    wall_s = session.plan.budget.wall_s
+    wall_s = run.plan.budget.wall_s
     if wall_s is None:
         return float("inf")
-    return session.start.began + wall_s - session.spent_before.get("wall_s", 0.0) - reserve_s(trials)
+    return run.start.began + wall_s - run.spent_before.get("wall_s", 0.0) - reserve_s(trials)
 
 
 def reserve_s(trials: list[Trial]) -> float:

@@ -51,7 +51,7 @@ class _Waiting:
 
 @dataclass(slots=True)
 class Search:
-    """The loop of one session. Everything that must survive it is in the study."""
+    """The loop of one run. Everything that must survive it is in the study."""
 
     plan: Plan
     study: Study
@@ -109,8 +109,11 @@ class Search:
         known = {trial.key for trial in self.finished}
         pending = [*self._making.values(), *(each.candidate for each in (*self._waiting, *self._measuring))]
         begun = known | {candidate.key for candidate in pending}
-        if self._has_minimum(len(begun)) and self._is_over(len(begun)):
-            return None
+        if self._has_minimum(len(begun)):
+            if self._is_over(len(begun)):
+                return None
+        elif time.monotonic() >= self.deadline:
+            self._say_once("the budget is too small: the reference, the baseline and one candidate are always finished")
         firsts = [*self.plan.space.references(), baseline(self.plan)]
         candidate = next((each for each in firsts if each.key not in begun), None)
         if candidate is None:
@@ -271,6 +274,10 @@ class Search:
         if outcome.notes.get("stopped") == "time limit":
             found.append(f"{model} was still improving when its share of the budget was used up")
         for text in found:
+            self._say_once(text)
+
+    def _say_once(self, text: str) -> None:
+        if text not in self.notices:
             self.notices.append(text)
             self.listen(Event("notice", text))
 
