@@ -25,7 +25,7 @@ def what_can_be_proved(plan: Plan) -> str:
     floor = provable_floor(n, plan.goal.confidence)
     text = f"with {n} test rows nothing below {floor:.4f} can be proved at {100 * plan.goal.confidence:g}% confidence"
     if plan.metric.proof in ("trinomial", "disagreement") and plan.goal.max_drop < floor:
-        return f"{text}, so a drop of at most {plan.goal.max_drop:g} can be estimated only"
+        return f"{text}, so a drop of at most {plan.goal.max_drop:g} can only be estimated, or a gain proved"
     return text
 
 
