@@ -30,6 +30,7 @@ class WorkerProcess:
         self._pump: threading.Thread | None = None
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._ready = False
+        self._is_buried = False
         self.stage = "train"
 
     def start(self) -> None:
@@ -49,6 +50,7 @@ class WorkerProcess:
         self._pump = threading.Thread(target=_pump, args=(self._process, self._lines), daemon=True)
         self._pump.start()
         self._ready = False
+        self._is_buried = False
 
     def make(
         self, setup: WorkerSetup, assignment: Assignment, kill_s: float, stage_changed: Callable[[str], None]
@@ -118,8 +120,10 @@ class WorkerProcess:
     def kill(self) -> None:
         """End the process and what it started, now."""
         process, pump = self._process, self._pump
-        if process is None:
+        if process is None or self._is_buried:
             return
+        # Once it has been waited for, its number may belong to somebody else's process.
+        self._is_buried = True
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
