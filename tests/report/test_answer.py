@@ -91,3 +91,8 @@ def test_a_relative_drop_is_a_share_of_the_reference(certified: Outcome) -> None
 
 def test_commands_quote_a_path_with_blanks(certified: Outcome) -> None:
     assert answer.next_command(certified) == "steelyard predict '/data/steelyard-out/digits cnn' --data FILE"
+
+
+def test_a_gain_of_less_than_a_tenth_is_said_as_a_share() -> None:
+    assert str(answer.Gain("latency_p50_s", 0.97, "slower", is_clear=True)) == "3 % slower"
+    assert str(answer.Gain("latency_p50_s", 1.24, "faster", is_clear=True)) == "1.2 times faster"

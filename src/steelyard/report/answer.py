@@ -66,7 +66,9 @@ class Gain:
         """For people: `4.2 times smaller`."""
         if not self.is_clear:
             return f"{self.metric_name}: no clear difference"
-        return f"{format_times(max(self.ratio, 1 / self.ratio))} times {self.word}"
+        times = max(self.ratio, 1 / self.ratio)
+        # "1.0 times slower" would say nothing; below a tenth the share does.
+        return f"{100 * (times - 1):.0f} % {self.word}" if times < 1.1 else f"{format_times(times)} times {self.word}"
 
     @property
     def metric_name(self) -> str:

@@ -127,5 +127,7 @@ def format_confidence(value: float) -> str:
 
 
 def format_times(ratio: float) -> str:
-    """A ratio for `… times smaller`: two digits below ten, whole above a hundred."""
+    """A ratio for `… times smaller`: two decimals near one, one below a hundred, whole above."""
+    if abs(ratio - 1) < 0.1:
+        return f"{ratio:.2f}"
     return f"{ratio:,.1f}" if ratio < 99.5 else f"{ratio:,.0f}"
