@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steelyard.core.task import ImageInput
-from steelyard.families.ranges import feature_count, hidden_widths, is_table, resolutions
+from steelyard.families.ranges import feature_count, hidden_widths, resolutions
 from steelyard.testing.fakes import FakeTask
 
 
@@ -42,8 +42,6 @@ def test_resolutions_of_known_sizes(height, expected):
 
 def test_tables_have_no_resolution():
     assert resolutions(FakeTask.table()) == ()
-    assert is_table(FakeTask.table())
-    assert not is_table(FakeTask.image())
 
 
 def test_features_are_counted_as_the_model_sees_them():

@@ -52,8 +52,6 @@ class Lane:
     seed: int
     identity: Path | None = None
     floor: Quantity | None = None
-    seconds: float = 0.0
-    last_round: tuple[int, float] = (0, 0.0)
     rounds: list[tuple[int, float]] = field(default_factory=list)
     _baseline: Baseline | None = field(default=None, repr=False)
 
@@ -96,10 +94,7 @@ class Lane:
         return found
 
     def _spent(self, subjects: int, start: float) -> None:
-        took = time.perf_counter() - start
-        self.seconds += took
-        self.last_round = (subjects, took)
-        self.rounds.append(self.last_round)
+        self.rounds.append((subjects, time.perf_counter() - start))
 
     def expected_s(self, subjects: int) -> float:
         """Seconds that a round of so many models will take, from the rounds so far; 0 before the first."""

@@ -38,7 +38,6 @@ class Plan:
     registry: str = "steelyard.builtin:registry"
     plugins: tuple[str, ...] = ()
     model: str | None = None
-    preprocess: str | None = None
     trial_limit_s: float = 600.0
     files: Mapping[str, str] = field(default_factory=dict)
 

@@ -9,7 +9,7 @@ from steelyard.engine.registries import extended_registry, family_name
 from steelyard.families.own import Own
 
 TYPICAL_EPOCHS = 25
-"""Epochs until a training stops improving, the median over the families and built-in tasks here."""
+"""Epochs until a training stops improving, as the families here take about that many on the built-in tasks."""
 ROWS = 512
 """Rows that the probe trains on."""
 

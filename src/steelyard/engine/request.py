@@ -104,7 +104,6 @@ def resolve(request: Request) -> Plan:
         registry=BUILTIN,
         plugins=tuple(absolute_address(each) if is_user_address(each) else each for each in request.plugins),
         model=model,
-        preprocess=request.preprocess,
         trial_limit_s=_trial_limit(request, task),
         files={name: file_sha256(Path(absolute_address(address).rpartition(":")[0])) for name, address in own.items()},
     )

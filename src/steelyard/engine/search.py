@@ -242,7 +242,7 @@ class Search:
     def _measured(self, future: "Future[dict[str, Costs | Failure]]") -> None:
         batch, self._measuring = self._measuring, []
         results = future.result()
-        share = self.lane.last_round[1] / max(1, len(batch))
+        share = self.lane.rounds[-1][1] / max(1, len(batch))
         for each in batch:
             costs = results[each.candidate.key]
             seconds = {**each.made.seconds, "measure": share}

@@ -3,7 +3,7 @@
 import math
 
 from steelyard.core.protocols import Task
-from steelyard.core.task import ImageInput, TableInput
+from steelyard.core.task import ImageInput
 
 
 def feature_count(task: Task) -> int:
@@ -29,8 +29,3 @@ def resolutions(task: Task) -> tuple[int, ...]:
     if full < 16:
         return (full // 2, full)
     return (full // 2, 2 * round(0.375 * full), full)
-
-
-def is_table(task: Task) -> bool:
-    """Whether rows are table rows."""
-    return isinstance(task.input, TableInput)

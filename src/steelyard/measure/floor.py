@@ -1,13 +1,10 @@
 """The floor under every latency: what one call of the runtime costs when the model does nothing."""
 
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
 
 from steelyard.core.errors import MeasurementError
 from steelyard.core.quantity import Quantity
-from steelyard.measure.latency import LatencyRound, Protocol, measure_latency
+from steelyard.measure.latency import LatencyRound
 from steelyard.measure.process import Subject
 
 FLOOR = "(floor)"
@@ -33,17 +30,6 @@ def floor_of(latencies: LatencyRound) -> Quantity:
     if FLOOR not in latencies.metrics:
         raise MeasurementError("the round holds no Identity model; add floor_subject to its models.")
     return latencies.metrics[FLOOR]["latency_p50_s"]
-
-
-def measure_floor(
-    identity: Path, inputs: Path | NDArray[Any], protocol: Protocol, *, nominal_s: float, seed: int = 0
-) -> Quantity:
-    """`latency_floor_s` from a round of its own.
-
-    Raises:
-        MeasurementError: if the Identity model can't be measured.
-    """
-    return floor_of(measure_latency([floor_subject(identity)], inputs, protocol, nominal_s=nominal_s, seed=seed))
 
 
 def is_at_floor(latency: Quantity, floor: Quantity) -> bool:

@@ -10,12 +10,12 @@ from steelyard.core.wire import Plain, dumps, file_sha256, write_text
 
 MANIFEST = "steelyard.json"
 SCHEMA = 1
-CHANGES = ("study.db", "artifacts", "work", ".steelyard.lock")
-"""What a study keeps beside its bundle and goes on changing; no part of the checksums."""
 
 
 def write_manifest(directory: Path, manifest: Mapping[str, Plain], files: tuple[str, ...]) -> None:
     """Write the manifest with the checksum of every file, last of all, so that it never promises what is not there.
+
+    What the study goes on changing beside its bundle (`study.db`, `artifacts`) is no part of the checksums.
 
     Args:
         directory: the bundle.

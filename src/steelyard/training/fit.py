@@ -20,8 +20,10 @@ from steelyard.training.recipe import Recipe
 FRONT_BYTES = 1_500_000_000
 """Front outputs up to this size are made once and kept; larger ones are made anew for each batch."""
 ANNEALED = 0.4
-"""The last part of a time limit over which the learning rate falls to nothing: a training that is cut short gains
-several points by it, as with the cool-down of Hägele et al., NeurIPS 2024."""
+"""The last part of a time limit over which the learning rate falls to nothing, so that what is cut short ends well.
+
+The cool-down of Hägele et al., Scaling laws and compute-optimal training beyond fixed training durations, NeurIPS 2024.
+"""
 GROWTH = 4.0
 """A loss this many times its first value has diverged: a model that only guesses has about the first value."""
 RISES = 2

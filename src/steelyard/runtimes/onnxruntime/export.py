@@ -9,7 +9,7 @@ from steelyard.core.errors import RuntimeFailureError
 from steelyard.core.task import Array
 
 OPSET = 17
-"""The newest opset that the TorchScript exporter writes without a converter pass for the operators used here."""
+"""Old enough for every ONNX Runtime that the package admits, new enough for all operators of the families here."""
 
 
 def export(module: torch.nn.Module, example: Array, path: Path) -> str:
