@@ -152,6 +152,18 @@ class Runtime(Protocol):
     def suffix(self) -> str:
         """The suffix of its model files, with the dot."""
 
+    @property
+    def loader(self) -> str:
+        """Address of the function that measuring processes load a file with, "module:function".
+
+        It takes `(path, threads, **options)` and returns `run(x)`: one inference on an array, or on a mapping of arrays
+        by input name.
+        """
+
+    @property
+    def imports(self) -> tuple[str, ...]:
+        """Modules that the loader imports late: no model pays for them."""
+
     def load(self, path: Path, *, threads: int = 1) -> Session:
         """A session on a model file.
 

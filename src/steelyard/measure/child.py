@@ -1,9 +1,9 @@
 """The measuring process: `python -m steelyard.measure.child`.
 
 Reads one JSON request from standard input and writes one JSON line to standard output: the answer, or the error and
-the model it happened in. It loads models through the loader that the request names, a callable
-`(path, threads) -> run` where `run(x)` is one inference; it knows no runtime itself. Whatever a runtime prints goes to
-standard error.
+the model it happened in. It loads models through the loaders that the request names, callables
+`(path, threads, **options) -> run` where `run(x)` is one inference; it knows no runtime itself. Whatever a runtime
+prints goes to standard error.
 
 Requests: `latency` (models interleaved with the yardstick), `yardstick` (that alone), `memory` (one model, or none).
 """
@@ -24,7 +24,17 @@ import numpy as np
 
 from steelyard.core.errors import SteelyardError
 from steelyard.core.registry import import_object
-from steelyard.measure.timing import Plan, Run, interleave, make_batches, plan_round, time_block, warm_up
+from steelyard.measure.timing import (
+    Plan,
+    Rows,
+    Run,
+    interleave,
+    make_batches,
+    plan_round,
+    shuffled,
+    time_block,
+    warm_up,
+)
 from steelyard.measure.yardstick import make_yardstick
 
 YARDSTICK = "(yardstick)"
@@ -63,13 +73,14 @@ class Progress:
 
 def measure_latency(request: Request, progress: Progress) -> Answer:
     """Blocks of nanoseconds by model, and the medians of the yardstick's blocks."""
-    batches = make_batches(np.load(request["inputs"]), request["batch"])
+    batches = make_batches(read_rows(request["inputs"]), request["batch"])
     runs: dict[str, Run] = {YARDSTICK: make_yardstick()}
-    load = import_loader(request)
+    import_modules(request)
     call_s = {}
-    for model in request["models"]:
+    # In an order of its own each time: where a model lies in memory depends on when it was loaded.
+    for model in shuffled(request["models"], request["seed"]):
         progress(model["key"])
-        runs[model["key"]] = load(model["path"], request["threads"])
+        runs[model["key"]] = load_model(model, request["threads"])
     for key, run in runs.items():
         progress(key)
         call_s[key] = warm_up(run, batches, request["warm_s"])
@@ -94,13 +105,13 @@ def measure_yardstick(request: Request, progress: Progress) -> Answer:
 
 def measure_memory(request: Request, progress: Progress) -> Answer:
     """Peak resident bytes after loading and after running, and whether the peak could be reset between them."""
-    batches = make_batches(np.load(request["inputs"]), request["batch"])
-    load = import_loader(request)
+    batches = make_batches(read_rows(request["inputs"]), request["batch"])
+    import_modules(request)
     runs: list[Run] = []
     before = set(sys.modules)
     for model in request["models"]:
         progress(model["key"])
-        runs.append(load(model["path"], request["threads"]))
+        runs.append(load_model(model, request["threads"]))
     loaded = read_peak_bytes()
     imported = {name.partition(".")[0] for name in set(sys.modules) - before} - sys.stdlib_module_names
     was_reset = reset_peak()
@@ -110,12 +121,24 @@ def measure_memory(request: Request, progress: Progress) -> Answer:
     return {"load": loaded, "run": read_peak_bytes(), "was_reset": was_reset, "imported": sorted(imported)}
 
 
-def import_loader(request: Request) -> Callable[[str, int], Run]:
-    """The loader, with the modules that it needs imported already: they are no model's time or memory."""
+def read_rows(path: str) -> Rows:
+    """The input rows of a file: one array from .npy, arrays by name from .npz."""
+    found = np.load(path)
+    return found if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
+
+
+def import_modules(request: Request) -> None:
+    """Import what the loaders will need: that is no model's time or memory."""
     for module in request["imports"]:
         importlib.import_module(module)
-    load: Callable[[str, int], Run] = import_object(request["loader"])
-    return load
+    for model in request["models"]:
+        import_object(model["loader"])
+
+
+def load_model(model: Mapping[str, Any], threads: int) -> Run:
+    """One model, loaded by its loader."""
+    load: Callable[..., Run] = import_object(model["loader"])
+    return load(model["path"], threads, **model["options"])
 
 
 def read_peak_bytes() -> int:

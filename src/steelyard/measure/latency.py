@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from steelyard.core.errors import InputError, MeasurementError
 from steelyard.core.quantity import Quantity
 from steelyard.core.wire import Plain
-from steelyard.measure.process import ChildError, Subject, input_file, plain_models, run_child
+from steelyard.measure.process import ChildError, Inputs, Subject, input_file, plain_models, run_child
 from steelyard.measure.resampling import (
     ProcessTimes,
     Ratio,
@@ -44,7 +44,7 @@ class Protocol:
     """How a round is run.
 
     Attributes:
-        loader: address of the callable `(path, threads) -> run`.
+        loader: address of the callable `(path, threads, **options) -> run`, for subjects without one of their own.
         imports: modules that the loader imports late; the process imports them first, so that no model pays for them.
         batch: rows an inference.
         threads: threads of the runtime; with more than one the process is not pinned.
@@ -80,14 +80,20 @@ class Protocol:
             if getattr(self, name) < 1:
                 raise InputError(f"'{name}' must be at least 1, got {getattr(self, name)!r}.", field=name)
 
+    def imports_of(self, models: Sequence[Subject]) -> tuple[str, ...]:
+        """Modules that the loaders of these models import late, each once; the protocol's own where there is none."""
+        each = [model.imports for model in models if model.loader is not None]
+        if len(each) < len(models) or not models:
+            each.insert(0, self.imports)
+        return tuple(dict.fromkeys(name for names in each for name in names))
+
     def request(self, kind: str, inputs: Path, models: Sequence[Subject]) -> dict[str, Any]:
         """The part of a request that is the same for every process."""
         return {
             "kind": kind,
-            "models": plain_models(models),
+            "models": plain_models(models, self.loader),
             "inputs": str(inputs),
-            "loader": self.loader,
-            "imports": list(self.imports),
+            "imports": list(self.imports_of(models)),
             "batch": self.batch,
             "threads": self.threads,
             "cpu": self.cpu if self.threads == 1 else None,
@@ -131,7 +137,7 @@ class LatencyRound:
 
 def measure_latency(
     models: Sequence[Subject],
-    inputs: Path | NDArray[Any],
+    inputs: Inputs,
     protocol: Protocol,
     *,
     nominal_s: float,

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
 from steelyard.core.errors import MeasurementError
 from steelyard.core.quantity import Quantity
 from steelyard.measure.latency import Protocol
-from steelyard.measure.process import ChildError, Subject, input_file, run_child
+from steelyard.measure.process import ChildError, Inputs, Subject, input_file, run_child
 
 BASELINES = 3
 """Processes without a model: their spread is part of every interval."""
@@ -58,7 +56,7 @@ class MemoryRound:
     baseline: Baseline
 
 
-def measure_baseline(inputs: Path | NDArray[Any], protocol: Protocol, *, repeats: int = BASELINES) -> Baseline:
+def measure_baseline(inputs: Inputs, protocol: Protocol, *, repeats: int = BASELINES) -> Baseline:
     """Peaks of processes with the runtime and the inputs but no model. Good for every model with the same of both.
 
     Raises:
@@ -71,7 +69,7 @@ def measure_baseline(inputs: Path | NDArray[Any], protocol: Protocol, *, repeats
 
 def measure_memory(
     subjects: Sequence[Subject],
-    inputs: Path | NDArray[Any],
+    inputs: Inputs,
     protocol: Protocol,
     *,
     baseline: Baseline | None = None,

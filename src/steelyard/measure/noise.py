@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from steelyard.core.wire import Plain
 from steelyard.measure.environment import available_cores
 from steelyard.measure.latency import LatencyRound, Protocol, measure_latency, yardstick_medians
-from steelyard.measure.process import Subject
+from steelyard.measure.process import Inputs, Subject
 from steelyard.measure.resampling import TIE
 
 STATES_APART = 1.15
@@ -62,7 +62,7 @@ def read_noise(
     cpu: int | None = None,
     processes: int = 5,
     model: Path | None = None,
-    inputs: Path | NDArray[Any] | None = None,
+    inputs: Inputs | None = None,
     protocol: Protocol | None = None,
 ) -> Noise:
     """Look at this machine for a few seconds.

@@ -8,25 +8,41 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from steelyard.core.candidate import Setting
 from steelyard.core.errors import InputError, MeasurementError
 
 _TAIL = 200
 """Characters of a dead process's last line of standard error that go into the message."""
 
 
+Inputs = Path | NDArray[Any] | Mapping[str, NDArray[Any]]
+"""Input rows: one array (n, ...), arrays by the names of a model's inputs, or a file of either (.npy, .npz)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A model to be measured: the name it is known by, and its file."""
+    """A model to be measured.
+
+    Attributes:
+        key: the name it is known by.
+        path: its file, or whatever else its loader takes for one.
+        loader: address of the callable that loads it; None for the protocol's.
+        imports: modules that this loader imports late; the protocol's where there is no loader.
+        options: of the runtime, passed to the loader by name.
+    """
 
     key: str
     path: Path
+    loader: str | None = None
+    imports: tuple[str, ...] = ()
+    options: Mapping[str, Setting] = field(default_factory=dict)
 
 
 class ChildError(MeasurementError):
@@ -131,8 +147,10 @@ def _read_answer(output: bytes, status: int, descriptor: int, errors: BinaryIO) 
 
 
 @contextmanager
-def input_file(inputs: Path | NDArray[Any]) -> Iterator[Path]:
-    """The .npy file of the input rows (n, ...): the one given, or a temporary one with the array in it.
+def input_file(inputs: Inputs) -> Iterator[Path]:
+    """The file of the input rows: the one given, or a temporary one with the rows in it.
+
+    One array (n, ...) is kept as float32 in an .npy file; named arrays keep their types in an .npz file.
 
     Raises:
         InputError: if there is no row.
@@ -140,14 +158,28 @@ def input_file(inputs: Path | NDArray[Any]) -> Iterator[Path]:
     if isinstance(inputs, Path):
         yield inputs
         return
-    if inputs.ndim == 0 or len(inputs) == 0:
+    arrays = list(inputs.values()) if isinstance(inputs, Mapping) else [inputs]
+    if not arrays or any(array.ndim == 0 or len(array) == 0 for array in arrays):
         raise InputError("'inputs' must hold at least one row to measure with, got none.")
     with tempfile.TemporaryDirectory(prefix="steelyard-") as folder:
+        if isinstance(inputs, Mapping):
+            path = Path(folder) / "rows.npz"
+            np.savez(path, **{name: np.ascontiguousarray(array) for name, array in inputs.items()})  # type: ignore[arg-type]
+            yield path
+            return
         path = Path(folder) / "rows.npy"
         np.save(path, np.ascontiguousarray(inputs, dtype=np.float32), allow_pickle=False)
         yield path
 
 
-def plain_models(subjects: Sequence[Subject]) -> list[dict[str, str]]:
-    """The models as a request names them."""
-    return [{"key": subject.key, "path": str(subject.path)} for subject in subjects]
+def plain_models(subjects: Sequence[Subject], loader: str) -> list[dict[str, Any]]:
+    """The models as a request names them; `loader` is that of those without one of their own."""
+    return [
+        {
+            "key": subject.key,
+            "path": str(subject.path),
+            "loader": subject.loader or loader,
+            "options": dict(subject.options),
+        }
+        for subject in subjects
+    ]

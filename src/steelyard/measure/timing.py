@@ -9,13 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+Model = TypeVar("Model")
 Run = Callable[[Any], object]
-Batches = Sequence[NDArray[Any]]
+Rows = NDArray[Any] | Mapping[str, NDArray[Any]]
+"""Input rows (n, ...) of a model with one input, or by name of one with several."""
+Batches = Sequence[Rows]
 
 NS = 1e-9
 """Seconds in a nanosecond."""
@@ -50,11 +53,24 @@ class Plan:
     calls: int
 
 
-def make_batches(rows: NDArray[Any], batch: int) -> list[NDArray[Any]]:
-    """Contiguous batches of `rows` (n, ...) as (batch, ...), cycling through the rows where they are too few."""
-    count = min(DISTINCT_BATCHES, max(1, len(rows) // batch))
-    picks = np.arange(count * batch).reshape(count, batch) % len(rows)
+def make_batches(rows: Rows, batch: int) -> list[Rows]:
+    """Contiguous batches of `rows` (n, ...) as (batch, ...), cycling through the rows where they are too few.
+
+    Named arrays are cut at the same rows.
+    """
+    length = min(map(len, rows.values())) if isinstance(rows, Mapping) else len(rows)
+    count = min(DISTINCT_BATCHES, max(1, length // batch))
+    picks = np.arange(count * batch).reshape(count, batch) % length
+    if isinstance(rows, Mapping):
+        return [{name: np.ascontiguousarray(array[pick]) for name, array in rows.items()} for pick in picks]
     return [np.ascontiguousarray(rows[pick]) for pick in picks]
+
+
+def shuffled(models: Sequence[Model], seed: int) -> list[Model]:
+    """The models in an order that the seed fixes."""
+    order = list(models)
+    random.Random(seed).shuffle(order)  # noqa: S311 - an order of loading is no secret
+    return order
 
 
 def time_block(run: Run, batches: Batches, start: int, calls: int) -> list[int]:

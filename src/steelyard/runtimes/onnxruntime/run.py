@@ -1,6 +1,6 @@
 """Load and run ONNX files with ONNX Runtime. Needs numpy and onnxruntime, no training library."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ class OnnxRuntime:
 
     name: str = "onnxruntime"
     suffix: str = ".onnx"
+    loader: str = "steelyard.runtimes.onnxruntime.run:open_session"
+    imports: tuple[str, ...] = ("onnxruntime",)
 
     def load(self, path: Path, *, threads: int = 1) -> Session:
         """A session on a model file.
@@ -57,13 +59,16 @@ class OnnxRuntime:
         return _load(path, threads=threads, optimised=False)
 
 
-def open_session(path: str, threads: int) -> Callable[[Array], Array]:
-    """The loader that measuring processes resolve by name: a function that runs one inference."""
+def open_session(path: str, threads: int) -> Callable[[Array | Mapping[str, Array]], Array]:
+    """The loader that measuring processes resolve by name: a function that runs one inference.
+
+    It takes the one input's array, or arrays by the names of the inputs.
+    """
     session = _load(Path(path), threads=threads, optimised=True)
     raw, names, feed = session.raw, [session.output_name], session.input_name
 
-    def run(x: Array) -> Array:
-        return raw.run(names, {feed: x})[0]  # type: ignore[no-any-return]
+    def run(x: Array | Mapping[str, Array]) -> Array:
+        return raw.run(names, x if isinstance(x, dict) else {feed: x})[0]  # type: ignore[no-any-return]
 
     return run
 
