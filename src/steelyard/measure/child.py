@@ -14,6 +14,7 @@ import math
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,7 +73,7 @@ class Progress:
 
 
 def measure_latency(request: Request, progress: Progress) -> Answer:
-    """Blocks of nanoseconds by model, and the medians of the yardstick's blocks."""
+    """Blocks of nanoseconds by model, the medians of the yardstick's blocks, and the share of the processor it had."""
     batches = make_batches(read_rows(request["inputs"]), request["batch"])
     runs: dict[str, Run] = {YARDSTICK: make_yardstick()}
     import_modules(request)
@@ -87,9 +88,11 @@ def measure_latency(request: Request, progress: Progress) -> Answer:
     yardstick_s = call_s.pop(YARDSTICK)
     rounds, plans = plan_round(call_s, calls=request["calls"], block_s=request["block_s"], cap_s=request["cap_s"])
     plans[YARDSTICK] = Plan(rounds, max(5, round(request["block_s"] / yardstick_s)))
+    began, worked = time.perf_counter(), time.process_time()
     blocks = interleave(runs, batches, rounds, plans, seed=request["seed"], note=progress)
+    share = (time.process_time() - worked) / (time.perf_counter() - began)
     yardstick = [median(block) for block in blocks.pop(YARDSTICK)]
-    return {"blocks": blocks, "yardstick": yardstick}
+    return {"blocks": blocks, "yardstick": yardstick, "share": share}
 
 
 def measure_yardstick(request: Request, progress: Progress) -> Answer:

@@ -16,6 +16,7 @@ from steelyard.measure.process import ChildError, Inputs, Subject, input_file, p
 from steelyard.measure.resampling import (
     ProcessTimes,
     Ratio,
+    half_width,
     inverse,
     median_quantity,
     percentile_quantity,
@@ -34,6 +35,18 @@ LEAST_PROCESSES = 3
 
 _YARDSTICK_LIMIT_S = 30.0
 """Seconds a process with the yardstick alone may take: it needs half a second on an idle machine."""
+
+QUIET = 0.9
+"""Share of its processor below which a process was disturbed: something else ran there for a tenth of the time."""
+
+WAITS_S = (0.5, 1.0, 2.0, 4.0)
+"""Seconds that a round waits for a disturbed machine to become quiet, each wait before another try."""
+
+MOST_PROCESSES = 100
+"""Processes of a round that looks for a narrow interval: it narrows by a tenth with the last twenty."""
+
+LIMIT_S = 60.0
+"""Seconds that such a round takes at most, unless told otherwise."""
 
 _REPEATED = 2
 """A process that was killed may be innocent of it once: the model is tried alone before it is given up."""
@@ -104,21 +117,48 @@ class Protocol:
 
 
 @dataclass(frozen=True, slots=True)
+class Narrow:
+    """How narrow the intervals of a round must be for it to end before its time.
+
+    Attributes:
+        to: relative half-width.
+        ratios: whether it is the ratios to the first model that must be narrow, not each model's p50.
+    """
+
+    to: float = 0.02
+    ratios: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse widths that no round can reach or that say nothing.
+
+        Raises:
+            InputError: naming the field.
+        """
+        if not 0 < self.to < 1:
+            raise InputError(
+                f"'half_width' must lie between 0 and 1, such as 0.02, got {self.to!r}.", field="half_width"
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class LatencyRound:
     """Latencies of models that were measured together.
 
     Attributes:
         metrics: by model: latency_p50_s, latency_p95_s and latency_p99_s where there are calls enough, and
             throughput_per_s (batch over p50: one stream of inferences, no queue).
-        notes: by model: raw_p50_s (not scaled by the yardstick), calls, processes, yardstick_s.
+        notes: by model: raw_p50_s (not scaled by the yardstick), calls, processes, yardstick_s, half_width (of p50's
+            interval, relative).
         failures: by model that could not be measured: why.
         times: by model: its processes, for ratios.
+        noise: None, or a sentence on what disturbed the round to its end.
     """
 
     metrics: Mapping[str, Mapping[str, Quantity]]
     notes: Mapping[str, Plain]
     failures: Mapping[str, MeasurementError]
     times: Mapping[str, Mapping[int, ProcessTimes]] = field(repr=False)
+    noise: str | None = None
 
     def ratio(self, slow: str, fast: str) -> Ratio:
         """How many times as long the model `slow` takes as the model `fast`, paired by process.
@@ -143,27 +183,35 @@ def measure_latency(
     nominal_s: float,
     seed: int = 0,
     limit_s: float | None = None,
+    narrow: Narrow | None = None,
 ) -> LatencyRound:
     """Measure models together, in one round of fresh processes.
 
-    A model that crashes, hangs or exhausts memory is left out of the rest of the round and named in `failures`.
+    A model that crashes, hangs or exhausts memory is left out of the rest of the round and named in `failures`. A
+    process that something else disturbed is run again after a wait; what stays noisy is said in `noise`.
 
     Args:
         models: what to measure, the reference among them.
-        inputs: real input rows (n, ...) as float32, or an .npy file of them.
+        inputs: real input rows (n, ...), or a file of them.
         protocol: how.
         nominal_s: the yardstick's nominal time, from `calibrate`.
         seed: of the order of blocks and of the bootstrap.
         limit_s: seconds of the round after which no further process starts (at least three run).
+        narrow: how narrow intervals must be for the round to end; None ends it after the protocol's processes.
     """
+    most = protocol.processes if narrow is None else MOST_PROCESSES
+    if narrow is not None and limit_s is None:
+        limit_s = LIMIT_S
     with input_file(inputs) as path:
         collector = _Collector(protocol, path, list(models), seed)
         began = time.monotonic()
-        for number in range(protocol.processes):
+        for number in range(most):
             spent = time.monotonic() - began
             # The next process would take as long as the ones before did.
             is_over = limit_s is not None and number > 0 and spent * (number + 1) / number > limit_s
             if not collector.models or (is_over and number >= LEAST_PROCESSES):
+                break
+            if narrow is not None and number >= protocol.processes and collector.widest(narrow, nominal_s) <= narrow.to:
                 break
             collector.collect(number)
     return _summarise(collector, nominal_s, seed)
@@ -180,6 +228,8 @@ class _Collector:
         self.times: dict[str, dict[int, ProcessTimes]] = {model.key: {} for model in models}
         self.failures: dict[str, MeasurementError] = {}
         self.suspected: dict[str, int] = {}
+        self.waits = list(WAITS_S)
+        self.shares: list[float] = []
 
     def collect(self, number: int) -> None:
         """Run process `number`, again without the culprit as long as there is one."""
@@ -189,11 +239,45 @@ class _Collector:
             except ChildError as error:
                 self._blame(error, number)
                 continue
+            if self._is_disturbed(answer["share"]) and self.waits:
+                time.sleep(self.waits.pop(0))
+                continue
+            self.shares.append(answer["share"])
             yardstick = np.asarray(answer["yardstick"]) * 1e-9
             for key, blocks in answer["blocks"].items():
                 seconds = tuple(np.asarray(block) * 1e-9 for block in blocks)
                 self.times[key][number] = ProcessTimes(seconds, yardstick)
             return
+
+    def widest(self, narrow: Narrow, nominal_s: float) -> float:
+        """The widest relative half-width of the intervals that must be narrow."""
+        times = [list(self.times[model.key].values()) for model in self.models]
+        if narrow.ratios:
+            # A model that was left out and tried alone may lack a process; pairs are what both have.
+            first = self.times[self.models[0].key]
+            quantities = []
+            for model in self.models[1:]:
+                both = sorted(first.keys() & self.times[model.key].keys())
+                own = [self.times[model.key][i] for i in both]
+                quantities.append(ratio_of(own, [first[i] for i in both], self.seed).quantity)
+        else:
+            quantities = [median_quantity(each, nominal_s, self.seed) for each in times if each]
+        return max(map(half_width, quantities), default=0.0)
+
+    def noise(self) -> str | None:
+        """What disturbed the processes that count, in a sentence; None where they were quiet."""
+        disturbed = sum(self._is_disturbed(share) for share in self.shares)
+        if not disturbed:
+            return None
+        waited = sum(WAITS_S) - sum(self.waits)
+        return (
+            f"something else ran on the measuring core in {disturbed} of {len(self.shares)} processes, "
+            f"also after {waited:g} s of waiting; the intervals hold it"
+        )
+
+    def _is_disturbed(self, share: float) -> bool:
+        """Whether a pinned process lacked its processor; several threads share theirs with each other."""
+        return self.protocol.threads == 1 and self.protocol.cpu is not None and share < QUIET
 
     def _run(self, models: Sequence[Subject], number: int) -> dict[str, Any]:
         request = self.protocol.request("latency", self.inputs, models)
@@ -242,8 +326,9 @@ def _summarise(collector: _Collector, nominal_s: float, seed: int) -> LatencyRou
             "processes": len(processes),
             "yardstick_s": float(np.median([np.median(each.yardstick) for each in processes])),
             "nominal_s": nominal_s,
+            "half_width": half_width(p50) if len(processes) > 1 else None,
         }
-    return LatencyRound(metrics=metrics, notes=notes, failures=collector.failures, times=times)
+    return LatencyRound(metrics, notes, collector.failures, times, collector.noise())
 
 
 def calibrate(*, cpu: int | None = None, processes: int = 5) -> float:
