@@ -14,7 +14,7 @@ from steelyard.measure.environment import (
     processor_name,
     read_environment,
 )
-from steelyard.measure.noise import clock_step_s, difference_of_yardstick, energy_refusal, speed_states
+from steelyard.measure.noise import clock_step_s, difference_of_yardstick, speed_states
 
 XEON = "processor\t: 0\nmodel name\t: Intel(R) Xeon(R) CPU\nflags\t\t: fpu sse avx2 avx512_vnni vmx\n\nprocessor\t: 1\n"
 ARM = "processor\t: 0\nBogoMIPS\t: 50.00\nFeatures\t: fp asimd evtstrm asimddp\nCPU implementer\t: 0x41\n"
@@ -71,12 +71,3 @@ def test_the_smallest_difference_grows_with_noise_and_is_never_below_a_tie() -> 
 
 def test_the_clock_moves_in_steps() -> None:
     assert clock_step_s() > 0
-
-
-def test_energy_is_read_or_absent_with_the_reason(tmp_path: Path) -> None:
-    counter = tmp_path / "energy_uj"
-    assert energy_refusal(counter) == "this machine shows no energy counter (RAPL)."
-    counter.write_text("12345\n", encoding="ascii")
-    assert energy_refusal(counter) is None
-    counter.write_text("none\n", encoding="ascii")
-    assert energy_refusal(counter).endswith("can't be read: invalid literal for int() with base 10: 'none\\n'.")

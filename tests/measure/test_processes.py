@@ -1,6 +1,7 @@
 """Rounds of real processes with fake models: what is measured, and who is blamed when a process dies."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -12,9 +13,10 @@ import pytest
 
 from steelyard.core.errors import InputError, MeasurementError
 from steelyard.measure.floor import FLOOR, floor_of, floor_subject, is_at_floor
-from steelyard.measure.latency import Protocol, measure_latency
+from steelyard.measure.latency import Narrow, Protocol, measure_latency
 from steelyard.measure.memory import Peak, compare, measure_memory
 from steelyard.measure.process import ChildError, run_child
+from steelyard.measure.resampling import half_width
 
 NOMINAL = 1e-4
 
@@ -30,13 +32,53 @@ def test_a_round_gives_every_figure_of_every_model(loader, subject, rows) -> Non
     assert latencies.failures == {}
     for key in ("plain", FLOOR):
         figures = latencies.metrics[key]
-        assert set(figures) == {"latency_p50_s", "latency_p95_s", "latency_p99_s", "throughput_per_s"}
+        assert set(figures) == {"latency_p50_s", "latency_p95_s", "latency_p99_s", "throughput_per_s", "load_s"}
         assert figures["throughput_per_s"].value == pytest.approx(2 / figures["latency_p50_s"].value)
         assert figures["latency_p95_s"].n >= 1000
         assert latencies.notes[key]["processes"] == 2
     assert floor_of(latencies) == latencies.metrics[FLOOR]["latency_p50_s"]
     assert is_at_floor(floor_of(latencies), floor_of(latencies))
     assert latencies.ratio("plain", "plain").quantity.value == 1.0
+
+
+@pytest.mark.slow
+def test_a_round_goes_on_until_its_intervals_are_narrow_or_its_time_is_up(loader, subject, rows) -> None:
+    easy = measure_latency([subject("plain")], rows, protocol(loader), nominal_s=NOMINAL, narrow=Narrow(0.99))
+    assert easy.notes["plain"]["processes"] <= 4
+    hard = measure_latency(
+        [subject("plain")], rows, protocol(loader), nominal_s=NOMINAL, narrow=Narrow(1e-9), limit_s=2.0
+    )
+    assert hard.notes["plain"]["processes"] >= 3
+    assert hard.notes["plain"]["half_width"] > 1e-9
+
+
+@pytest.mark.slow
+def test_a_comparison_narrows_the_ratio_to_the_first_model(loader, subject, rows) -> None:
+    models = [subject("plain"), subject("talk")]
+    found = measure_latency(
+        models, rows, protocol(loader), nominal_s=NOMINAL, narrow=Narrow(0.5, ratios=True), limit_s=20.0
+    )
+    ratio = found.ratio("talk", "plain")
+    assert half_width(ratio.quantity) <= 0.5
+    assert 0 < ratio.p <= 1
+
+
+@pytest.mark.slow
+def test_a_disturbed_process_is_run_again_and_what_stays_noisy_is_said(loader, subject, rows) -> None:
+    # A model that sleeps leaves its processor to others, as one does that others push aside.
+    pinned = protocol(loader, cpu=min(os.sched_getaffinity(0)), cap_s=0.2, waits_s=(0.0, 0.1))
+    found = measure_latency([subject("slow")], rows, pinned, nominal_s=NOMINAL)
+    assert found.noise == (
+        "something else ran on the measuring core in 2 of 2 processes, also after 0.1 s of waiting; "
+        "the intervals hold it"
+    )
+    assert found.notes["slow"]["processes"] == 2
+
+
+@pytest.mark.parametrize("width", [0.0, 1.0, -0.1, float("nan")])
+def test_a_width_that_no_round_can_reach_is_refused(width) -> None:
+    with pytest.raises(InputError, match=r"^'half_width' must lie between 0 and 1, such as 0\.02, got "):
+        Narrow(width)
 
 
 @pytest.mark.slow
@@ -71,7 +113,7 @@ def test_a_model_that_hangs_is_stopped_and_named(loader, subject, rows) -> None:
 @pytest.mark.slow
 def test_a_slow_model_gets_few_calls_and_no_percentile(loader, subject, rows) -> None:
     latencies = measure_latency([subject("slow")], rows, protocol(loader, cap_s=0.3), nominal_s=NOMINAL)
-    assert set(latencies.metrics["slow"]) == {"latency_p50_s", "throughput_per_s"}
+    assert set(latencies.metrics["slow"]) == {"latency_p50_s", "throughput_per_s", "load_s"}
 
 
 @pytest.mark.slow

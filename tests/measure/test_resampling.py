@@ -11,6 +11,7 @@ from scipy import stats
 from steelyard.core.quantity import Quantity
 from steelyard.measure.resampling import (
     ProcessTimes,
+    Ratio,
     expanded_level,
     inverse,
     median_quantity,
@@ -19,6 +20,7 @@ from steelyard.measure.resampling import (
     percentile_quantity,
     ratio_of,
     raw_median_s,
+    signed_rank_p,
     student_quantile,
 )
 
@@ -114,6 +116,26 @@ def test_a_model_is_never_told_apart_from_itself() -> None:
         different += ratio_of(first, second, seed).is_different
     # The interval alone would err in about 1 of 20; the 2 % that count as a tie leave next to nothing.
     assert different <= 4
+
+
+def test_the_signed_ranks_of_a_few_differences_are_those_of_the_tables() -> None:
+    """Wilcoxon's exact two-sided p: 2/256 where all of eight agree, 4/256 where the smallest disagrees."""
+    assert signed_rank_p(np.array([1.0, 2, 3, 4, 5, 6, 7, 8])) == 2 / 256
+    assert signed_rank_p(np.array([-1.0, 2, 3, 4, 5, 6, 7, 8])) == 4 / 256
+    assert signed_rank_p(np.array([-1.0, 2, -3, 4, -5, 6])) > 0.5
+
+
+@pytest.mark.parametrize("count", [8, 12, 13, 30])
+def test_the_signed_rank_test_errs_no_more_often_than_its_level(count) -> None:
+    random = np.random.default_rng(count)
+    wild = [signed_rank_p(random.standard_t(2, count), seed) < 0.05 for seed in range(300)]
+    assert np.mean(wild) <= 0.05 + 3 * (0.05 * 0.95 / 300) ** 0.5
+
+
+def test_a_proof_needs_both_a_small_p_and_two_percent() -> None:
+    assert Ratio(Quantity(1.05), is_different=True, p=0.005).is_proved
+    assert not Ratio(Quantity(1.05), is_different=True, p=0.02).is_proved
+    assert not Ratio(Quantity(1.015), is_different=True, p=0.001).is_proved
 
 
 def test_a_tenth_is_told_apart_whatever_the_speed_of_the_machine() -> None:

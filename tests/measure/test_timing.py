@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelyard.measure.timing import CALLS_PER_BLOCK, Plan, interleave, is_due, make_batches, plan_round
+from steelyard.measure.timing import CALLS_PER_BLOCK, Plan, interleave, is_due, make_batches, plan_round, shuffled
 
 
 @given(
@@ -62,3 +62,24 @@ def test_batches_are_full_and_hold_only_given_rows(count, batch) -> None:
     assert {tuple(row) for each in batches for row in each} <= {tuple(row) for row in rows}
     if batch <= count:
         assert np.array_equal(np.concatenate(batches), rows[: len(batches) * batch])
+
+
+def test_named_rows_are_cut_at_the_same_places() -> None:
+    rows = {"a": np.arange(6).reshape(6, 1), "b": np.arange(6) * 10}
+    batches = make_batches(rows, 2)
+    assert len(batches) == 3
+    assert all((batch["a"][:, 0] * 10 == batch["b"]).all() for batch in batches)
+
+
+def test_stacked_rows_are_fed_whole() -> None:
+    rows = {"x": np.arange(12).reshape(3, 4), "mask": np.arange(12).reshape(3, 2, 2)}
+    batches = make_batches(rows, 7, stacked=True)
+    assert [(batch["x"].shape, batch["mask"].shape) for batch in batches] == [((4,), (2, 2))] * 3
+    assert make_batches(np.arange(4).reshape(2, 2), 1, stacked=True)[1].tolist() == [2, 3]
+
+
+def test_models_are_loaded_in_an_order_that_the_seed_fixes() -> None:
+    models = list("abcdef")
+    assert shuffled(models, 3) == shuffled(models, 3)
+    assert sorted(shuffled(models, 4)) == models
+    assert len({tuple(shuffled(models, seed)) for seed in range(10)}) > 5

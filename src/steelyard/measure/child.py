@@ -5,13 +5,15 @@ the model it happened in. It loads models through the loaders that the request n
 `(path, threads, **options) -> run` where `run(x)` is one inference; it knows no runtime itself. Whatever a runtime
 prints goes to standard error.
 
-Requests: `latency` (models interleaved with the yardstick), `yardstick` (that alone), `memory` (one model, or none).
+Requests: `latency` (models interleaved with the yardstick), `yardstick` (that alone), `memory` (one model, or none),
+`outputs` (of one model, into a file), `energy` (of one model, net of idling).
 """
 
 import importlib
 import json
 import math
 import os
+import resource
 import signal
 import sys
 import time
@@ -25,7 +27,9 @@ import numpy as np
 
 from steelyard.core.errors import SteelyardError
 from steelyard.core.registry import import_object
+from steelyard.measure.counters import read_counters, spend
 from steelyard.measure.timing import (
+    Batches,
     Plan,
     Rows,
     Run,
@@ -74,14 +78,16 @@ class Progress:
 
 def measure_latency(request: Request, progress: Progress) -> Answer:
     """Blocks of nanoseconds by model, the medians of the yardstick's blocks, and the share of the processor it had."""
-    batches = make_batches(read_rows(request["inputs"]), request["batch"])
+    batches = batches_of(request)
     runs: dict[str, Run] = {YARDSTICK: make_yardstick()}
     import_modules(request)
-    call_s = {}
+    call_s, load_s = {}, {}
     # In an order of its own each time: where a model lies in memory depends on when it was loaded.
     for model in shuffled(request["models"], request["seed"]):
         progress(model["key"])
+        began = time.perf_counter()
         runs[model["key"]] = load_model(model, request["threads"])
+        load_s[model["key"]] = time.perf_counter() - began
     for key, run in runs.items():
         progress(key)
         call_s[key] = warm_up(run, batches, request["warm_s"])
@@ -92,7 +98,7 @@ def measure_latency(request: Request, progress: Progress) -> Answer:
     blocks = interleave(runs, batches, rounds, plans, seed=request["seed"], note=progress)
     share = (time.process_time() - worked) / (time.perf_counter() - began)
     yardstick = [median(block) for block in blocks.pop(YARDSTICK)]
-    return {"blocks": blocks, "yardstick": yardstick, "share": share}
+    return {"blocks": blocks, "yardstick": yardstick, "share": share, "load_s": load_s}
 
 
 def measure_yardstick(request: Request, progress: Progress) -> Answer:
@@ -108,7 +114,7 @@ def measure_yardstick(request: Request, progress: Progress) -> Answer:
 
 def measure_memory(request: Request, progress: Progress) -> Answer:
     """Peak resident bytes after loading and after running, and whether the peak could be reset between them."""
-    batches = make_batches(read_rows(request["inputs"]), request["batch"])
+    batches = batches_of(request)
     import_modules(request)
     runs: list[Run] = []
     before = set(sys.modules)
@@ -122,6 +128,47 @@ def measure_memory(request: Request, progress: Progress) -> Answer:
         for index in range(request["calls"]):
             run(batches[index % len(batches)])
     return {"load": loaded, "run": read_peak_bytes(), "was_reset": was_reset, "imported": sorted(imported)}
+
+
+def compute_outputs(request: Request, progress: Progress) -> Answer:
+    """Outputs of the first model on the first batches, one array each, into the .npz file that the request names."""
+    batches = batches_of(request)[: request["calls"]]
+    import_modules(request)
+    model = request["models"][0]
+    progress(model["key"])
+    run = load_model(model, request["threads"])
+    arrays = {f"{index:04d}": np.asarray(run(batch)) for index, batch in enumerate(batches)}
+    np.savez(request["outputs"], **arrays)  # type: ignore[arg-type]
+    return {"count": len(arrays)}
+
+
+def measure_energy(request: Request, progress: Progress) -> Answer:
+    """Joules of an inference, net of what the machine takes while this process sleeps."""
+    batches = batches_of(request)
+    import_modules(request)
+    counters = read_counters([Path(path) for path in request["counters"]])
+    model = request["models"][0]
+    progress(model["key"])
+    run = load_model(model, request["threads"])
+    warm_up(run, batches, request["warm_s"])
+    time.sleep(request["energy_s"] / 4)
+    idle_j, idle_s = spend(counters, lambda: time.sleep(request["energy_s"]))
+    done = 0
+
+    def work() -> None:
+        nonlocal done
+        end = time.perf_counter() + request["energy_s"]
+        while time.perf_counter() < end:
+            run(batches[done % len(batches)])
+            done += 1
+
+    busy_j, busy_s = spend(counters, work)
+    return {"joules": (busy_j - idle_j / idle_s * busy_s) / done, "calls": done, "idle_w": idle_j / idle_s}
+
+
+def batches_of(request: Request) -> Batches:
+    """The batches that inferences are fed with in turn."""
+    return make_batches(read_rows(request["inputs"]), request["batch"], stacked=request["stacked"])
 
 
 def read_rows(path: str) -> Rows:
@@ -171,6 +218,9 @@ def settle(request: Request) -> None:
     signal.alarm(math.ceil(request["limit_s"]) + _GRACE_S)
     if request["cpu"] is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {request["cpu"]})
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    # A refused allocation is an error with a model's name; a process killed for memory is a riddle.
+    resource.setrlimit(resource.RLIMIT_AS, (total, resource.getrlimit(resource.RLIMIT_AS)[1]))
     try:
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     except OSError:
@@ -198,6 +248,8 @@ _KINDS: dict[str, Callable[[Request, Progress], Answer]] = {
     "latency": measure_latency,
     "yardstick": measure_yardstick,
     "memory": measure_memory,
+    "outputs": compute_outputs,
+    "energy": measure_energy,
 }
 
 

@@ -18,6 +18,7 @@ from steelyard.measure.resampling import (
     Ratio,
     half_width,
     inverse,
+    median_of,
     median_quantity,
     percentile_quantity,
     ratio_of,
@@ -39,9 +40,6 @@ _YARDSTICK_LIMIT_S = 30.0
 QUIET = 0.9
 """Share of its processor below which a process was disturbed: something else ran there for a tenth of the time."""
 
-WAITS_S = (0.5, 1.0, 2.0, 4.0)
-"""Seconds that a round waits for a disturbed machine to become quiet, each wait before another try."""
-
 MOST_PROCESSES = 100
 """Processes of a round that looks for a narrow interval: it narrows by a tenth with the last twenty."""
 
@@ -61,6 +59,7 @@ class Protocol:
         imports: modules that the loader imports late; the process imports them first, so that no model pays for them.
         batch: rows an inference.
         threads: threads of the runtime; with more than one the process is not pinned.
+        stacked: whether each entry of the inputs is that of one inference, whole; `batch` only scales throughput then.
         processes: fresh processes, one after another.
         cpu: the processor they are pinned to, None for none.
         block_s: seconds a block of calls takes, where a call is shorter.
@@ -68,6 +67,7 @@ class Protocol:
         cap_s: seconds of measuring a model in the whole round; a slow model gets fewer calls, and no percentile that
             needs more.
         start_s: seconds a process may take to start, import its runtime and read the inputs, on a crowded machine.
+        waits_s: seconds that a round waits for a disturbed machine to become quiet, each wait before another try.
         load_s: seconds a process may take to load and warm up one model; what needs more is no candidate.
     """
 
@@ -75,6 +75,7 @@ class Protocol:
     imports: tuple[str, ...] = ()
     batch: int = 1
     threads: int = 1
+    stacked: bool = False
     processes: int = 8
     cpu: int | None = None
     block_s: float = 0.002
@@ -82,6 +83,7 @@ class Protocol:
     cap_s: float = 30.0
     start_s: float = 30.0
     load_s: float = 20.0
+    waits_s: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
 
     def __post_init__(self) -> None:
         """Refuse counts below one.
@@ -108,6 +110,7 @@ class Protocol:
             "inputs": str(inputs),
             "imports": list(self.imports_of(models)),
             "batch": self.batch,
+            "stacked": self.stacked,
             "threads": self.threads,
             "cpu": self.cpu if self.threads == 1 else None,
             "warm_s": self.warm_s,
@@ -145,8 +148,9 @@ class LatencyRound:
     """Latencies of models that were measured together.
 
     Attributes:
-        metrics: by model: latency_p50_s, latency_p95_s and latency_p99_s where there are calls enough, and
-            throughput_per_s (batch over p50: one stream of inferences, no queue).
+        metrics: by model: latency_p50_s, latency_p95_s and latency_p99_s where there are calls enough,
+            throughput_per_s (batch over p50: one stream of inferences, no queue), and load_s (loading the file in a
+            fresh process, the runtime imported already).
         notes: by model: raw_p50_s (not scaled by the yardstick), calls, processes, yardstick_s, half_width (of p50's
             interval, relative).
         failures: by model that could not be measured: why.
@@ -203,7 +207,7 @@ def measure_latency(
     if narrow is not None and limit_s is None:
         limit_s = LIMIT_S
     with input_file(inputs) as path:
-        collector = _Collector(protocol, path, list(models), seed)
+        collector = _Collector(protocol, path, list(models), seed, nominal_s)
         began = time.monotonic()
         for number in range(most):
             spent = time.monotonic() - began
@@ -211,25 +215,27 @@ def measure_latency(
             is_over = limit_s is not None and number > 0 and spent * (number + 1) / number > limit_s
             if not collector.models or (is_over and number >= LEAST_PROCESSES):
                 break
-            if narrow is not None and number >= protocol.processes and collector.widest(narrow, nominal_s) <= narrow.to:
+            if narrow is not None and number >= protocol.processes and collector.widest(narrow) <= narrow.to:
                 break
             collector.collect(number)
-    return _summarise(collector, nominal_s, seed)
+    return _summarise(collector)
 
 
 class _Collector:
     """The processes of a round: what they measured, and which models had to be left out."""
 
-    def __init__(self, protocol: Protocol, inputs: Path, models: list[Subject], seed: int) -> None:
+    def __init__(self, protocol: Protocol, inputs: Path, models: list[Subject], seed: int, nominal_s: float) -> None:
         self.protocol = protocol
         self.inputs = inputs
         self.models = models
         self.seed = seed
+        self.nominal_s = nominal_s
         self.times: dict[str, dict[int, ProcessTimes]] = {model.key: {} for model in models}
         self.failures: dict[str, MeasurementError] = {}
         self.suspected: dict[str, int] = {}
-        self.waits = list(WAITS_S)
+        self.waits = list(protocol.waits_s)
         self.shares: list[float] = []
+        self.loads: dict[str, list[float]] = {}
 
     def collect(self, number: int) -> None:
         """Run process `number`, again without the culprit as long as there is one."""
@@ -243,13 +249,16 @@ class _Collector:
                 time.sleep(self.waits.pop(0))
                 continue
             self.shares.append(answer["share"])
+            scale = self.nominal_s / (float(np.median(answer["yardstick"])) * 1e-9)
+            for key, seconds in answer["load_s"].items():
+                self.loads.setdefault(key, []).append(seconds * scale)
             yardstick = np.asarray(answer["yardstick"]) * 1e-9
             for key, blocks in answer["blocks"].items():
                 seconds = tuple(np.asarray(block) * 1e-9 for block in blocks)
                 self.times[key][number] = ProcessTimes(seconds, yardstick)
             return
 
-    def widest(self, narrow: Narrow, nominal_s: float) -> float:
+    def widest(self, narrow: Narrow) -> float:
         """The widest relative half-width of the intervals that must be narrow."""
         times = [list(self.times[model.key].values()) for model in self.models]
         if narrow.ratios:
@@ -261,7 +270,7 @@ class _Collector:
                 own = [self.times[model.key][i] for i in both]
                 quantities.append(ratio_of(own, [first[i] for i in both], self.seed).quantity)
         else:
-            quantities = [median_quantity(each, nominal_s, self.seed) for each in times if each]
+            quantities = [median_quantity(each, self.nominal_s, self.seed) for each in times if each]
         return max(map(half_width, quantities), default=0.0)
 
     def noise(self) -> str | None:
@@ -269,7 +278,7 @@ class _Collector:
         disturbed = sum(self._is_disturbed(share) for share in self.shares)
         if not disturbed:
             return None
-        waited = sum(WAITS_S) - sum(self.waits)
+        waited = sum(self.protocol.waits_s) - sum(self.waits)
         return (
             f"something else ran on the measuring core in {disturbed} of {len(self.shares)} processes, "
             f"also after {waited:g} s of waiting; the intervals hold it"
@@ -307,14 +316,16 @@ class _Collector:
         self.failures[culprit.key] = MeasurementError(error.message)
 
 
-def _summarise(collector: _Collector, nominal_s: float, seed: int) -> LatencyRound:
+def _summarise(collector: _Collector) -> LatencyRound:
     """Figures of every model that was measured to the end."""
+    nominal_s, seed = collector.nominal_s, collector.seed
     times = {key: each for key, each in collector.times.items() if each and key not in collector.failures}
     metrics, notes = {}, {}
     for key, by_process in times.items():
         processes = list(by_process.values())
         p50 = median_quantity(processes, nominal_s, seed)
         figures = {"latency_p50_s": p50, "throughput_per_s": inverse(p50, collector.protocol.batch, "1/s")}
+        figures["load_s"] = median_of(collector.loads[key], seed)
         for name, quantile in PERCENTILES.items():
             quantity = percentile_quantity(processes, quantile, nominal_s, seed)
             if quantity is not None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelyard.core.wire import Plain
+from steelyard.measure.counters import energy_refusal
 from steelyard.measure.environment import available_cores
 from steelyard.measure.latency import LatencyRound, Protocol, measure_latency, yardstick_medians
 from steelyard.measure.process import Inputs, Subject
@@ -17,9 +18,6 @@ from steelyard.measure.resampling import TIE
 STATES_APART = 1.15
 """Processes whose yardsticks differ by more than this factor ran in different speed states: within one state they
 agree to a few parts in a hundred, and states were seen 1.35 and 1.6 apart."""
-
-_RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
-"""Where Linux shows the energy of a processor package: Documentation/power/powercap, Linux kernel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +94,7 @@ def read_noise(
         clock_step_s=clock_step_s(),
         cores=available_cores(),
         can_reset_peak=_can_reset_peak(),
-        energy=energy_refusal(_RAPL),
+        energy=energy_refusal(),
     )
 
 
@@ -132,19 +130,6 @@ def clock_step_s(looks: int = 1000) -> float:
     readings = np.array([time.perf_counter_ns() for _ in range(looks)])
     steps = np.diff(readings)
     return float(steps[steps > 0].min()) * 1e-9 if (steps > 0).any() else time.get_clock_info("perf_counter").resolution
-
-
-def energy_refusal(counter: Path) -> str | None:
-    """Why energy can't be read from the processor's counter, or None where it can."""
-    try:
-        int(counter.read_text(encoding="ascii"))
-    except FileNotFoundError:
-        return "this machine shows no energy counter (RAPL)."
-    except PermissionError:
-        return f"reading {counter} needs more rights; ask an administrator to permit it."
-    except (OSError, ValueError) as error:
-        return f"{counter} can't be read: {error}."
-    return None
 
 
 def _can_reset_peak() -> bool:

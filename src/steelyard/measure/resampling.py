@@ -71,7 +71,7 @@ class Ratio:
     Attributes:
         quantity: the ratio with its 95 % interval.
         is_different: whether the interval excludes 1 and the ratio is at least 2 % away from it: what choosing goes by.
-        p: of the sign-flip test that the ratio is 1.
+        p: of the signed-rank test that the ratio is 1.
     """
 
     quantity: Quantity
@@ -185,6 +185,14 @@ def median_quantity(processes: Sequence[ProcessTimes], nominal_s: float, seed: i
     return _interval(float(midmean(np.array(points))), replicates, len(processes), "s", calls)
 
 
+def median_of(seconds: Sequence[float], seed: int = 0) -> Quantity:
+    """The midmean of one figure a process, with its interval."""
+    values = np.array(seconds)
+    random = np.random.default_rng(seed)
+    replicates = midmean(values[random.integers(len(values), size=(RESAMPLES, len(values)))])
+    return _interval(float(midmean(values)), replicates, len(values), "s", len(values))
+
+
 def raw_median_s(processes: Sequence[ProcessTimes]) -> float:
     """p50 in seconds as the clock showed it, not scaled by the yardstick."""
     return float(midmean(np.array([np.median(_medians(process.blocks)) for process in processes])))
@@ -247,29 +255,31 @@ def ratio_of(slow: Sequence[ProcessTimes], fast: Sequence[ProcessTimes], seed: i
     quantity = _interval(value, replicates, len(points), "1", calls)
     excludes_one = quantity.low is not None and quantity.high is not None and not quantity.low <= 1 <= quantity.high
     is_different = excludes_one and abs(math.log(value)) >= math.log1p(TIE)
-    return Ratio(quantity, is_different, sign_flip_p(np.array(points), seed))
+    return Ratio(quantity, is_different, signed_rank_p(np.array(points), seed))
 
 
-def sign_flip_p(differences: Floats, seed: int = 0) -> float:
-    """P of a two-sided test that paired differences (n,) lie around zero, by flipping their signs.
+def signed_rank_p(differences: Floats, seed: int = 0) -> float:
+    """P of a two-sided test that paired differences (n,) lie around zero: Wilcoxon's signed ranks.
 
     Exact for every distribution that is symmetric under the hypothesis, as that of two equal models is whose order is
-    drawn by lot. All flips are counted up to twelve differences, ten thousand drawn beyond. Of fewer than eight, none
-    can be below 1 %.
+    drawn by lot; one wild process moves it little. All signs are counted up to twelve differences, ten thousand drawn
+    beyond. Of fewer than eight differences, no p can be below 1 %.
 
     References:
-        Fisher, The Design of Experiments, 1935, section 21; Phipson and Smyth, Permutation p-values should never be
-        zero, Statistical Applications in Genetics and Molecular Biology 9(1), 2010.
+        Wilcoxon, Individual comparisons by ranking methods, Biometrics Bulletin 1(6), 1945; Phipson and Smyth,
+        Permutation p-values should never be zero, Statistical Applications in Genetics and Molecular Biology 9(1),
+        2010.
     """
     count = len(differences)
+    ranks = np.argsort(np.argsort(np.abs(differences))) + 1.0
     if count <= _COUNTED:
         signs = 1.0 - 2.0 * (np.arange(2**count)[:, None] >> np.arange(count) & 1)
         added = 0
     else:
         signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(_FLIPS, count))
         added = 1
-    seen = abs(float(midmean(differences)))
-    beyond = np.abs(midmean(signs * differences)) >= seen * (1 - 1e-9)
+    seen = abs(float((np.sign(differences) * ranks).sum()))
+    beyond = np.abs((signs * ranks).sum(axis=1)) >= seen
     return float((np.count_nonzero(beyond) + added) / (len(signs) + added))
 
 

@@ -53,11 +53,19 @@ class Plan:
     calls: int
 
 
-def make_batches(rows: Rows, batch: int) -> list[Rows]:
+def make_batches(rows: Rows, batch: int, *, stacked: bool = False) -> list[Rows]:
     """Contiguous batches of `rows` (n, ...) as (batch, ...), cycling through the rows where they are too few.
 
-    Named arrays are cut at the same rows.
+    Named arrays are cut at the same rows. Where inputs don't share their first axis, `stacked` rows (k, ...) hold the
+    input of one inference each, whole.
     """
+    if stacked:
+        named = rows if isinstance(rows, Mapping) else {"": rows}
+        parts = [
+            {name: np.ascontiguousarray(array[index]) for name, array in named.items()}
+            for index in range(min(DISTINCT_BATCHES, *map(len, named.values()), DISTINCT_BATCHES))
+        ]
+        return [part if isinstance(rows, Mapping) else part[""] for part in parts]
     length = min(map(len, rows.values())) if isinstance(rows, Mapping) else len(rows)
     count = min(DISTINCT_BATCHES, max(1, length // batch))
     picks = np.arange(count * batch).reshape(count, batch) % length
