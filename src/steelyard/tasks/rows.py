@@ -1,5 +1,6 @@
 """Rows to predict, from the same files as tasks are read from; targets are not needed."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,11 @@ from steelyard.core.errors import DataError
 from steelyard.core.task import Array, ImageInput, InputSpec, TableInput
 from steelyard.tasks import frames, pictures
 from steelyard.tasks.arrays import read_npz
+from steelyard.tasks.preprocess import numbers
 from steelyard.tasks.reading import FORMS, existing
+
+NOT_INPUTS = ("label", "split")
+"""Columns of a table that no model takes: its targets and its splits, by the names that tasks know them by."""
 
 
 def read_rows(path: str | Path, spec: InputSpec, *, trust: bool = False) -> Any:
@@ -38,6 +43,39 @@ def read_rows(path: str | Path, spec: InputSpec, *, trust: bool = False) -> Any:
         return frames.read_columns(found, trust=trust)
     what = "images" if isinstance(spec, ImageInput) else "tables"
     raise DataError(f"'data' must be {FORMS} with {what} for this model, got {found}.", field="data")
+
+
+def read_arrays(path: str | Path, *, trust: bool = False) -> Mapping[str, Array]:
+    """Arrays of a file by name, for a model that says itself what it takes.
+
+    An .npz file gives its arrays, an .npy file one under the name `x`, a table its columns of numbers as `x` (n,
+    columns) float32, the column `label` left out.
+
+    Raises:
+        DataError: one sentence on what the data lack.
+    """
+    found = existing(path)
+    name = found.name.lower()
+    if name.endswith(".npz"):
+        return read_npz(found, trust=trust)
+    if name.endswith(".npy"):
+        return {"x": _npy_rows(found)}
+    if name.endswith(frames.SUFFIXES):
+        columns = frames.read_columns(found, trust=trust)
+        kept = {each: values for each, values in columns.items() if each not in NOT_INPUTS}
+        return {"x": np.stack([numbers(values, name=each) for each, values in kept.items()], axis=1).astype(np.float32)}
+    raise DataError(f"'data' must be .npz, .npy or a table of numbers for a model file, got {found}.", field="data")
+
+
+def _npy_rows(path: Path) -> Array:
+    """The array of an .npy file; pickled objects are refused by numpy."""
+    try:
+        rows: Array = np.load(path, allow_pickle=False, mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path} is no array of numbers, or is cut short; write it anew.", field="data") from error
+    if rows.dtype.kind not in "biuf":
+        raise DataError(f"{path} must hold numbers, got {rows.dtype}.", field="data")
+    return np.asarray(rows)
 
 
 def _npz_rows(path: Path, *, trust: bool) -> Array:
