@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from steelyard.core.version import __version__
 
 if TYPE_CHECKING:
-    from steelyard.api import find, pack, resolve
+    from steelyard.api import find, pack, profile, resolve
     from steelyard.core.errors import SteelyardError
     from steelyard.core.goal import Budget, Goal
     from steelyard.core.outcome import Outcome
+    from steelyard.core.profiling import Profile
     from steelyard.core.quantity import Quantity
     from steelyard.engine.predictor import Predictor, load
 
@@ -21,12 +22,14 @@ __all__ = [
     "Goal",
     "Outcome",
     "Predictor",
+    "Profile",
     "Quantity",
     "SteelyardError",
     "__version__",
     "find",
     "load",
     "pack",
+    "profile",
     "resolve",
 ]
 
@@ -35,11 +38,13 @@ _HOMES = {
     "Goal": "steelyard.core.goal",
     "Outcome": "steelyard.core.outcome",
     "Predictor": "steelyard.engine.predictor",
+    "Profile": "steelyard.core.profiling",
     "Quantity": "steelyard.core.quantity",
     "SteelyardError": "steelyard.core.errors",
     "find": "steelyard.api",
     "load": "steelyard.engine.predictor",
     "pack": "steelyard.api",
+    "profile": "steelyard.api",
     "resolve": "steelyard.api",
 }
 

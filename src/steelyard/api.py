@@ -9,10 +9,11 @@ from steelyard.core.errors import SteelyardError, UnknownNameError
 from steelyard.core.events import Listener, silent
 from steelyard.core.goal import Budget, Goal
 from steelyard.core.outcome import Outcome
+from steelyard.core.profiling import Profile
 from steelyard.core.quantity import Quantity
 from steelyard.engine.plan import Plan
 from steelyard.engine.predictor import Predictor, load
-from steelyard.engine.request import Request
+from steelyard.engine.request import Request, registry_with
 from steelyard.engine.request import resolve as resolve_request
 from steelyard.engine.values import knobs_from
 from steelyard.engine.workers import WorkerProcess
@@ -22,11 +23,13 @@ __all__ = [
     "Goal",
     "Outcome",
     "Predictor",
+    "Profile",
     "Quantity",
     "SteelyardError",
     "find",
     "load",
     "pack",
+    "profile",
     "resolve",
 ]
 
@@ -84,6 +87,30 @@ def find(task: Any, *, listen: Listener = silent, started: float | None = None, 
         return run(plan, rendered, listen, start=Start(began, worker, prepare_rendering))
     finally:
         worker.kill()
+
+
+def profile(model: Any, *, listen: Listener = silent, **options: Any) -> Profile:
+    """Measure what a model costs: time, memory, size, layers, on each runtime, with intervals.
+
+    Args:
+        model: a model file, a bundle, or `file.py:function` that returns a torch module.
+        listen: hears what happens.
+        options: all optional: `data` (a file of real inputs) or `shape` (text, or a tuple of sizes, or either by input
+            name), `runtime` and `compare` (texts, or sequences of them), `weights`, `batch`, `batches`, `threads`,
+            `half_width` ("2%" or 0.02), `budget` ("60s" or seconds), `estimate`, `seed`, `trust`, `plugins`.
+
+    Returns:
+        The same as the JSON of the command line, as values.
+
+    Raises:
+        InputError: one sentence on the first thing that can't be used, or where no runtime can run the model.
+    """
+    from steelyard.engine.profiling import profile as run  # noqa: PLC0415  `load` must not pay for it
+    from steelyard.engine.questions import question_of  # noqa: PLC0415
+
+    plugins = options.pop("plugins", ())
+    question = question_of(str(model), options)
+    return run(question, registry_with((plugins,) if isinstance(plugins, str) else tuple(plugins)), listen)
 
 
 def pack(bundle: str | Path, point: str, out: str | Path) -> Outcome:

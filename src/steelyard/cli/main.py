@@ -18,6 +18,7 @@ from steelyard.cli.find import find
 from steelyard.cli.listing import listing
 from steelyard.cli.pack import pack
 from steelyard.cli.predict import predict
+from steelyard.cli.profile import profile
 from steelyard.cli.report import report
 from steelyard.cli.streams import abandon_output, prepare_streams
 from steelyard.cli.usage import usage_sentence
@@ -37,6 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("find")(find)
+app.command("profile")(profile)
 app.command("predict")(predict)
 app.command("pack")(pack)
 app.command("report")(report)

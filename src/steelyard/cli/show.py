@@ -3,6 +3,7 @@
 from typing import IO
 
 from steelyard.core.outcome import Outcome
+from steelyard.report.profiled import Sheet
 
 
 def say_outcome(outcome: Outcome, stream: IO[str]) -> None:
@@ -34,3 +35,17 @@ def say_comparison(first: Outcome, second: Outcome, names: tuple[str, str], stre
     from steelyard.report import plain  # noqa: PLC0415
 
     stream.write(plain.render_comparison(comparison))
+
+
+def say_sheet(sheet: Sheet, stream: IO[str]) -> None:
+    """Print tables and sentences."""
+    if stream.isatty():
+        from rich.console import Console  # noqa: PLC0415  heavy, and only terminals need it
+
+        from steelyard.report.terminal import TerminalComparison  # noqa: PLC0415
+
+        Console(file=stream).print(TerminalComparison(sheet))
+        return
+    from steelyard.report import plain  # noqa: PLC0415
+
+    stream.write(plain.render_comparison(sheet))

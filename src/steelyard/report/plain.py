@@ -10,6 +10,7 @@ from steelyard.report import answer
 from steelyard.report.compare import Comparison
 from steelyard.report.formatting import cleaned
 from steelyard.report.layout import fitted
+from steelyard.report.profiled import Sheet
 from steelyard.report.tables import Cell, Column, Row, Table, counts_text, figure_lines, points_table
 
 WIDTH = 100
@@ -39,8 +40,8 @@ def render(outcome: Outcome, width: int = WIDTH) -> str:
     return "\n".join(lines) + "\n"
 
 
-def render_comparison(comparison: Comparison, width: int = WIDTH) -> str:
-    """Two outcomes side by side as lines of text of at most `width` columns."""
+def render_comparison(comparison: Comparison | Sheet, width: int = WIDTH) -> str:
+    """Two outcomes side by side, or a profile, as lines of text of at most `width` columns."""
     lines = _wrapped(comparison.title, width)
     for notice in comparison.notices:
         lines += _wrapped(f"note: {notice}", width)

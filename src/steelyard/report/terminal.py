@@ -12,6 +12,7 @@ from steelyard.report import answer
 from steelyard.report.compare import Comparison
 from steelyard.report.formatting import cleaned
 from steelyard.report.layout import fitted
+from steelyard.report.profiled import Sheet
 from steelyard.report.tables import Table, counts_text, figure_lines, points_table
 
 MOST_ROWS = 25
@@ -61,9 +62,9 @@ class TerminalReport:
 
 @dataclass(frozen=True, slots=True)
 class TerminalComparison:
-    """Two outcomes side by side for a terminal of any width. Printed by `cli`."""
+    """Two outcomes side by side, or a profile, for a terminal of any width. Printed by `cli`."""
 
-    comparison: Comparison
+    comparison: Comparison | Sheet
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Lay everything out for the width at hand."""
