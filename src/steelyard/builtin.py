@@ -18,7 +18,20 @@ registry = Registry(
             "cnn": Lazy("steelyard.families.cnn:CNN"),
         },
         "step": {"quantize": Lazy("steelyard.steps.quantize:QUANTIZE")},
-        "runtime": {"onnxruntime": Lazy("steelyard.runtimes.onnxruntime.run:RUNTIME")},
+        "runtime": {
+            "onnxruntime": Lazy("steelyard.runtimes.onnxruntime.run:RUNTIME"),
+            "openvino": Lazy("steelyard.runtimes.openvino.run:RUNTIME"),
+            "litert": Lazy("steelyard.runtimes.litert.run:RUNTIME"),
+            "executorch": Lazy("steelyard.runtimes.executorch.run:RUNTIME"),
+            "torch": Lazy("steelyard.runtimes.torch.run:RUNTIME"),
+        },
+        "exporter": {
+            "onnxruntime": Lazy("steelyard.runtimes.onnxruntime.export:EXPORTER"),
+            "openvino": Lazy("steelyard.runtimes.openvino.export:EXPORTER"),
+            "litert": Lazy("steelyard.runtimes.litert.export:EXPORTER"),
+            "executorch": Lazy("steelyard.runtimes.executorch.export:EXPORTER"),
+            "torch": Lazy("steelyard.runtimes.torch.export:EXPORTER"),
+        },
         "strategy": {
             "tpe": Lazy("steelyard.strategies.sampled:TPE"),
             "nsga2": Lazy("steelyard.strategies.sampled:NSGA2"),

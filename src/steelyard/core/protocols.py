@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from steelyard.core.candidate import Candidate, Knob, Scale, Space
+from steelyard.core.candidate import Candidate, Knob, Scale, Setting, Space
 from steelyard.core.quantity import Unit
 from steelyard.core.task import Array, Fact, InputSpec, OutputSpec, Rows, TaskKind
 from steelyard.core.trial import Trial
@@ -15,6 +15,10 @@ from steelyard.core.wire import Plain
 
 ProofMethod = Literal["trinomial", "disagreement", "mean", "bootstrap"]
 """How a drop of a metric is proved: design of certificates, `steelyard.select.proof`."""
+Feed = Array | Mapping[str, Array]
+"""What a model is run on: the one input's array (n, ...), or arrays by the names of the inputs, in their order."""
+Source = Literal["module", "onnx"]
+"""What an exporter makes its files of: a torch module, or an ONNX file."""
 
 
 @runtime_checkable
@@ -137,12 +141,12 @@ class Step(Protocol):
 class Session(Protocol):
     """A model loaded by a runtime."""
 
-    def run(self, x: Array) -> Array:
-        """Outputs (n, width) of inputs (n, ...), float32."""
+    def run(self, x: Feed) -> Array:
+        """Outputs (n, width) of inputs (n, ...), float32; of several outputs the first."""
 
 
 class Runtime(Protocol):
-    """A runtime that ships models. Loading and running need no training library."""
+    """A runtime that ships models. Loading and running need no training library, unless the runtime itself does."""
 
     @property
     def name(self) -> str:
@@ -153,22 +157,69 @@ class Runtime(Protocol):
         """The suffix of its model files, with the dot."""
 
     @property
+    def companions(self) -> tuple[str, ...]:
+        """Suffixes of the files that belong to a model file, under the same name beside it; mostly none."""
+
+    @property
     def loader(self) -> str:
         """Address of the function that measuring processes load a file with, "module:function".
 
         It takes `(path, threads, **options)` and returns `run(x)`: one inference on an array, or on a mapping of arrays
-        by input name.
+        by input name. Where `runs_code`, it takes `trust` too and refuses the file without.
         """
 
     @property
     def imports(self) -> tuple[str, ...]:
         """Modules that the loader imports late: no model pays for them."""
 
-    def load(self, path: Path, *, threads: int = 1) -> Session:
+    @property
+    def options(self) -> Mapping[str, tuple[Setting, ...]]:
+        """Options of loading by name, each with the settings it may have, the default first."""
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether opening a file of its can run code that the file holds."""
+
+    def load(self, path: Path, *, threads: int = 1, trust: bool = False, **options: Setting) -> Session:
         """A session on a model file.
 
         Raises:
             RuntimeFailureError: if the runtime refuses the file.
+            InputError: if an option is not known, or the file could run code and is not trusted.
+            MissingExtraError: if its library is not installed.
+        """
+
+
+class Exporter(Protocol):
+    """Makes the model files of a runtime. Importing it loads no training library; exporting may."""
+
+    @property
+    def name(self) -> str:
+        """The runtime's name."""
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """What it makes files of."""
+
+    def check(self) -> None:
+        """Refuse at once where something that exporting or running needs is not installed. Imports nothing heavy.
+
+        Raises:
+            MissingExtraError: with the line that installs it.
+        """
+
+    def export(self, module: Any, example: Feed, path: Path) -> str:
+        """Write a torch module as a model file with a free batch axis; returns which way it was written.
+
+        Raises:
+            RuntimeFailureError: if the module can't be written.
+        """
+
+    def convert(self, source: Path, path: Path) -> str:
+        """Write an ONNX file as a model file; returns which way it was written.
+
+        Raises:
+            RuntimeFailureError: if the file can't be converted, or the runtime takes no ONNX.
         """
 
 

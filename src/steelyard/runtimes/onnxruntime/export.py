@@ -1,18 +1,58 @@
 """Export torch modules to ONNX files for ONNX Runtime."""
 
+import shutil
 import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-
-import torch
+from typing import Any
 
 from steelyard.core.errors import RuntimeFailureError
+from steelyard.core.protocols import Feed, Source
 from steelyard.core.task import Array
+from steelyard.runtimes.loading import check_installed, first_line, repeated
 
 OPSET = 17
 """Old enough for every ONNX Runtime that the package admits, new enough for all operators of the families here."""
 
 
-def export(module: torch.nn.Module, example: Array, path: Path) -> str:
+@dataclass(frozen=True, slots=True)
+class OnnxExporter:
+    """Writes ONNX files."""
+
+    name: str = "onnxruntime"
+    sources: tuple[Source, ...] = ("module", "onnx")
+
+    def check(self) -> None:
+        """Refuse where ONNX Runtime is missing.
+
+        Raises:
+            MissingExtraError: with the line that installs it.
+        """
+        check_installed(self.name, {"onnxruntime": "onnxruntime"})
+
+    def export(self, module: Any, example: Feed, path: Path) -> str:
+        """Write a torch module as an ONNX file with a free batch axis; returns the exporter that wrote it.
+
+        Raises:
+            RuntimeFailureError: if neither of torch's exporters can write the module.
+        """
+        return export(module, example, path)
+
+    def convert(self, source: Path, path: Path) -> str:
+        """Copy an ONNX file: it is what ONNX Runtime runs already.
+
+        Raises:
+            RuntimeFailureError: if the file can't be read.
+        """
+        try:
+            shutil.copyfile(source, path)
+        except OSError as error:
+            raise RuntimeFailureError(f"{source.name} can't be copied: {error.strerror or error}.") from error
+        return "copy"
+
+
+def export(module: Any, example: Feed, path: Path) -> str:
     """Write `module` as an ONNX file with a free batch axis; returns the exporter that wrote it.
 
     The TorchScript exporter takes hundredths of a second on small nets, torch.export's seconds: it comes first,
@@ -20,54 +60,64 @@ def export(module: torch.nn.Module, example: Array, path: Path) -> str:
 
     Args:
         module: from raw rows (n, ...) to outputs (n, width).
-        example: raw rows (2 or more, ...), so that no axis but the batch is taken for a constant of 1.
+        example: raw rows (2 or more, ...), so that no axis but the batch is taken for a constant of 1; or such rows by
+            the names that the inputs get, in the order that the module takes them.
         path: where the file goes.
 
     Raises:
         RuntimeFailureError: if neither exporter can write the module.
     """
     module = module.eval()
-    rows = torch.from_numpy(example)
+    names = list(example) if isinstance(example, Mapping) else ["x"]
+    rows = repeated(example)
     try:
-        _by_tracing(module, rows, path)
+        _by_tracing(module, names, rows, path)
     except Exception as first:  # noqa: BLE001  tracing raises whatever the user's module raises
         try:
-            _by_torch_export(module, rows, path)
+            _by_torch_export(module, names, rows, path)
         except Exception as second:  # noqa: BLE001
-            text = str(second).strip().splitlines()[0] if str(second).strip() else type(second).__name__
-            raise RuntimeFailureError(f"torch can't export the module to ONNX: {text}") from first
+            raise RuntimeFailureError(f"torch can't export the module to ONNX: {first_line(second)}") from first
         return "torch.export"
     return "torchscript"
 
 
-def _by_tracing(module: torch.nn.Module, rows: torch.Tensor, path: Path) -> None:
+def _by_tracing(module: Any, names: list[str], rows: tuple[Array, ...], path: Path) -> None:
+    import torch  # noqa: PLC0415  heavy, and asking an exporter what it takes must not load it
+
     with warnings.catch_warnings(), torch.no_grad():
         # The exporter announces its own deprecation, and the tracer every constant shape, at each call.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module,
-            (rows,),
+            tuple(torch.from_numpy(each) for each in rows),
             str(path),
             dynamo=False,
             opset_version=OPSET,
-            input_names=["x"],
+            input_names=names,
             output_names=["y"],
-            dynamic_axes={"x": {0: "n"}, "y": {0: "n"}},
+            dynamic_axes={name: {0: "n"} for name in (*names, "y")},
         )
 
 
-def _by_torch_export(module: torch.nn.Module, rows: torch.Tensor, path: Path) -> None:
+def _by_torch_export(module: Any, names: list[str], rows: tuple[Array, ...], path: Path) -> None:
+    import torch  # noqa: PLC0415
+
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
+        batch = torch.export.Dim("n")
         program = torch.onnx.export(
             module,
-            (rows,),
+            tuple(torch.from_numpy(each) for each in rows),
             dynamo=True,
-            input_names=["x"],
+            input_names=names,
             output_names=["y"],
-            dynamic_shapes=({0: torch.export.Dim("n")},),
+            dynamic_shapes=tuple({0: batch} for _ in rows),
             verbose=False,
         )
         if program is None:
             raise RuntimeFailureError("torch.export returned no program.")
         program.save(str(path), external_data=False)
+
+
+EXPORTER = OnnxExporter()
+"""The entry of the registry."""

@@ -1,15 +1,30 @@
 """Load and run ONNX files with ONNX Runtime. Needs numpy and onnxruntime, no training library."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from steelyard.core.candidate import Setting
 from steelyard.core.errors import RuntimeFailureError
-from steelyard.core.protocols import Session
+from steelyard.core.protocols import Feed, Session
 from steelyard.core.task import Array
+from steelyard.runtimes.loading import check_options, first_line, library
+
+OPTIMISATIONS = {
+    "all": "ORT_ENABLE_ALL",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "basic": "ORT_ENABLE_BASIC",
+    "none": "ORT_DISABLE_ALL",
+}
+"""Levels of graph optimisation and the library's names for them: onnxruntime.ai, "Graph optimizations"."""
+OPTIONS: Mapping[str, tuple[Setting, ...]] = MappingProxyType(
+    {"optimisation": tuple(OPTIMISATIONS), "arena": (True, False)}
+)
+"""Settings of loading: the level of graph optimisation, and whether memory comes from an arena."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +35,17 @@ class OnnxSession:
     input_name: str
     output_name: str
 
-    def run(self, x: Array) -> Array:
-        """Outputs (n, width) float32 of inputs (n, ...).
+    def run(self, x: Feed) -> Array:
+        """Outputs (n, width) float32 of inputs (n, ...), or of arrays by input name.
 
         Raises:
             RuntimeFailureError: if ONNX Runtime refuses the input or fails.
         """
+        feed = dict(x) if isinstance(x, Mapping) else {self.input_name: x}
         try:
-            outputs = self.raw.run([self.output_name], {self.input_name: x})[0]
+            outputs = self.raw.run([self.output_name], feed)[0]
         except Exception as error:
-            raise RuntimeFailureError(f"ONNX Runtime failed to run the model: {_first_line(error)}") from error
+            raise RuntimeFailureError(f"ONNX Runtime failed to run the model: {first_line(error)}") from error
         return np.asarray(outputs)
 
 
@@ -39,16 +55,20 @@ class OnnxRuntime:
 
     name: str = "onnxruntime"
     suffix: str = ".onnx"
+    companions: tuple[str, ...] = ()
     loader: str = "steelyard.runtimes.onnxruntime.run:open_session"
     imports: tuple[str, ...] = ("onnxruntime",)
+    options: Mapping[str, tuple[Setting, ...]] = field(default_factory=lambda: OPTIONS)
+    runs_code: bool = False
 
-    def load(self, path: Path, *, threads: int = 1) -> Session:
+    def load(self, path: Path, *, threads: int = 1, trust: bool = False, **options: Setting) -> Session:  # noqa: ARG002
         """A session on a model file.
 
         Raises:
             RuntimeFailureError: if ONNX Runtime refuses the file.
+            InputError: if an option is not known.
         """
-        return _load(path, threads=threads, optimised=True)
+        return _load(path, threads, options)
 
     def load_plain(self, path: Path, *, threads: int = 1) -> Session:
         """A session with all graph optimisations off: the source that parity is judged against.
@@ -56,43 +76,49 @@ class OnnxRuntime:
         Raises:
             RuntimeFailureError: if ONNX Runtime refuses the file.
         """
-        return _load(path, threads=threads, optimised=False)
+        return _load(path, threads, {"optimisation": "none"})
 
 
-def open_session(path: str, threads: int) -> Callable[[Array | Mapping[str, Array]], Array]:
+def open_session(path: str, threads: int, **options: Setting) -> Callable[[Feed], Array]:
     """The loader that measuring processes resolve by name: a function that runs one inference.
 
     It takes the one input's array, or arrays by the names of the inputs.
+
+    Args:
+        path: the model file.
+        threads: threads of one operator.
+        options: `optimisation` and `arena`, see `OPTIONS`.
+
+    Raises:
+        RuntimeFailureError: if ONNX Runtime refuses the file.
+        InputError: if an option is not known.
     """
-    session = _load(Path(path), threads=threads, optimised=True)
+    session = _load(Path(path), threads, options)
     raw, names, feed = session.raw, [session.output_name], session.input_name
 
-    def run(x: Array | Mapping[str, Array]) -> Array:
+    def run(x: Feed) -> Array:
         return raw.run(names, x if isinstance(x, dict) else {feed: x})[0]  # type: ignore[no-any-return]
 
     return run
 
 
-def _load(path: Path, *, threads: int, optimised: bool) -> OnnxSession:
-    import onnxruntime  # noqa: PLC0415  heavy, and `import steelyard` must not load it
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+def _load(path: Path, threads: int, options: Mapping[str, Setting]) -> OnnxSession:
+    check_options("onnxruntime", OPTIONS, options)
+    onnxruntime = library("onnxruntime", runtime="onnxruntime", package="onnxruntime")
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = threads
+    settings.inter_op_num_threads = 1
+    settings.log_severity_level = 3
     # Spinning threads would steal the core of the training lane while a measurement waits.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if not optimised:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    level = OPTIMISATIONS[str(options.get("optimisation", "all"))]
+    settings.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
+    settings.enable_cpu_mem_arena = bool(options.get("arena", True))
     try:
-        raw = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        raw = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise RuntimeFailureError(f"ONNX Runtime can't load {path.name}: {_first_line(error)}") from error
+        raise RuntimeFailureError(f"ONNX Runtime can't load {path.name}: {first_line(error)}") from error
     return OnnxSession(raw=raw, input_name=raw.get_inputs()[0].name, output_name=raw.get_outputs()[0].name)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 RUNTIME = OnnxRuntime()
