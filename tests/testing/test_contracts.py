@@ -327,14 +327,16 @@ class Session(FakeSession):
 class Careless(FakeRuntime):
     change: str = ""
 
-    def load(self, path, *, threads=1):
+    def load(self, path, *, threads=1, trust=False, **options):
         if self.change == "takes anything" and path.name != "model.fake":
             return FakeSession(np.zeros((10, 2)))
         if self.change == "says too much" and path.name != "model.fake":
             raise RuntimeFailureError("no\nnot this")
         if self.change == "not wrapped":
             return FakeSession(np.asarray(json.loads(path.read_text(encoding="utf-8"))))
-        return Session(super().load(path).weights, self.change)
+        if self.change == "takes any option":
+            return Session(super().load(path).weights, self.change)
+        return Session(super().load(path, **options).weights, self.change)
 
 
 @pytest.mark.parametrize(
@@ -346,6 +348,7 @@ class Careless(FakeRuntime):
         ("doubles", "must be float32, got float64"),
         ("takes anything", "an empty file must raise RuntimeFailureError, got no error"),
         ("says too much", "must be refused in one sentence"),
+        ("takes any option", "an option that does not exist must raise InputError, got no error"),
         ("not wrapped", "must raise RuntimeFailureError, got JSONDecodeError"),
     ],
 )

@@ -21,7 +21,7 @@ def doctor(
         print(dumps({"schema": 1, **found}))
     else:
         print("\n".join(lines_of(found)))
-    return 0 if all(each["works"] for each in found["runtimes"].values()) else 1
+    return 0 if all(each["works"] or not each["installed"] for each in found["runtimes"].values()) else 1
 
 
 def lines_of(found: dict[str, Any]) -> list[str]:

@@ -11,6 +11,9 @@ def predict(
     preprocess: Annotated[
         str | None, typer.Option(help="The preprocessing that the bundle was made with, file.py:function.")
     ] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Open a model file that can run code: one for the runtime torch.")
+    ] = False,
     scores: Annotated[bool, typer.Option("--scores", help="Print the scores beside the labels.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> int:
@@ -25,7 +28,7 @@ def predict(
     from steelyard.tasks.rows import read_rows  # noqa: PLC0415
 
     own = load_function(preprocess, field="preprocess") if preprocess is not None else None
-    predictor = load(bundle, preprocess=own)
+    predictor = load(bundle, preprocess=own, trust=trust)
     outputs = predictor.scores(read_rows(data, predictor.input))
     labels = decode(predictor.output, outputs).tolist()
     if json:

@@ -14,7 +14,6 @@ from steelyard.engine.lane import Lane
 from steelyard.engine.outputs import Outputs
 from steelyard.engine.plan import Plan
 from steelyard.measure.latency import LatencyRound
-from steelyard.measure.process import Subject
 from steelyard.select.choose import Estimated, Option, choose, estimate
 from steelyard.select.limits import misses, nearest
 from steelyard.select.order import Certified, Entry, fixed_sequence, testing_order
@@ -64,7 +63,7 @@ class Certifier:
 
     def __post_init__(self) -> None:
         """Prepare to compute outputs."""
-        self._outputs = Outputs(self.study.artifacts)
+        self._outputs = Outputs(self.study.artifacts, self.lane.runtime)
 
     def certify(self, trials: Sequence[Trial]) -> Verdict:
         """The verdict on the goal.
@@ -197,7 +196,7 @@ class Certifier:
         missing = [key for key in ordered if key not in known["costs"]]
         if missing:
             beside = [self._reference.key] if self._reference.key not in missing else []
-            found = self.lane.latency([Subject(key, self._path(key)) for key in (*beside, *missing)])
+            found = self.lane.latency([self.lane.subject(key, self._path(key)) for key in (*beside, *missing)])
             known = {
                 "costs": known["costs"]
                 | {key: _costs_json(found.metrics[key]) for key in missing if key in found.metrics},
@@ -208,7 +207,7 @@ class Certifier:
             self._metrics[key] |= _costs(known["costs"].get(key, {}))
 
     def _path(self, key: str) -> Any:
-        return self.study.artifacts.path(_artifact(self._trials[key]), ".onnx")
+        return self.study.artifacts.path(_artifact(self._trials[key]), self.lane.runtime.suffix)
 
     def _misses_costs(self, key: str) -> bool:
         return bool(misses(self.plan.goal, self._metrics[key]))

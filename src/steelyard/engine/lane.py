@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from steelyard.core.protocols import Runtime
 from steelyard.core.quantity import Quantity
 from steelyard.core.trial import Failure
 from steelyard.core.wire import content_key, dumps, write_text
@@ -23,8 +24,6 @@ log = logging.getLogger(__name__)
 
 YARDSTICK_VERSION = 1
 """Raised when the yardstick's kernel changes: its nominal time is another one then."""
-LOADER = "steelyard.runtimes.onnxruntime.run:open_session"
-IMPORTS = ("onnxruntime",)
 MEMORY_REPEATS = 1
 """Processes a model: peaks repeat within half a megabyte, and the baseline's spread stands in the interval."""
 INPUT_ROWS = 64
@@ -43,9 +42,10 @@ class Costs:
 class Lane:
     """Measures model files against the yardstick; keeps the baseline of memory for the run.
 
-    While `floor` is not known, the Identity model at `identity` takes part in the next round.
+    While `floor` is not known, the Identity model at `identity` takes part in the next round, once it is there.
     """
 
+    runtime: Runtime
     inputs: Path
     protocol: Protocol
     nominal_s: float
@@ -85,13 +85,22 @@ class Lane:
 
     def latency(self, subjects: Sequence[Subject], *, limit_s: float | None = None) -> LatencyRound:
         """One interleaved round of latencies alone."""
-        floors = [floor_subject(self.identity)] if self.identity is not None and self.floor is None else []
+        floors = self._floors()
         found = measure_latency(
             [*floors, *subjects], self.inputs, self.protocol, nominal_s=self.nominal_s, seed=self.seed, limit_s=limit_s
         )
         if floors:
             self.floor = floor_of(found)
         return found
+
+    def subject(self, key: str, path: Path) -> Subject:
+        """A model file of this study, as it is measured; what the study wrote itself can be trusted."""
+        return Subject(key, path, options={"trust": True} if self.runtime.runs_code else {})
+
+    def _floors(self) -> list[Subject]:
+        if self.identity is None or self.floor is not None or not self.identity.is_file():
+            return []
+        return [self.subject(floor_subject(self.identity).key, self.identity)]
 
     def _spent(self, subjects: int, start: float) -> None:
         self.rounds.append((subjects, time.perf_counter() - start))
@@ -105,9 +114,9 @@ class Lane:
         return took * (0.5 + 0.5 * subjects / max(1, count))
 
 
-def make_protocol(*, batch: int, threads: int, cpu: int | None) -> Protocol:
-    """The full protocol of confirmed points on ONNX Runtime."""
-    return Protocol(loader=LOADER, imports=IMPORTS, batch=batch, threads=threads, cpu=cpu)
+def make_protocol(runtime: Runtime, *, batch: int, threads: int, cpu: int | None) -> Protocol:
+    """The full protocol of confirmed points on a runtime."""
+    return Protocol(loader=runtime.loader, imports=runtime.imports, batch=batch, threads=threads, cpu=cpu)
 
 
 def nominal_time(cpu: int | None) -> float:

@@ -14,18 +14,18 @@ import numpy as np
 
 from steelyard.core.candidate import Candidate
 from steelyard.core.errors import SteelyardError, WorkerError
-from steelyard.core.protocols import Family, Metric, Task
+from steelyard.core.protocols import Exporter, Family, Metric, Runtime, Task
 from steelyard.core.quantity import Quantity
 from steelyard.core.registry import Registry
 from steelyard.core.task import Array, ClassOutput, Rows
 from steelyard.core.wire import Plain, dumps, write_text
+from steelyard.engine.conversion import SOURCE_SUFFIX, artifact_bytes, check_parity, floor_model
 from steelyard.engine.evaluating import outputs_of
 from steelyard.engine.messages import Assignment, Made
 from steelyard.graph.audit import check_quantized
 from steelyard.graph.counting import count
-from steelyard.graph.reading import file_bytes, read_model
+from steelyard.graph.reading import read_model
 from steelyard.runtimes.onnxruntime.export import export
-from steelyard.runtimes.onnxruntime.run import OnnxRuntime
 from steelyard.select.quality import quality_interval
 from steelyard.training.fit import Fit, Problem, fit
 from steelyard.training.modules import module_outputs, stable_rate_of
@@ -33,10 +33,6 @@ from steelyard.training.recipe import Recipe
 
 PARITY_ROWS = 256
 """Validation rows on which the exported file must agree with its source."""
-PARITY_TOLERANCE = 1e-3
-"""Largest difference allowed, times (1 + largest output): design of measuring, fp32."""
-PARITY_AGREEMENT = 0.999
-"""Share of equal decisions asked for, fp32."""
 TRAIN_ROWS = 5_000
 """Training rows whose quality is reported beside the validation split's."""
 
@@ -93,38 +89,63 @@ class Workshop:
         clock = Clock(tell)
         candidate = assignment.candidate
         source, notes, trained = self._trained(candidate.uncompressed, assignment.limit_s, clock)
-        path = source
         if candidate.steps:
-            path, done = self._compressed(candidate, source, clock)
+            source, done = self._compressed(candidate, source, clock)
             notes = {**notes, "steps": done}
+        path = source.with_suffix(self._runtime(candidate).suffix)
         with clock.stage("evaluate"):
-            figures = self._evaluate(path)
+            figures = self._evaluate(candidate, path, source)
             figures["train_s"] = Quantity.exact(notes["train_s"], "s")
         plain = {name: quantity.to_json() for name, quantity in figures.items()}
         return Made(str(path), plain, clock.seconds, trained, notes)
 
     def _trained(self, candidate: Candidate, limit_s: float, clock: Clock) -> tuple[Path, dict[str, Any], bool]:
-        """The uncompressed model's file and notes; trained once a study, however many candidates share it."""
+        """The uncompressed model's ONNX file and notes; trained once a study, however many candidates share it.
+
+        The runtime's own file stands beside it, under the same name with the runtime's suffix.
+        """
         home = self.fits / candidate.key
+        source = home / f"model{SOURCE_SUFFIX}"
         if (home / "fit.json").is_file():
-            return home / "model.onnx", json.loads((home / "fit.json").read_text(encoding="utf-8")), False
+            return source, json.loads((home / "fit.json").read_text(encoding="utf-8")), False
         self.fits.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.fits) as folder:
             with clock.stage("train"):
                 model = self._built(candidate)
                 result = self._fit(model, candidate, limit_s)
-            path = Path(folder) / "model.onnx"
             with clock.stage("export"):
-                exporter = export(model, _example(self.task.train), path)
+                path, how = self._exported(model, candidate, Path(folder))
             with clock.stage("parity"):
-                parity = self._parity(model, path)
-            notes = _notes(result, exporter, parity)
-            write_text(Path(folder) / "fit.json", dumps(notes))
+                parity = self._parity(model, candidate, path)
+            notes = _notes(result, how, parity)
             home.mkdir(exist_ok=True)
+            for made in sorted(Path(folder).iterdir()):
+                shutil.move(made, home / made.name)
             # The notes come last: a folder without them is no finished fit.
-            shutil.move(path, home / "model.onnx")
-            shutil.move(Path(folder) / "fit.json", home / "fit.json")
-        return home / "model.onnx", notes, bool(result.curve)
+            write_text(home / "fit.json", dumps(notes))
+        return source, notes, bool(result.curve)
+
+    def _exported(self, model: Any, candidate: Candidate, folder: Path) -> tuple[Path, str]:
+        """The runtime's file of a trained model, and how it was written; the ONNX file is always there too."""
+        runtime, exporter = self._runtime(candidate), self._exporter(candidate)
+        source = folder / f"model{SOURCE_SUFFIX}"
+        how = export(model, _example(self.task.train), source)
+        path = source.with_suffix(runtime.suffix)
+        if path == source:
+            return path, how
+        if "onnx" in exporter.sources:
+            exporter.convert(source, path)
+            return path, how
+        floor_model(self.registry, candidate.runtime, self.task.input.shape, self.fits)
+        return path, exporter.export(model, _example(self.task.train), path)
+
+    def _runtime(self, candidate: Candidate) -> Runtime:
+        runtime: Runtime = self.registry.get("runtime", candidate.runtime)
+        return runtime
+
+    def _exporter(self, candidate: Candidate) -> Exporter:
+        exporter: Exporter = self.registry.get("exporter", candidate.runtime)
+        return exporter
 
     def _built(self, candidate: Candidate) -> Any:
         """The untrained model, its outputs of the width that the task asks for.
@@ -167,7 +188,7 @@ class Workshop:
             return None
         return stable_rate_of(model, next(_sample(self.task.train, TRAIN_ROWS, self.seed).batches(TRAIN_ROWS)))
 
-    def _parity(self, model: Any, path: Path) -> Plain:
+    def _parity(self, model: Any, candidate: Candidate, path: Path) -> Plain:
         """The file against the module it came from, on real inputs.
 
         Raises:
@@ -175,7 +196,8 @@ class Workshop:
         """
         rows = next(self.task.valid.batches(PARITY_ROWS))
         wanted = module_outputs(model, rows)
-        got = OnnxRuntime().load(path).run(rows)
+        # What this study wrote itself can be trusted.
+        got = self._runtime(candidate).load(path, trust=True).run(rows)
         if not np.isfinite(wanted).all():
             raise WorkerError("the trained model gives outputs that are not finite.", stage="train")
         return check_parity(wanted, got, decides=isinstance(self.task.output, ClassOutput))
@@ -189,16 +211,22 @@ class Workshop:
                 step = self.registry.get("step", setting.name)
                 if setting.settings:
                     step = type(step)(**dict(setting.settings))
-                target = home / f"step{number}.onnx"
+                target = home / f"step{number}{SOURCE_SUFFIX}"
                 report = step.apply(path, target, calibration(self.task.train, self.seed))
                 if setting.name == "quantize":
                     check_quantized(read_model(target))
                 done.append({"name": setting.name, **report})
                 path = target
+        with clock.stage("compress"):
+            made = path.with_suffix(self._runtime(candidate).suffix)
+            if made != path:
+                self._exporter(candidate).convert(path, made)
         return path, done
 
-    def _evaluate(self, path: Path) -> dict[str, Quantity]:
-        session = OnnxRuntime().load(path)
+    def _evaluate(self, candidate: Candidate, path: Path, source: Path) -> dict[str, Quantity]:
+        """The figures of a runtime's file; operators are counted in the ONNX file that it stands for."""
+        runtime = self._runtime(candidate)
+        session = runtime.load(path, trust=True)
         valid = outputs_of(session.run, self.task.valid)
         if not np.isfinite(valid).all():
             raise WorkerError("the model file gives outputs that are not finite.", stage="evaluate")
@@ -208,10 +236,10 @@ class Workshop:
         for name, metric in self.metrics.items():
             for suffix, outputs, targets in (("", valid, self.task.valid.y), ("_train", train, some.y)):
                 figures[name + suffix] = self._quality(metric, outputs, targets)
-        counts = count(read_model(path))
+        counts = count(read_model(source))
         figures["parameters"] = Quantity.exact(counts.parameters)
         figures["macs"] = Quantity.exact(counts.macs)
-        figures["size_bytes"] = Quantity.exact(file_bytes(path), "B")
+        figures["size_bytes"] = Quantity.exact(artifact_bytes(path, runtime.companions), "B")
         return figures
 
     def _quality(self, metric: Metric, outputs: Array, targets: Array) -> Quantity:
@@ -219,33 +247,6 @@ class Workshop:
         if metric.name in (self.monitor, self.goal_metric) or metric.proof == "trinomial":
             return quality_interval(metric, outputs, targets, seed=self.seed)
         return Quantity(metric(outputs, targets), metric.unit, n=len(targets))
-
-
-def check_parity(wanted: Array, got: Array, *, decides: bool) -> Plain:
-    """Compare an exported file's outputs with its source's.
-
-    Args:
-        wanted: outputs of the source, (n, width).
-        got: outputs of the file, (n, width).
-        decides: whether the outputs are scores of classes.
-
-    Returns:
-        {"max_abs": largest difference, "agreement": share of equal decisions}.
-
-    Raises:
-        WorkerError: if the difference exceeds 1e-3 (1 + largest output) or agreement is below 0.999.
-    """
-    if got.shape != wanted.shape:
-        raise WorkerError(f"parity: expected outputs of shape {wanted.shape}, got {got.shape}.", stage="parity")
-    worst = float(np.abs(got - wanted).max(initial=0.0))
-    allowed = PARITY_TOLERANCE * (1 + float(np.abs(wanted).max(initial=0.0)))
-    agreement = float((got.argmax(axis=1) == wanted.argmax(axis=1)).mean()) if decides else 1.0
-    if not (worst <= allowed and agreement >= PARITY_AGREEMENT):
-        raise WorkerError(
-            f"parity: outputs differ by up to {worst:.3g} (allowed {allowed:.3g}) and agree on {agreement:.2%}.",
-            stage="parity",
-        )
-    return {"max_abs": worst, "agreement": agreement}
 
 
 def calibration(train: Rows, seed: int, size: int = 64) -> Iterator[Array]:

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from steelyard.core.protocols import Runtime
 from steelyard.core.task import Array, Rows
 from steelyard.core.trial import Measurement, Trial
 from steelyard.engine.evaluating import outputs_of
-from steelyard.runtimes.onnxruntime.run import OnnxRuntime
 from steelyard.store.artifacts import Artifacts
 
 
@@ -14,6 +14,7 @@ class Outputs:
     """Outputs by candidate and split."""
 
     artifacts: Artifacts
+    runtime: Runtime
     threads: int = 1
     _known: dict[tuple[str, str], Array] = field(default_factory=dict, repr=False)
 
@@ -22,6 +23,8 @@ class Outputs:
         at = (trial.key, split)
         if at not in self._known:
             assert isinstance(trial.outcome, Measurement)  # noqa: S101  callers pass confirmed trials; narrows the type
-            path = self.artifacts.path(trial.outcome.artifact, ".onnx")
-            self._known[at] = outputs_of(OnnxRuntime().load(path, threads=self.threads).run, rows)
+            path = self.artifacts.path(trial.outcome.artifact, self.runtime.suffix)
+            # What this study wrote itself can be trusted.
+            session = self.runtime.load(path, threads=self.threads, trust=True)
+            self._known[at] = outputs_of(session.run, rows)
         return self._known[at]

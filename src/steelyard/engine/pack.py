@@ -1,6 +1,6 @@
 """Pack a bundle: the chosen model, the rest of the front, the evidence, the card and the report."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,21 +13,27 @@ from steelyard.core.wire import Plain, write_text
 from steelyard.store.artifacts import copy_file
 from steelyard.store.bundle import check_empty, clear, read_manifest, verified_file, verify, write_manifest
 
-MODEL = "model.onnx"
+MODEL = "model"
+"""The name of every packed model file, before the suffix of its runtime."""
 ABOUT = ("task", "kind", "input", "output", "inputs", "outputs", "labels", "own")
 """Fields of the manifest that say what the model is for, whichever point is packed."""
 Render = Callable[[Outcome], Mapping[str, str]]
 """Makes the texts that a bundle carries, by file name: the card and the report."""
 
 
-def located(outcome: Outcome) -> Outcome:
-    """The outcome with the path of each packed artifact: the chosen one on top, the front and the reference below."""
+def located(outcome: Outcome, suffix: str) -> Outcome:
+    """The outcome with the path of each packed artifact: the chosen one on top, the front and the reference below.
+
+    Args:
+        outcome: the answer.
+        suffix: of the runtime's model files.
+    """
     kept = {point.key for point in (*outcome.front, outcome.reference)}
 
     def place(point: Point) -> Point:
         if point.key == outcome.chosen.key:
-            return replace(point, artifact=MODEL)
-        return replace(point, artifact=f"variants/{point.key}/{MODEL}" if point.key in kept else "")
+            return replace(point, artifact=f"{MODEL}{suffix}")
+        return replace(point, artifact=f"variants/{point.key}/{MODEL}{suffix}" if point.key in kept else "")
 
     return replace(
         outcome,
@@ -41,7 +47,7 @@ def located(outcome: Outcome) -> Outcome:
 def pack(
     outcome: Outcome,
     about: Mapping[str, Plain],
-    sources: Mapping[str, Path],
+    sources: Mapping[str, Sequence[Path]],
     render: Render,
 ) -> None:
     """Write the bundle into `outcome.bundle`; the manifest last.
@@ -50,7 +56,7 @@ def pack(
         outcome: with the artifacts' paths, from `located`.
         about: what a bundle must know of its task and its makers: `task_manifest` and what of the user's own code
             it needs.
-        sources: the model file of each packed point, by key.
+        sources: the files of each packed point's model by key, its companions behind it.
         render: makes the card and the report.
     """
     directory = outcome.bundle
@@ -60,14 +66,16 @@ def pack(
     clear(directory)
     files = []
     for point in {point.artifact: point for point in outcome.points if point.artifact}.values():
-        copy_file(sources[point.key], directory / point.artifact)
-        files.append(point.artifact)
+        for source in sources[point.key]:
+            name = str(Path(point.artifact).with_suffix(source.suffix))
+            copy_file(source, directory / name)
+            files.append(name)
     for name, text in texts.items():
         write_text(directory / name, text)
         files.append(name)
     manifest = {
         **about,
-        "model": MODEL,
+        "model": outcome.chosen.artifact,
         "runtime": outcome.chosen.candidate.runtime,
         "point": outcome.chosen.key,
         "metrics": outcome.chosen.to_json()["metrics"],
@@ -105,13 +113,24 @@ def repack(source: Path, key: str, target: Path, render: Render) -> Outcome:
         raise UnknownNameError("point", key, packed, field="point")
     check_empty(target)
     chosen = found[0]
-    outcome = located(replace(rechosen(old, chosen), bundle=target.resolve()))
+    suffix = Path(chosen.artifact).suffix
+    outcome = located(replace(rechosen(old, chosen), bundle=target.resolve()), suffix)
     about = {name: manifest[name] for name in ABOUT if name in manifest}
     sources = {
-        point.key: verified_file(source, manifest, point.artifact) for point in packed.values() if point.artifact
+        point.key: [verified_file(source, manifest, name) for name in _files_of(point, manifest)]
+        for point in packed.values()
+        if point.artifact
     }
     pack(outcome, about, sources, render)
     return outcome
+
+
+def _files_of(point: Point, manifest: Plain) -> list[str]:
+    """A packed model file and the files that belong to it: those of the same name beside it."""
+    main = Path(point.artifact)
+    listed = (Path(name) for name in manifest["sha256"])
+    beside = [str(each) for each in listed if each.parent == main.parent and each.stem == main.stem and each != main]
+    return [point.artifact, *sorted(beside)]
 
 
 def rechosen(old: Outcome, chosen: Point) -> Outcome:

@@ -11,6 +11,7 @@ import numpy as np
 from steelyard.core.errors import StudyError
 from steelyard.core.events import Event, Listener, silent
 from steelyard.core.outcome import Outcome
+from steelyard.core.protocols import Runtime
 from steelyard.core.quantity import Quantity
 from steelyard.core.task import ValueOutput
 from steelyard.core.trial import Failure, Measurement, Trial
@@ -18,15 +19,16 @@ from steelyard.core.wire import Plain
 from steelyard.engine.assemble import assemble
 from steelyard.engine.busy import BusyClock
 from steelyard.engine.certify import Certifier
+from steelyard.engine.conversion import floor_model
 from steelyard.engine.lane import INPUT_ROWS, Lane, lanes, make_protocol, nominal_time
 from steelyard.engine.messages import WorkerSetup
 from steelyard.engine.pack import Render, located, pack, task_manifest
 from steelyard.engine.plan import Plan
 from steelyard.engine.problem import StudyProblem
+from steelyard.engine.registries import extended_registry
 from steelyard.engine.search import Search, nothing
 from steelyard.engine.statement import introduce
 from steelyard.engine.workers import LocalWorkers, WorkerProcess
-from steelyard.graph.identity import identity_model
 from steelyard.measure.environment import read_environment
 from steelyard.store.study import Study, open_study
 from steelyard.tasks.dataset import PreparedTask
@@ -127,8 +129,12 @@ def _answer(run: Run, render: Render) -> Outcome:
     certify_s = time.monotonic() - started
     run.listen(Event("stage", "packing", len(trials)))
     spent = _spent(run, trials, certify_s)
-    outcome = located(assemble(plan, study, verdict, trials, read_environment(), spent))
-    sources = {point.key: study.artifacts.path(_digest(trials, point.key), ".onnx") for point in outcome.points}
+    outcome = located(assemble(plan, study, verdict, trials, read_environment(), spent), lane.runtime.suffix)
+    suffixes = (lane.runtime.suffix, *lane.runtime.companions)
+    sources = {
+        point.key: [study.artifacts.path(_digest(trials, point.key), suffix) for suffix in suffixes]
+        for point in outcome.points
+    }
     pack(outcome, {**task_manifest(plan.task), "own": dict(plan.files)}, sources, render)
     spent = _spent(run, trials, certify_s)
     study.put("spent", spent)
@@ -182,16 +188,23 @@ def _lane(run: Run) -> Lane:
     cpu, _ = lanes(plan.workers)
     inputs = run.work / "inputs.npy"
     np.save(inputs, next(plan.task.valid.batches(max(plan.batch, INPUT_ROWS))))
-    protocol = make_protocol(batch=plan.batch, threads=plan.threads, cpu=cpu)
+    registry = extended_registry(plan.registry, plan.plugins)
+    runtime: Runtime = registry.get("runtime", plan.space.runtime)
+    protocol = make_protocol(runtime, batch=plan.batch, threads=plan.threads, cpu=cpu)
     nominal_s = study.get("nominal_s")
     if nominal_s is None:
         with run.busy.working():
             nominal_s = nominal_time(cpu)
         study.put("nominal_s", nominal_s)
-    identity = identity_model(run.work / "identity.onnx", plan.task.input.shape)
+    fits = plan.out / "artifacts" / "fits"
+    fits.mkdir(parents=True, exist_ok=True)
+    identity = fits / f"floor{runtime.suffix}"
+    if "onnx" in registry.get("exporter", plan.space.runtime).sources:
+        # Elsewhere it takes torch to make it: a worker does, before its first model is measured.
+        floor_model(registry, plan.space.runtime, plan.task.input.shape, fits)
     floor = study.get(LATENCY_FLOOR)
     return Lane(
-        inputs, protocol, nominal_s, plan.seed, identity=identity, floor=Quantity.from_json(floor) if floor else None
+        runtime, inputs, protocol, nominal_s, plan.seed, identity=identity, floor=Quantity.from_json(floor) if floor else None
     )
 
 

@@ -10,11 +10,12 @@ import numpy as np
 from steelyard.core.errors import BundleError
 from steelyard.core.protocols import Session
 from steelyard.core.task import Array, InputSpec, OutputSpec, input_from_json, output_from_json
+from steelyard.core.registry import Registry, import_object
 from steelyard.core.wire import Plain
-from steelyard.runtimes.onnxruntime.run import OnnxRuntime
 from steelyard.store.bundle import read_manifest, verified_file, verify
 from steelyard.tasks.preprocess import apply_own, decode, encode
 
+BUILTIN = "steelyard.builtin:registry"
 BATCH = 256
 """Rows a call of the runtime: enough to keep it busy, few enough for a small machine's memory."""
 
@@ -53,7 +54,9 @@ class Predictor:
         return np.concatenate(parts) if parts else np.empty((0, self.output.width), dtype=np.float32)
 
 
-def load(path: str | Path, *, threads: int = 1, preprocess: Callable[[Any], Any] | None = None) -> Predictor:
+def load(
+    path: str | Path, *, threads: int = 1, preprocess: Callable[[Any], Any] | None = None, trust: bool = False
+) -> Predictor:
     """Load a bundle; every file's checksum is verified first.
 
     Args:
@@ -61,8 +64,12 @@ def load(path: str | Path, *, threads: int = 1, preprocess: Callable[[Any], Any]
         threads: of the runtime.
         preprocess: the user's own preprocessing, where the bundle was made with one. It is never run from a bundle:
             what a stranger made can't run code.
+        trust: whether the model file may run code when it is opened, which one for the runtime `torch` can: only say
+            so where you know who made the bundle.
 
     Raises:
+        InputError: if the model file can run code and is not trusted.
+        MissingExtraError: if the library of its runtime is not installed.
         BundleError: if it is no bundle, a file is missing or was changed, its runtime is not known here, or it needs
             its preprocessing.
         RuntimeFailureError: if the runtime refuses the model.
@@ -78,12 +85,14 @@ def load(path: str | Path, *, threads: int = 1, preprocess: Callable[[Any], Any]
         raise BundleError(
             f"the manifest of {directory} lacks fields or was changed; restore it or pack anew.", field="bundle"
         ) from error
-    if runtime != "onnxruntime":
+    registry: Registry = import_object(BUILTIN)
+    if runtime not in registry.names("runtime"):
         raise BundleError(f"{directory} is for the runtime {runtime!r}, which this version lacks.", field="bundle")
     if ("preprocess" in own) != (preprocess is not None):
         need = "was made with a preprocessing of its own; pass it as" if preprocess is None else "was made without a"
         raise BundleError(f"{directory} {need} preprocess.", field="preprocess")
-    session = OnnxRuntime().load(verified_file(directory, manifest, model), threads=threads)
+    file = verified_file(directory, manifest, model)
+    session = registry.get("runtime", runtime).load(file, threads=threads, trust=trust)
     return Predictor(
         path=directory, manifest=manifest, input=reads, output=gives, session=session, preprocess=preprocess
     )

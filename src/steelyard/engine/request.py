@@ -23,6 +23,8 @@ from steelyard.tasks.metrics import DEFAULT_METRICS, METRICS, metrics_of
 BUILTIN = "steelyard.builtin:registry"
 PIPELINES: tuple[tuple[StepSetting, ...], ...] = ((), (StepSetting("quantize"),))
 """Pipelines of compression steps that are searched: none, and int8."""
+UNCOMPRESSED: tuple[tuple[StepSetting, ...], ...] = ((),)
+"""Pipelines for runtimes whose files are not made of ONNX files, which the steps work on."""
 LARGEST_SETTING = 2**16
 """No knob of the families that ship goes beyond it."""
 RESERVED = frozenset((*METRICS, *COST_METRICS.values(), "parameters", "macs"))
@@ -76,6 +78,7 @@ def resolve(request: Request) -> Plan:
     check_values({name: getattr(request, name) for name in Request.__dataclass_fields__})
     registry = registry_with(request.plugins)
     registry.get("runtime", request.runtime)
+    registry.get("exporter", request.runtime).check()
     strategy = registry.get("strategy", request.strategy)
     _check_energy(request.goal)
     names = _families(request, registry)
@@ -283,7 +286,8 @@ def _space(request: Request, registry: Registry, task: Task, names: tuple[str, .
     if unknown:
         known = {knob.name for each in families for knob in each.knobs}
         raise UnknownNameError("knob", unknown[0], known, field="knob")
-    space = Space(tuple(families), PIPELINES, request.runtime)
+    takes_onnx = "onnx" in registry.get("exporter", request.runtime).sources
+    space = Space(tuple(families), PIPELINES if takes_onnx else UNCOMPRESSED, request.runtime)
     if space.size > MOST_CANDIDATES:
         raise InputError(
             f"'knob' spans {space.size:.3g} candidates, more than {MOST_CANDIDATES:,}; give fewer choices.",

@@ -164,7 +164,7 @@ class Search:
             self._waiting.clear()
             return
         self._measuring, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
-        batch = [Subject(each.candidate.key, self._path(each.digest)) for each in self._measuring]
+        batch = [self.lane.subject(each.candidate.key, self._path(each.digest)) for each in self._measuring]
         beside = self._companion({each.key for each in batch})
         future: Future[dict[str, Costs | Failure]] = Future()
         future.add_done_callback(self._later(self._measured))
@@ -193,7 +193,7 @@ class Search:
         first = self.plan.space.references()[0].key
         for trial in self.finished:
             if trial.key == first and isinstance(trial.outcome, Measurement) and first not in batch:
-                return [Subject(first, self._path(trial.outcome.artifact))]
+                return [self.lane.subject(first, self._path(trial.outcome.artifact))]
         return []
 
     def _wait(self) -> None:
@@ -236,7 +236,8 @@ class Search:
         except WorkerError as error:
             self._finish(candidate, Failure(error.stage, error.message), {}, trained=False)
             return
-        digest = self.study.artifacts.keep(_copy(Path(made.path)))
+        companions = self.lane.runtime.companions
+        digest = self.study.artifacts.keep(_copy(Path(made.path), companions), companions)
         self._waiting.append(_Waiting(candidate, made, digest))
 
     def _measured(self, future: "Future[dict[str, Costs | Failure]]") -> None:
@@ -310,7 +311,7 @@ class Search:
         return max(0.0, left) if left != float("inf") else None
 
     def _path(self, digest: str) -> Path:
-        return self.study.artifacts.path(digest, ".onnx")
+        return self.study.artifacts.path(digest, self.lane.runtime.suffix)
 
 
 def baseline(plan: Plan) -> Candidate:
@@ -331,9 +332,10 @@ def describe(trial: Trial, metric: str) -> str:
     )
 
 
-def _copy(path: Path) -> Path:
-    """A second name of a file, so that keeping it leaves the first where other candidates find it."""
-    copy = path.with_name(f"{path.stem}.kept{path.suffix}")
-    copy.unlink(missing_ok=True)
-    copy.hardlink_to(path)
-    return copy
+def _copy(path: Path, companions: tuple[str, ...]) -> Path:
+    """A second name of a file and its companions: keeping it leaves the first where other candidates find it."""
+    for suffix in (path.suffix, *companions):
+        copy = path.with_name(f"{path.stem}.kept{suffix}")
+        copy.unlink(missing_ok=True)
+        copy.hardlink_to(path.with_suffix(suffix))
+    return path.with_name(f"{path.stem}.kept{path.suffix}")

@@ -16,6 +16,8 @@ def introduce(plan: Plan, listen: Listener) -> None:
             Event("fact", f"{family.family}: {knobs or 'a fixed scale'}; it starts at its largest, {family.largest}")
         )
     listen(Event("fact", f"{plan.space.size} candidates in the space, searched by {plan.strategy.name}"))
+    if not any(plan.space.pipelines):
+        listen(Event("notice", f"steps work on ONNX files, which {plan.space.runtime} does not run: no step is tried"))
     listen(Event("fact", what_can_be_proved(plan)))
 
 

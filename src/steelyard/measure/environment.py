@@ -8,7 +8,17 @@ from pathlib import Path
 
 from steelyard.core.environment import Environment
 
-PACKAGES = ("steelyard", "numpy", "onnx", "onnxruntime", "torch")
+PACKAGES = (
+    "steelyard",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "ai-edge-litert",
+    "litert-torch",
+    "executorch",
+    "torch",
+)
 """Distributions whose version can change a figure."""
 
 FLAGS = (

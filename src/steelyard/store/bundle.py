@@ -93,9 +93,16 @@ def verified_file(directory: Path, manifest: Plain, name: str) -> Path:
 
 
 def clear(directory: Path) -> None:
-    """Take away what an earlier packing wrote: the manifest first, so that a half-cleared bundle is none."""
+    """Take away what an earlier packing wrote: the manifest first, so that a half-cleared bundle is none.
+
+    A model file that a half-cleared bundle left is written over by the next packing: a study has one runtime.
+    """
+    try:
+        listed = read_manifest(directory)["sha256"]
+    except BundleError:
+        listed = {}
     (directory / MANIFEST).unlink(missing_ok=True)
-    for name in ("model.onnx", "MODEL_CARD.md", "report.html"):
+    for name in ("MODEL_CARD.md", "report.html", *(name for name in listed if Path(name).name == name)):
         (directory / name).unlink(missing_ok=True)
     for partial in directory.glob(".*.partial"):
         partial.unlink()

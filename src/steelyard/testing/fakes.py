@@ -2,15 +2,15 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from steelyard.core.candidate import Candidate, FamilySpace, Knob, Scale, Space, StepSetting
-from steelyard.core.errors import RuntimeFailureError
+from steelyard.core.candidate import Candidate, FamilySpace, Knob, Scale, Setting, Space, StepSetting
+from steelyard.core.errors import InputError, RuntimeFailureError
 from steelyard.core.protocols import Problem, Session, Task
 from steelyard.core.quantity import Quantity
 from steelyard.core.task import (
@@ -212,16 +212,30 @@ class FakeRuntime:
 
     name: str = "fake"
     suffix: str = ".fake"
+    companions: tuple[str, ...] = ()
+    loader: str = "steelyard.testing.fakes:open_fake"
+    imports: tuple[str, ...] = ()
+    options: Mapping[str, tuple[Setting, ...]] = field(default_factory=lambda: {"pace": ("slow", "fast")})
+    runs_code: bool = False
 
-    def load(self, path: Path, *, threads: int = 1) -> Session:
+    def load(self, path: Path, *, threads: int = 1, trust: bool = False, **options: Setting) -> Session:
         """Read the matrix.
 
         Raises:
             RuntimeFailureError: if the file holds none.
+            InputError: if an option is not known.
         """
-        del threads
+        del threads, trust
+        for name, setting in options.items():
+            if setting not in self.options.get(name, ()):
+                raise InputError(f"{self.name} has no option {name!r} of {setting!r}.", field=name)
         try:
             weights = np.asarray(json.loads(path.read_text(encoding="utf-8")), dtype=np.float32)
         except (OSError, ValueError, TypeError) as error:
             raise RuntimeFailureError(f"{path.name} holds no matrix.") from error
         return FakeSession(weights)
+
+
+def open_fake(path: str, threads: int, **options: Setting) -> Callable[[Array], Array]:
+    """The loader of measuring processes."""
+    return FakeRuntime().load(Path(path), threads=threads, **options).run

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from steelyard.core.errors import RuntimeFailureError
+from steelyard.core.errors import InputError, RuntimeFailureError
 from steelyard.core.protocols import Runtime
+from steelyard.core.registry import import_object
 from steelyard.core.task import Array
 from steelyard.testing.contract import attempt, require, require_close, require_error, require_name, require_outputs
 
@@ -26,7 +27,7 @@ def check_runtime(runtime: Runtime, model: Path, rows: Array) -> None:
     fits = runtime.suffix.startswith(".") and len(runtime.suffix) > 1
     require(fits, f"'suffix' of {runtime.name} must be a suffix with its dot, got {runtime.suffix!r}.")
     require(model.suffix == runtime.suffix, f"the model to check {runtime.name} on must end in {runtime.suffix}.")
-    session = attempt(lambda: runtime.load(model), f"loading {model.name}")
+    session = attempt(lambda: runtime.load(model, trust=True), f"loading {model.name}")
     kept = rows.copy()
     outputs = attempt(lambda: session.run(rows), f"running {model.name}")
     require_outputs(outputs, len(rows), None, f"outputs of {runtime.name}")
@@ -34,9 +35,36 @@ def check_runtime(runtime: Runtime, model: Path, rows: Array) -> None:
     require(np.array_equal(session.run(rows), outputs), f"{runtime.name} must give one output for one input.")
     one_by_one = np.concatenate([session.run(rows[i : i + 1]) for i in range(len(rows))])
     require_close(one_by_one, outputs, f"rows of {runtime.name} one by one and all at once")
-    threaded = attempt(lambda: runtime.load(model, threads=2), f"loading {model.name} for two threads")
+    threaded = attempt(lambda: runtime.load(model, threads=2, trust=True), f"loading {model.name} for two threads")
     require_close(threaded.run(rows), outputs, f"outputs of {runtime.name} on one thread and on two")
+    _check_loader(runtime, model, rows, outputs)
+    _check_options(runtime, model)
     _check_refusals(runtime, model)
+
+
+def _check_loader(runtime: Runtime, model: Path, rows: Array, outputs: Array) -> None:
+    """The loader of measuring processes gives what a session gives, and opens nothing untrusted either."""
+    trusted = {"trust": True} if runtime.runs_code else {}
+    opened = attempt(lambda: import_object(runtime.loader)(str(model), 1, **trusted), f"the loader of {runtime.name}")
+    require_close(np.asarray(opened(rows)), outputs, f"outputs of {runtime.name} by its loader and by a session")
+    if runtime.runs_code:
+        require_error(lambda: runtime.load(model), InputError, "an untrusted file")
+        require_error(lambda: import_object(runtime.loader)(str(model), 1), InputError, "an untrusted file")
+
+
+def _check_options(runtime: Runtime, model: Path) -> None:
+    for name, settings in runtime.options.items():
+        require(len(set(settings)) > 1, f"option {name!r} of {runtime.name} must have two settings or more.")
+        default = {name: settings[0]}
+        attempt(lambda given=default: runtime.load(model, trust=True, **given), f"loading with {name} {settings[0]!r}")  # type: ignore[misc]
+        require_error(
+            lambda given=name: runtime.load(model, trust=True, **{given: "no such setting"}),  # type: ignore[misc]
+            InputError,
+            f"option {name!r} of a setting that does not exist",
+        )
+    require_error(
+        lambda: runtime.load(model, trust=True, no_such_option=1), InputError, "an option that does not exist"
+    )
 
 
 def _check_refusals(runtime: Runtime, model: Path) -> None:
@@ -50,6 +78,8 @@ def _check_refusals(runtime: Runtime, model: Path) -> None:
         for name, bytes_of_it in broken.items():
             path = Path(folder) / f"broken{runtime.suffix}"
             path.write_bytes(bytes_of_it)
-            require_error(lambda at=path: runtime.load(at), RuntimeFailureError, name)  # type: ignore[misc]
+            for suffix in runtime.companions:
+                path.with_suffix(suffix).write_bytes(model.with_suffix(suffix).read_bytes())
+            require_error(lambda at=path: runtime.load(at, trust=True), RuntimeFailureError, name)  # type: ignore[misc]
         missing = Path(folder) / f"missing{runtime.suffix}"
-        require_error(lambda: runtime.load(missing), RuntimeFailureError, "a missing file")
+        require_error(lambda: runtime.load(missing, trust=True), RuntimeFailureError, "a missing file")

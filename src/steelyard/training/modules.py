@@ -1,10 +1,12 @@
 """Small services on torch modules, for callers that don't know torch."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
+from steelyard.core.protocols import Feed
 from steelyard.core.task import Array
 from steelyard.training.rates import largest_stable_rate
 
@@ -14,11 +16,25 @@ def use_one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def module_outputs(model: Any, rows: Array) -> Array:
-    """Outputs (n, width) of a module in evaluation mode on raw rows (n, ...)."""
+def module_outputs(model: Any, rows: Feed) -> Array:
+    """Outputs (n, width) of a module in evaluation mode on raw rows (n, ...), or on arrays in the inputs' order."""
+    arrays = rows.values() if isinstance(rows, Mapping) else (rows,)
     with torch.no_grad():
-        outputs: Array = model.eval()(torch.from_numpy(rows)).numpy()
+        found = model.eval()(*(torch.from_numpy(each) for each in arrays))
+    outputs: Array = (found[0] if isinstance(found, tuple | list) else found).numpy()
     return outputs
+
+
+class _Copy(torch.nn.Module):
+    """Gives a copy of its input; a bare input as output is a graph that some exporters refuse."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.clone()
+
+
+def identity_module() -> Any:
+    """A module that gives back its input: what it costs to run it is the floor under every latency."""
+    return _Copy()
 
 
 def stable_rate_of(model: Any, rows: Array) -> float | None:

@@ -1,0 +1,172 @@
+"""Model files for the runtimes, made of torch modules or ONNX files, and how well they agree with their source."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from steelyard.core.errors import RuntimeFailureError, WorkerError
+from steelyard.core.protocols import Exporter, Feed, Runtime
+from steelyard.core.registry import Registry
+from steelyard.core.task import Array
+from steelyard.core.wire import Plain
+from steelyard.graph.identity import identity_model
+from steelyard.runtimes.onnxruntime.run import OnnxRuntime
+
+SOURCE_SUFFIX = ".onnx"
+"""Every trained model is written as an ONNX file too: steps work on it, and operators are counted in it."""
+PARITY_TOLERANCE = 1e-3
+"""Largest difference allowed, times (1 + largest output): design of measuring, fp32."""
+PARITY_AGREEMENT = 0.999
+"""Share of equal decisions asked for, fp32."""
+_TINY = float(np.finfo(np.float32).tiny)
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A model file of a runtime, and what is known of it.
+
+    Attributes:
+        path: the file; its companions stand beside it.
+        how: which way it was written, as its exporter says.
+        parity: how its outputs agree with the source's, from `parity_of`.
+        size_bytes: of the file and its companions.
+    """
+
+    path: Path
+    how: str
+    parity: Plain
+    size_bytes: int
+
+
+def convert(
+    registry: Registry, runtime: str, source: Any, rows: Feed, folder: Path, *, decides: bool, threads: int = 1
+) -> Converted:
+    """Make a runtime's model file of a torch module or an ONNX file, and compare their outputs on real rows.
+
+    The outputs compared with are torch's own where the source is a module, and where it is a file those of ONNX Runtime
+    with all its optimisations off.
+
+    Args:
+        registry: with the runtime and its exporter.
+        runtime: its name.
+        source: a `torch.nn.Module`, or the path of an ONNX file.
+        rows: inputs (n, ...), or arrays by input name in the order of the inputs.
+        folder: where the file goes, as `model` with the runtime's suffix.
+        decides: whether the outputs are scores of classes.
+        threads: of the runtime.
+
+    Raises:
+        MissingExtraError: if a library is not installed.
+        RuntimeFailureError: if the source can't be converted, or a runtime refuses it.
+    """
+    home, exporter = _of(registry, runtime)
+    exporter.check()
+    path = folder / f"model{home.suffix}"
+    if isinstance(source, Path):
+        how = exporter.convert(source, path)
+        wanted = OnnxRuntime().load_plain(source).run(rows)
+    else:
+        from steelyard.training.modules import module_outputs  # noqa: PLC0415  imports torch, which a file needs not
+
+        how = exporter.export(source, rows_of(rows, 2), path)
+        wanted = module_outputs(source, rows)
+    got = home.load(path, threads=threads, trust=True).run(rows)
+    if got.shape != wanted.shape:
+        raise RuntimeFailureError(f"{runtime} gives outputs of shape {got.shape}, the source {wanted.shape}.")
+    return Converted(path, how, parity_of(wanted, got, decides=decides), artifact_bytes(path, home.companions))
+
+
+def rows_of(rows: Feed, count: int) -> Feed:
+    """The first rows of every input."""
+    return {name: each[:count] for name, each in rows.items()} if isinstance(rows, Mapping) else rows[:count]
+
+
+def parity_of(wanted: Array, got: Array, *, decides: bool) -> Plain:
+    """How the outputs of a model file agree with its source's.
+
+    Args:
+        wanted: outputs of the source, (n, ...).
+        got: outputs of the file, of the same shape.
+        decides: whether the outputs are scores of classes on the last axis.
+
+    Returns:
+        {"max_abs": largest difference, "max_rel": that over the largest output of the source, "agreement": share of
+        equal decisions, "flips": decisions that differ, "n": decisions compared}; where outputs decide nothing,
+        agreement and flips are null and n counts rows.
+    """
+    worst = float(np.abs(got - wanted).max(initial=0.0))
+    largest = float(np.abs(wanted).max(initial=0.0))
+    figures: dict[str, Plain] = {"max_abs": worst, "max_rel": worst / (largest + _TINY)}
+    if not decides:
+        return {**figures, "agreement": None, "flips": None, "n": len(wanted)}
+    equal = got.argmax(axis=-1) == wanted.argmax(axis=-1)
+    return {**figures, "agreement": float(equal.mean()), "flips": int((~equal).sum()), "n": int(equal.size)}
+
+
+def check_parity(wanted: Array, got: Array, *, decides: bool) -> Plain:
+    """The parity of a model file with its source, from `parity_of`, where it is close enough.
+
+    Args:
+        wanted: outputs of the source, (n, width).
+        got: outputs of the file, (n, width).
+        decides: whether the outputs are scores of classes.
+
+    Raises:
+        WorkerError: if the difference exceeds 1e-3 (1 + largest output) or agreement is below 0.999.
+    """
+    if got.shape != wanted.shape:
+        raise WorkerError(f"parity: expected outputs of shape {wanted.shape}, got {got.shape}.", stage="parity")
+    found = parity_of(wanted, got, decides=decides)
+    allowed = PARITY_TOLERANCE * (1 + float(np.abs(wanted).max(initial=0.0)))
+    agreement = 1.0 if found["agreement"] is None else found["agreement"]
+    if not (found["max_abs"] <= allowed and agreement >= PARITY_AGREEMENT):
+        raise WorkerError(
+            f"parity: outputs differ by up to {found['max_abs']:.3g} (allowed {allowed:.3g}) "
+            f"and agree on {agreement:.2%}.",
+            stage="parity",
+        )
+    return found
+
+
+def artifact_bytes(path: Path, companions: tuple[str, ...]) -> int:
+    """Bytes of a model file and of the files that belong to it."""
+    return sum(each.stat().st_size for each in (path, *(path.with_suffix(suffix) for suffix in companions)))
+
+
+def floor_model(registry: Registry, runtime: str, shape: tuple[int, ...], folder: Path) -> Path:
+    """The model that gives back its input, as a file of the runtime: `floor` with its suffix. Made once a folder.
+
+    Where the runtime takes ONNX this needs no torch.
+
+    Args:
+        registry: with the runtime and its exporter.
+        runtime: its name.
+        shape: of one row.
+        folder: where the file goes; it must be there.
+
+    Raises:
+        RuntimeFailureError: if it can't be made.
+        MissingExtraError: if a library is not installed.
+    """
+    home, exporter = _of(registry, runtime)
+    path = folder / f"floor{home.suffix}"
+    if path.is_file():
+        return path
+    if home.suffix == SOURCE_SUFFIX:
+        return identity_model(path, shape)
+    if "onnx" in exporter.sources:
+        exporter.convert(identity_model(folder / f"floor{SOURCE_SUFFIX}", shape), path)
+        return path
+    from steelyard.training.modules import identity_module  # noqa: PLC0415  imports torch
+
+    # Another process may look for it meanwhile: it is there once it is whole.
+    partial = folder / f".floor{home.suffix}"
+    exporter.export(identity_module(), np.zeros((2, *shape), dtype=np.float32), partial)
+    return partial.replace(path)
+
+
+def _of(registry: Registry, runtime: str) -> tuple[Runtime, Exporter]:
+    return registry.get("runtime", runtime), registry.get("exporter", runtime)
