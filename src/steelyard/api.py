@@ -110,7 +110,8 @@ def profile(model: Any, *, listen: Listener = silent, **options: Any) -> Profile
 
     plugins = options.pop("plugins", ())
     question = question_of(str(model), options)
-    return run(question, registry_with((plugins,) if isinstance(plugins, str) else tuple(plugins)), listen)
+    names = (plugins,) if isinstance(plugins, str) else tuple(plugins)
+    return run(question, registry_with(names), listen, plugins=names)
 
 
 def pack(bundle: str | Path, point: str, out: str | Path) -> Outcome:

@@ -11,6 +11,7 @@ import numpy as np
 from steelyard.core.errors import DataError, InputError, UnknownNameError
 from steelyard.core.port import Port, Signature
 from steelyard.core.task import Array
+from steelyard.measure.timing import make_batches
 
 DISTINCT = 64
 """Inferences that are fed with something different each: more would only fill memory."""
@@ -29,7 +30,7 @@ class Feed:
     """Inputs of inferences.
 
     Attributes:
-        rows: (n, ...) of the only input, or by name of several; with `stacked`, entry k is inference k's, whole.
+        rows: (n, ...) of the only input if it is of floats, else by name; with `stacked`, entry k is inference k's.
         batch: rows an inference.
         stacked: whether inputs don't share their first axis.
         origin: where they come from, for people.
@@ -42,10 +43,10 @@ class Feed:
     origin: str
     can_batch: bool
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the inputs; empty where there is one."""
-        return tuple(self.rows) if isinstance(self.rows, Mapping) else ()
+    def example(self) -> Rows:
+        """The inputs of one inference, as an exporter takes them."""
+        batch = make_batches(self.rows, self.batch, stacked=self.stacked)[0]
+        return dict(batch) if isinstance(batch, Mapping) else batch
 
 
 def parse_shapes(texts: Sequence[str]) -> Mapping[str, tuple[int, ...]]:
@@ -92,7 +93,7 @@ def drawn(signature: Signature, asked: Mapping[str, tuple[int, ...]], *, batch: 
         whole = (count, *shape) if stacked else (count * shape[0], *shape[1:])
         rows[port.name] = _draw(port, whole, signature.index_limits.get(port.name), random)
     return Feed(
-        rows=rows if len(rows) > 1 or stacked else next(iter(rows.values())),
+        rows=_plain(rows, stacked=stacked),
         batch=1 if stacked else next(iter(firsts)),
         stacked=stacked,
         origin="drawn at random",
@@ -123,7 +124,7 @@ def from_arrays(arrays: Mapping[str, Array], signature: Signature, origin: str, 
     if own is not None and batch not in (None, own):
         raise InputError(f"'batch' must be {own}, which the model is made for, got {batch}.", field="batch")
     return Feed(
-        rows=rows if len(rows) > 1 else next(iter(rows.values())),
+        rows=_plain(rows),
         batch=own or batch or 1,
         stacked=False,
         origin=origin,
@@ -141,6 +142,12 @@ def from_file(path: Path, signature: Signature, *, batch: int | None, trust: boo
     from steelyard.tasks.rows import read_arrays  # noqa: PLC0415
 
     return from_arrays(read_arrays(path, trust=trust), signature, str(path), batch=batch)
+
+
+def _plain(rows: Mapping[str, Array], *, stacked: bool = False) -> Rows:
+    """The rows alone where there is one input of floats, as measuring takes them; else by name, with their types."""
+    only = next(iter(rows.values()))
+    return only if len(rows) == 1 and not stacked and only.dtype == np.float32 else rows
 
 
 def _named(signature: Signature, asked: Mapping[str, tuple[int, ...]]) -> Mapping[str, tuple[int, ...]]:

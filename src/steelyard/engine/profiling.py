@@ -2,43 +2,29 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from steelyard.core.errors import InputError, MeasurementError, SteelyardError
+from steelyard.core.errors import InputError, RuntimeFailureError, SteelyardError
 from steelyard.core.events import Event, Listener, silent
-from steelyard.core.port import Signature
-from steelyard.core.profiling import BatchPoint, Comparison, Profile, RuntimeProfile
-from steelyard.core.protocols import Runtime
-from steelyard.core.quantity import Quantity
+from steelyard.core.port import Port, Signature
+from steelyard.core.profiling import Comparison, Profile, RuntimeProfile
+from steelyard.core.protocols import Exporter, Runtime
 from steelyard.core.registry import Registry
 from steelyard.core.wire import Plain
+from steelyard.engine.bench import Bench, Settings
 from steelyard.engine.feeding import Feed, drawn, from_arrays, from_file
-from steelyard.engine.lane import default_workers, lanes, nominal_time
-from steelyard.engine.parity import compare_outputs
 from steelyard.engine.sources import Source, open_source
-from steelyard.graph.counting import count
-from steelyard.graph.identity import identity_model
-from steelyard.graph.reading import file_bytes, read_model
-from steelyard.measure.energy import measure_energy
+from steelyard.graph.reading import read_model
+from steelyard.graph.signature import signature_of
 from steelyard.measure.environment import read_environment
-from steelyard.measure.floor import FLOOR, floor_subject
-from steelyard.measure.latency import LatencyRound, Narrow, Protocol, measure_latency
-from steelyard.measure.memory import measure_memory
-from steelyard.measure.outputs import outputs_of
+from steelyard.measure.latency import LatencyRound, Narrow
 from steelyard.measure.process import Subject
 
-BATCHES = (8, 32)
-"""Other batch sizes that are tried where the model's first axis is free."""
-
-BATCH_PROCESSES = 3
-"""Fresh processes for each of them: they show a trend, the figure asked for gets the full protocol."""
-
-PARITY_CALLS = 32
-"""Inferences on which outputs are compared."""
+ELEMENT_TYPES = ("float32", "int64")
+"""Types that an input of a module is tried with, whose code alone says which it takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +46,6 @@ class Question:
         estimate: predict the latency and run nothing.
         seed: of drawn inputs and of the order of measuring.
         trust: open files that can run code when opened, and large archives.
-        options: of the runtime, by name.
     """
 
     model: str
@@ -95,8 +80,16 @@ class Question:
         Narrow(self.half_width)
 
 
-def profile(question: Question, registry: Registry, listen: Listener = silent) -> Profile:
+def profile(
+    question: Question, registry: Registry, listen: Listener = silent, *, plugins: tuple[str, ...] = ()
+) -> Profile:
     """The answer.
+
+    Args:
+        question: what is asked.
+        registry: of runtimes.
+        listen: hears what happens.
+        plugins: addresses that extended the registry; child processes resolve them anew.
 
     Raises:
         InputError: one sentence on the first thing that can't be used, or where no runtime can run the model.
@@ -105,211 +98,83 @@ def profile(question: Question, registry: Registry, listen: Listener = silent) -
     names = question.runtimes or (source.runtime or "onnxruntime",)
     for name in names:
         registry.get("runtime", name)
+    others = {text: open_source(text, registry, trust=question.trust) for text in question.compare}
     with tempfile.TemporaryDirectory(prefix="steelyard-") as folder:
-        bench = Bench(question, registry, source, Path(folder), listen)
-        return bench.profile(names)
-
-
-@dataclass(slots=True)
-class Bench:
-    """One model on the bench: where its files lie and what it is fed with."""
-
-    question: Question
-    registry: Registry
-    source: Source
-    folder: Path
-    listen: Listener
-    _nominal_s: float | None = None
-
-    def profile(self, names: Sequence[str]) -> Profile:
-        """Figures on each of the runtimes; one that can't run the model says why, the others go on."""
-        feed = self.feed()
-        found = {name: self._on(name, feed, len(names)) for name in names}
+        feed, signature, exported = _fed(source, question, registry, Path(folder))
+        settings = Settings(
+            threads=question.threads,
+            half_width=question.half_width,
+            # Half of the time is kept for memory, other batches and comparing.
+            limit_s=question.budget_s / 2 / len(names),
+            batches=question.batches,
+            seed=question.seed,
+            plugins=plugins,
+        )
+        bench = Bench(registry, source, feed, Path(folder), settings, exported)
+        compared = [_other(text, other, names[0], feed, source.name) for text, other in others.items()]
+        found = {name: _on(bench, name, listen) for name in names}
         if all(each.error is not None for each in found.values()):
             reasons = "; ".join(f"{name}: {each.error}" for name, each in found.items())
-            raise InputError(f"{self.source.name} can't be measured ({reasons.rstrip('.')}).", field="model")
+            raise InputError(f"{source.name} can't be measured ({reasons.rstrip('.')}).", field="model")
+        if compared:
+            listen(Event("stage", "comparing"))
         return Profile(
-            model=self.source.name,
-            inputs=self._described(feed),
+            model=source.name,
+            inputs=_described(signature, feed, question),
             runtimes=found,
             environment=read_environment(),
-            comparisons=self._compared(names[0], feed),
+            comparisons=_compared(bench, names[0], question, compared),
             notices=tuple(_notices(found)),
         )
 
-    def feed(self) -> Feed:
-        """What inferences are fed with."""
-        return feed_for(self.source, self._signature(), self.question)
 
-    def _signature(self) -> Signature:
-        if self.source.signature is None:
-            raise InputError(f"{self.source.name} does not say what it takes; give --shape or --data.", field="shape")
-        return self.source.signature
+def _on(bench: Bench, name: str, listen: Listener) -> RuntimeProfile:
+    """The model on one runtime; why not, where it can't be run there: the others go on."""
+    listen(Event("stage", f"measuring on {name}"))
+    try:
+        return bench.measured(name)
+    except (SteelyardError, ImportError) as error:
+        return RuntimeProfile(error=str(error))
 
-    def _on(self, name: str, feed: Feed, runtimes: int) -> RuntimeProfile:
-        """The model on one runtime."""
-        self._say(f"measuring on {name}")
-        runtime: Runtime = self.registry.get("runtime", name)
+
+def _fed(source: Source, question: Question, registry: Registry, folder: Path) -> tuple[Feed, Signature, Path | None]:
+    """Inputs, the signature that they fit, and the ONNX file of a module."""
+    if source.module is None:
+        signature = source.signature or _stated(source, question)
+        return feed_for(source, signature, question), signature, None
+    path = folder / "exported.onnx"
+    exporter: Exporter = registry.get("exporter", "onnxruntime")
+    first: RuntimeFailureError | None = None
+    for kind in ELEMENT_TYPES:
         try:
-            path, parity = self._artifact(runtime, feed)
-            subject = Subject(self.source.name, path, runtime.loader, runtime.imports)
-            return replace(self._measured(runtime, subject, feed, runtimes), parity=parity)
-        except (SteelyardError, ImportError) as error:
-            return RuntimeProfile(error=str(error))
+            exporter.export(source.module, feed_for(source, _stated(source, question, kind), question).example(), path)
+        except RuntimeFailureError as error:
+            first = first or error
+        else:
+            # The file knows what the module's code does not say: types, and how large indices may be.
+            signature = signature_of(read_model(path))
+            return feed_for(source, signature, question), signature, path
+    raise InputError(f"{source.name} can't be exported with these inputs: {first}", field="shape") from first
 
-    def _artifact(self, runtime: Runtime, feed: Feed) -> tuple[Path, Plain | None]:
-        """The file that the runtime loads, and how its outputs differ from the source's."""
-        if self.source.runtime == runtime.name and self.source.path is not None:
-            return self.source.path, self._own_parity(runtime, feed)
-        raise InputError(f"{self.source.name} has no way to {runtime.name} yet.", field="runtime")
 
-    def _own_parity(self, runtime: Runtime, feed: Feed) -> Plain | None:
-        """An ONNX file against itself without optimisations; other formats have no source to differ from."""
-        if runtime.name != "onnxruntime" or self.source.path is None:
-            return None
-        protocol = self._protocol(runtime, feed)
-        wanted, got = (
-            outputs_of(
-                Subject(self.source.name, self.source.path, runtime.loader, runtime.imports, options),
-                feed.rows,
-                protocol,
-                calls=PARITY_CALLS,
+def _stated(source: Source, question: Question, kind: str = "float32") -> Signature:
+    """What a model takes as far as the question says it: the shapes asked for, or the arrays of a file."""
+    if question.data is not None:
+        from steelyard.tasks.rows import read_arrays  # noqa: PLC0415  loads the readers of tables
+
+        arrays = read_arrays(question.data, trust=question.trust)
+        name = next((each for each in ("x", "x_valid", "x_test", "x_train") if each in arrays), None)
+        if name is None and len(arrays) != 1:
+            raise InputError(
+                f"{question.data} must hold an array x for {source.name}, got {', '.join(arrays)}.", field="data"
             )
-            for options in ({"optimisation": "none"}, {})
-        )
-        return {**compare_outputs(wanted, got), "source": "the same file without optimisations"}
-
-    def _protocol(self, runtime: Runtime, feed: Feed, *, batch: int | None = None, processes: int = 8) -> Protocol:
-        cpu, _ = lanes(default_workers())
-        return Protocol(
-            loader=runtime.loader,
-            imports=runtime.imports,
-            batch=batch or feed.batch,
-            threads=self.question.threads,
-            stacked=feed.stacked,
-            processes=processes,
-            cpu=cpu,
-        )
-
-    def _measured(self, runtime: Runtime, subject: Subject, feed: Feed, runtimes: int) -> RuntimeProfile:
-        protocol = self._protocol(runtime, feed)
-        # Half of the time is kept for memory, other batches and comparing.
-        limit_s = self.question.budget_s / 2 / runtimes
-        models = [subject, *self._floor(runtime, feed)]
-        latency = self._latency(models, feed, protocol, limit_s, Narrow(self.question.half_width))
-        if subject.key in latency.failures:
-            raise latency.failures[subject.key]
-        memory = measure_memory([subject], feed.rows, protocol)
-        if subject.key in memory.failures:
-            raise memory.failures[subject.key]
-        peaks = memory.peaks[subject.key]
-        energy = measure_energy(subject, feed.rows, protocol)
-        metrics = {
-            **self._counted(subject.path, feed),
-            **latency.metrics[subject.key],
-            "peak_memory_bytes": peaks["peak"],
-            "load_memory_bytes": peaks["load"],
-            "run_memory_bytes": peaks["run"],
-        }
-        if FLOOR in latency.metrics:
-            metrics["latency_floor_s"] = latency.metrics[FLOOR]["latency_p50_s"]
-        if energy.quantity is not None:
-            metrics["energy_j"] = energy.quantity
-        notes: dict[str, Any] = {**latency.notes[subject.key], "noise": latency.noise, "energy": energy.reason}
-        return RuntimeProfile(metrics, None, self._batches(runtime, subject, feed, limit_s), notes)
-
-    def _floor(self, runtime: Runtime, feed: Feed) -> list[Subject]:
-        """A model that does nothing on inputs of this shape, where the runtime reads ONNX and there is one input."""
-        if runtime.suffix != ".onnx" or isinstance(feed.rows, Mapping) or feed.rows.dtype != np.float32:
-            return []
-        path = self.folder / "identity.onnx"
-        return [floor_subject(identity_model(path, feed.rows.shape[1:]))]
-
-    def _latency(
-        self, models: Sequence[Subject], feed: Feed, protocol: Protocol, limit_s: float, narrow: Narrow | None
-    ) -> LatencyRound:
-        if self._nominal_s is None:
-            self._nominal_s = nominal_time(protocol.cpu)
-        return measure_latency(
-            models,
-            feed.rows,
-            protocol,
-            nominal_s=self._nominal_s,
-            seed=self.question.seed,
-            limit_s=limit_s,
-            narrow=narrow,
-        )
-
-    def _batches(self, runtime: Runtime, subject: Subject, feed: Feed, limit_s: float) -> tuple[BatchPoint, ...]:
-        """Throughput at other batch sizes, where the model takes them."""
-        asked = self.question.batches
-        sizes = [size for size in (BATCHES if asked is None else asked) if size != feed.batch]
-        if not feed.can_batch:
-            if asked:
-                raise InputError(f"'batches' asks for {sizes}, but the model is made for one size.", field="batches")
-            return ()
-        points = []
-        for size in sizes:
-            protocol = self._protocol(runtime, feed, batch=size, processes=BATCH_PROCESSES)
-            found = self._latency([subject], feed, protocol, limit_s / 4, None)
-            if subject.key in found.metrics:
-                figures = found.metrics[subject.key]
-                points.append(BatchPoint(size, figures["latency_p50_s"], figures["throughput_per_s"]))
-        return tuple(points)
-
-    def _counted(self, path: Path, feed: Feed) -> dict[str, Quantity]:
-        """What can be counted in the file."""
-        if path.suffix != ".onnx":
-            return {"size_bytes": Quantity.exact(path.stat().st_size, "B")}
-        counts = count(read_model(path), batch=feed.batch)
-        return {
-            "parameters": Quantity.exact(counts.parameters),
-            "macs": Quantity.exact(counts.macs),
-            "size_bytes": Quantity.exact(file_bytes(path), "B"),
-        }
-
-    def _compared(self, name: str, feed: Feed) -> tuple[Comparison, ...]:
-        """The other models against this one, in one interleaved round."""
-        if not self.question.compare:
-            return ()
-        self._say("comparing")
-        runtime: Runtime = self.registry.get("runtime", name)
-        path, _ = self._artifact(runtime, feed)
-        first = Subject(self.source.name, path, runtime.loader, runtime.imports)
-        subjects, errors = [first], {}
-        for text in self.question.compare:
-            try:
-                subjects.append(self._other(text, name, feed, taken=[each.key for each in subjects]))
-            except MeasurementError as error:
-                errors[text] = error.message
-        found = self._latency(
-            subjects,
-            feed,
-            self._protocol(runtime, feed),
-            self.question.budget_s / 2,
-            Narrow(self.question.half_width / 2, ratios=True),
-        )
-        return tuple(_comparison(each, first.key, name, found) for each in subjects[1:])
-
-    def _other(self, text: str, name: str, feed: Feed, taken: Sequence[str]) -> Subject:
-        """Another model as a subject of the round; it must take the same inputs."""
-        other = open_source(text, self.registry, trust=self.question.trust)
-        runtime: Runtime = self.registry.get("runtime", name)
-        if other.path is None or other.runtime != name:
-            raise InputError(f"'compare' {text} is not made for {name}, as {self.source.name} is.", field="compare")
-        if other.signature is not None:
-            names = [port.name for port in other.signature.inputs]
-            rows = feed.rows if isinstance(feed.rows, Mapping) else dict.fromkeys(names, feed.rows)
-            from_arrays(rows, other.signature, f"the input of {self.source.name}", batch=feed.batch)
-        key = text if text not in taken else f"{text} (again)"
-        return Subject(key, other.path, runtime.loader, runtime.imports)
-
-    def _described(self, feed: Feed) -> Plain:
-        ports = [port.to_json() for port in self._signature().inputs]
-        return {"ports": ports, "origin": feed.origin, "batch": feed.batch, "threads": self.question.threads}
-
-    def _say(self, text: str) -> None:
-        self.listen(Event("stage", text))
+        array = arrays[name] if name is not None else next(iter(arrays.values()))
+        own = "float32" if array.dtype.kind == "f" or kind == "float32" else str(array.dtype)
+        return Signature((Port("x", own, (None, *array.shape[1:])),))
+    if not question.shapes:
+        raise InputError(f"{source.name} does not say what it takes; give --shape or --data.", field="shape")
+    ports = (Port(name or "x", kind, shape) for name, shape in question.shapes.items())
+    return Signature(tuple(ports))
 
 
 def feed_for(source: Source, signature: Signature, question: Question) -> Feed:
@@ -326,11 +191,54 @@ def feed_for(source: Source, signature: Signature, question: Question) -> Feed:
     return from_arrays({"x": rows}, signature, str(question.data), batch=question.batch)
 
 
+def _other(text: str, other: Source, name: str, feed: Feed, first: str) -> tuple[str, Source]:
+    """Another model to compare with, if it is made for the same runtime and takes the same inputs.
+
+    Raises:
+        InputError: one sentence, if it does not.
+    """
+    if other.path is None or other.runtime != name:
+        raise InputError(f"'compare' {text} must be a file for {name}, as {first} is measured on it.", field="compare")
+    if other.signature is not None:
+        names = [port.name for port in other.signature.inputs]
+        rows = feed.rows if isinstance(feed.rows, Mapping) else dict.fromkeys(names, feed.rows)
+        try:
+            from_arrays(rows, other.signature, f"the input of {first}", batch=feed.batch)
+        except InputError as error:
+            raise InputError(f"'compare' {text} takes other inputs: {error.message}", field="compare") from error
+    return text, other
+
+
+def _compared(
+    bench: Bench, name: str, question: Question, others: Sequence[tuple[str, Source]]
+) -> tuple[Comparison, ...]:
+    """The other models against this one, in one interleaved round."""
+    if not others:
+        return ()
+    runtime: Runtime = bench.registry.get("runtime", name)
+    first = bench.subject(name)
+    trusted = {"trust": True} if runtime.runs_code and question.trust else {}
+    subjects = [first]
+    for number, (text, other) in enumerate(others):
+        key = text if text not in {each.key for each in subjects} else f"{text} (model {number + 2})"
+        if other.path is not None:
+            subjects.append(Subject(key, other.path, runtime.loader, runtime.imports, trusted))
+    found = bench.latency(
+        subjects, bench.protocol(name), Narrow(question.half_width / 2, ratios=True), limit_s=question.budget_s / 2
+    )
+    return tuple(_comparison(each, first.key, name, found) for each in subjects[1:])
+
+
 def _comparison(subject: Subject, first: str, runtime: str, found: LatencyRound) -> Comparison:
     if subject.key in found.failures:
         return Comparison(subject.key, runtime, error=found.failures[subject.key].message)
     ratio = found.ratio(subject.key, first)
     return Comparison(subject.key, runtime, ratio.quantity, ratio.p, ratio.is_proved)
+
+
+def _described(signature: Signature, feed: Feed, question: Question) -> Plain:
+    ports = [port.to_json() for port in signature.inputs]
+    return {"ports": ports, "origin": feed.origin, "batch": feed.batch, "threads": question.threads}
 
 
 def _notices(found: Mapping[str, RuntimeProfile]) -> list[str]:

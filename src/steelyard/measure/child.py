@@ -122,7 +122,9 @@ def measure_memory(request: Request, progress: Progress) -> Answer:
         progress(model["key"])
         runs.append(load_model(model, request["threads"]))
     loaded = read_peak_bytes()
-    imported = {name.partition(".")[0] for name in set(sys.modules) - before} - sys.stdlib_module_names
+    packages = {name.partition(".")[0] for name in set(sys.modules) - before} - before - sys.stdlib_module_names
+    # Names that begin with a line are made at run time by compiled modules, as is Cython's own.
+    imported = {name for name in packages if not name.startswith("_") and name != "cython_runtime"}
     was_reset = reset_peak()
     for run in runs:
         for index in range(request["calls"]):
