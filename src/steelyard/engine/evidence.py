@@ -23,8 +23,8 @@ def read_evidence(source: Path, manifest: Plain) -> Outcome:
 
 
 def packed_points(outcome: Outcome) -> dict[str, Point]:
-    """The points whose files a bundle holds, by key: the chosen one, the rest of the front, the reference."""
-    points = {point.key: point for point in (*outcome.front, outcome.chosen, outcome.reference)}
+    """The points whose files a bundle holds, by key: the front, the proved, the chosen one, the reference."""
+    points = {point.key: point for point in (*outcome.points, *outcome.front, outcome.chosen, outcome.reference)}
     return {key: point for key, point in points.items() if point.artifact}
 
 

@@ -1,6 +1,6 @@
 """Pack a bundle: the chosen model, the rest of the front, the evidence, the card and the report."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,19 @@ Render = Callable[[Outcome], Mapping[str, str]]
 """Makes the texts that a bundle carries, by file name: the card and the report."""
 
 
-def located(outcome: Outcome) -> Outcome:
-    """The outcome with the path of each packed artifact: the chosen one on top, the front and the reference below."""
-    kept = {point.key for point in (*outcome.front, outcome.reference)}
+def located(outcome: Outcome, available: Collection[str] | None = None) -> Outcome:
+    """The outcome with the path of each packed artifact: the chosen one on top, the others below.
+
+    The others are the front, the reference, and what was proved: a machine that another kit measures may prefer a
+    proved point that is no good here.
+
+    Args:
+        outcome: to be packed.
+        available: keys of the points whose files are at hand; None where all are.
+    """
+    proved = [point for point in outcome.points if is_proved(point)]
+    kept = {point.key for point in (*outcome.front, outcome.reference, *proved)}
+    kept &= kept if available is None else set(available)
 
     def place(point: Point) -> Point:
         if point.key == outcome.chosen.key:
@@ -136,10 +146,9 @@ def repack_measured(source: Path, file: Path, target: Path, render: Render, limi
 def _pack_anew(source: Path, manifest: Plain, chosen: Outcome, target: Path, render: Render) -> Outcome:
     """Pack an answer made of a bundle's own evidence from that bundle's files."""
     packed = packed_points(read_evidence(source, manifest))
-    kept = {chosen.reference.key, *(point.key for point in chosen.front)}
-    outcome = located(replace(chosen, bundle=target.resolve()))
+    outcome = located(replace(chosen, bundle=target.resolve()), packed)
     about = {name: manifest[name] for name in ABOUT if name in manifest}
-    sources = {key: verified_file(source, manifest, point.artifact) for key, point in packed.items() if key in kept}
+    sources = {key: verified_file(source, manifest, point.artifact) for key, point in packed.items()}
     pack(outcome, about, sources, render)
     return outcome
 
