@@ -20,6 +20,7 @@ def test_the_public_names_are_these():
         "SteelyardError",
         "__version__",
         "find",
+        "kit",
         "load",
         "pack",
         "resolve",

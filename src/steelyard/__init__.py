@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from steelyard.core.version import __version__
 
 if TYPE_CHECKING:
-    from steelyard.api import find, pack, profile, resolve
+    from steelyard.api import find, kit, pack, profile, resolve
     from steelyard.core.errors import SteelyardError
     from steelyard.core.goal import Budget, Goal
     from steelyard.core.outcome import Outcome
@@ -27,6 +27,7 @@ __all__ = [
     "SteelyardError",
     "__version__",
     "find",
+    "kit",
     "load",
     "pack",
     "profile",
@@ -42,6 +43,7 @@ _HOMES = {
     "Quantity": "steelyard.core.quantity",
     "SteelyardError": "steelyard.core.errors",
     "find": "steelyard.api",
+    "kit": "steelyard.api",
     "load": "steelyard.engine.predictor",
     "pack": "steelyard.api",
     "profile": "steelyard.api",

@@ -1,11 +1,11 @@
-"""The Python interface: `find`, `load`, `pack`. The command line is a thin layer over it."""
+"""The Python interface: `find`, `load`, `pack`, `kit`. The command line is a thin layer over it."""
 
 import time
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from steelyard.core.errors import SteelyardError, UnknownNameError
+from steelyard.core.errors import InputError, SteelyardError, UnknownNameError
 from steelyard.core.events import Listener, silent
 from steelyard.core.goal import Budget, Goal
 from steelyard.core.outcome import Outcome
@@ -27,11 +27,15 @@ __all__ = [
     "Quantity",
     "SteelyardError",
     "find",
+    "kit",
     "load",
     "pack",
     "profile",
     "resolve",
 ]
+
+LIMITS = ("minimize", "max_latency_s", "max_size_bytes", "max_memory_bytes", "max_energy_j")
+"""Fields of a goal that can be asked anew of another machine's costs: no test row is looked at for them."""
 
 
 def resolve(task: Any, **options: Any) -> Plan:
@@ -51,8 +55,9 @@ def resolve(task: Any, **options: Any) -> Plan:
     for name in ("plugins",):
         if isinstance(options.get(name), str):
             options[name] = (options[name],)
-    if isinstance(options.get("out"), str):
-        options["out"] = Path(options["out"])
+    for name in ("out", "measured"):
+        if isinstance(options.get(name), str):
+            options[name] = Path(options[name])
     if isinstance(options.get("model"), list):
         options["model"] = tuple(options["model"])
     options["knobs"] = knobs_from(options.get("knobs") or {})
@@ -114,21 +119,70 @@ def profile(model: Any, *, listen: Listener = silent, **options: Any) -> Profile
     return run(question, registry_with(names), listen, plugins=names)
 
 
-def pack(bundle: str | Path, point: str, out: str | Path) -> Outcome:
+def pack(
+    bundle: str | Path,
+    point: str | None = None,
+    out: str | Path | None = None,
+    *,
+    measured: str | Path | None = None,
+    **limits: Any,
+) -> Outcome:
     """Pack another point of a bundle's front into a directory of its own.
 
     Args:
         bundle: the bundle's directory.
         point: the point's key, or the first characters of it.
-        out: a new or empty directory.
+        out: a new or empty directory; must be given.
+        measured: instead of a point: the file that a kit's `measure.py` wrote. The choice is made again by its costs.
+        limits: with `measured`, the fields of `Goal` that are the other machine's matter: `minimize`,
+            `max_latency_s`, `max_size_bytes`, `max_memory_bytes`, `max_energy_j`. Those not given stay.
 
     Raises:
         BundleError: if it is no bundle.
         UnknownNameError: if it holds no such point.
+        InputError: if neither or both of point and measured are given, or the file is no kit's.
     """
-    from steelyard.engine.pack import repack  # noqa: PLC0415
+    from steelyard.engine.pack import repack, repack_measured  # noqa: PLC0415
 
-    return repack(Path(bundle), point, Path(out), rendered)
+    if out is None:
+        raise InputError("'out' must name a new or empty directory, got none.", field="out")
+    if (point is None) == (measured is None):
+        got = "neither" if point is None else "both"
+        raise InputError(f"'point' or 'measured' must say what to pack, one of the two, got {got}.", field="point")
+    for name in limits:
+        if name not in LIMITS:
+            raise UnknownNameError("limit", name, LIMITS, field=name)
+    if measured is not None:
+        return repack_measured(Path(bundle), Path(measured), Path(out), rendered, limits)
+    if limits:
+        raise InputError(
+            f"'{next(iter(limits))}' needs costs to judge: give 'measured', or search again by find.",
+            field=next(iter(limits)),
+        )
+    return repack(Path(bundle), str(point), Path(out), rendered)
+
+
+def kit(bundle: str | Path, out: str | Path | None = None, *, samples: Any = None, preprocess: Any = None) -> Path:
+    """Write a zip that measures a bundle's models on another machine, and return its path.
+
+    It holds the chosen model, the reference and the front, inputs, and `measure.py`, which needs numpy and the runtime
+    only. What that writes is the `measured` of `find` and `pack`.
+
+    Args:
+        bundle: the bundle's directory.
+        out: a new file; the bundle's name with `-kit.zip` in the current folder where None.
+        samples: None draws inputs at random, and no row of your data leaves. A path, or rows in the task's raw form:
+            up to 64 of them go into the kit.
+        preprocess: the preprocessing that the bundle was made with, where it had one and samples are given.
+
+    Raises:
+        BundleError: if it is no bundle.
+        InputError: if the file exists already.
+    """
+    from steelyard.engine.kit import make_kit  # noqa: PLC0415
+
+    path, _ = make_kit(Path(bundle), None if out is None else Path(out), samples=samples, preprocess=preprocess)
+    return path
 
 
 def prepare_rendering() -> None:

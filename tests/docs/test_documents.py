@@ -17,7 +17,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "ex
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*[a-z]")
-OF_OTHERS = frozenset({"--cov"})
+OF_OTHERS = frozenset({"--cov", "--processes"})
 """Options of other programs that a page may name."""
 EXITS = re.compile(r"# exit status (\d+)")
 

@@ -15,6 +15,7 @@ import typer
 
 from steelyard.cli.doctor import doctor
 from steelyard.cli.find import find
+from steelyard.cli.kit import kit
 from steelyard.cli.listing import listing
 from steelyard.cli.pack import pack
 from steelyard.cli.predict import predict
@@ -41,6 +42,7 @@ app.command("find")(find)
 app.command("profile")(profile)
 app.command("predict")(predict)
 app.command("pack")(pack)
+app.command("kit")(kit)
 app.command("report")(report)
 app.command("list")(listing)
 app.command("doctor")(doctor)

@@ -22,6 +22,13 @@ GOAL_FIELDS = (
     "max_memory_mb",
     "max_energy_mj",
 )
+LIMIT_UNITS = (
+    ("max_latency_ms", "max_latency_s", 1e-3),
+    ("max_size_mb", "max_size_bytes", 1e6),
+    ("max_memory_mb", "max_memory_bytes", 1e6),
+    ("max_energy_mj", "max_energy_j", 1e-3),
+)
+"""Limits on costs: the option, the field of the goal, and the factor to SI units."""
 BUDGET_FIELDS = ("budget", "trials")
 RENAMED = {"train": "loop", "knob": "knobs", "plugin": "plugins"}
 """Options whose field in the Python interface has another name."""
@@ -60,19 +67,23 @@ def goal_of(given: Mapping[str, Any]) -> Goal:
         fields["max_drop"] = parse_share(str(given["max_drop"]))
     if given.get("relative") or given.get("absolute"):
         fields["relative"] = bool(given.get("relative"))
-    units = (
-        ("max_latency_ms", "max_latency_s", 1e-3),
-        ("max_size_mb", "max_size_bytes", 1e6),
-        ("max_memory_mb", "max_memory_bytes", 1e6),
-        ("max_energy_mj", "max_energy_j", 1e-3),
-    )
-    for name, field, factor in units:
+    return Goal(**fields, **limits_of({name: value for name, value in given.items() if name != "minimize"}))
+
+
+def limits_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a goal that are about costs, in SI units; other options are passed over.
+
+    Raises:
+        InputError: if a limit is not positive and finite.
+    """
+    fields: dict[str, Any] = {"minimize": given["minimize"]} if "minimize" in given else {}
+    for name, field, factor in LIMIT_UNITS:
         if name in given:
             limit = given[name] * factor
             if not (math.isfinite(limit) and limit > 0):
                 raise InputError(f"'{name}' must be a positive finite number, got {given[name]!r}.", field=name)
             fields[field] = limit
-    return Goal(**fields)
+    return fields
 
 
 def budget_of(given: Mapping[str, Any]) -> Budget:

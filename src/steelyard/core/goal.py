@@ -2,8 +2,9 @@
 
 import math
 import re
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
 
 from steelyard.core.errors import InputError
 from steelyard.core.quantity import Unit
@@ -18,6 +19,14 @@ COST_METRICS: dict[str, str] = {
     "energy": "energy_j",
 }
 """Which metric of a point each minimisable cost is."""
+
+_LIMITS: tuple[tuple[str, str, str, Unit], ...] = (
+    ("max_latency", "latency_p95_s", "max_latency_s", "s"),
+    ("max_size", "size_bytes", "max_size_bytes", "B"),
+    ("max_memory", "peak_memory_bytes", "max_memory_bytes", "B"),
+    ("max_energy", "energy_j", "max_energy_j", "J"),
+)
+"""Limits on costs: the option, the metric, the field of a goal, the unit."""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)")
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -95,13 +104,13 @@ class Goal:
     @property
     def limits(self) -> tuple[Limit, ...]:
         """The limits on costs that were asked for."""
-        table: tuple[tuple[str, str, float | None, Unit], ...] = (
-            ("max_latency", "latency_p95_s", self.max_latency_s, "s"),
-            ("max_size", "size_bytes", self.max_size_bytes, "B"),
-            ("max_memory", "peak_memory_bytes", self.max_memory_bytes, "B"),
-            ("max_energy", "energy_j", self.max_energy_j, "J"),
-        )
-        return tuple(Limit(option, metric, at, unit) for option, metric, at, unit in table if at is not None)
+        asked = ((option, metric, getattr(self, field), unit) for option, metric, field, unit in _LIMITS)
+        return tuple(Limit(option, metric, at, unit) for option, metric, at, unit in asked if at is not None)
+
+    def without(self, metrics: Collection[str]) -> Self:
+        """The goal without its limits on these metrics."""
+        dropped: dict[str, Any] = {field: None for _, metric, field, _ in _LIMITS if metric in metrics}
+        return replace(self, **dropped)
 
     @property
     def cost_metric(self) -> str:

@@ -106,12 +106,16 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """A limit that the returned point does not meet: what was asked, what it got, in `unit`."""
+    """A limit that the returned point does not meet: what was asked, what it got, in `unit`.
+
+    `is_judged` is False where nobody knows: the machine that the costs are of could not give that figure.
+    """
 
     limit: str
     asked: float
     got: float | None
     unit: Unit
+    is_judged: bool = True
 
     def to_json(self) -> Plain:
         """The plain form."""

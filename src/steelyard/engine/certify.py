@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from steelyard.core.errors import StudyError
+from steelyard.core.goal import Goal
 from steelyard.core.outcome import Drop, Miss, Status
 from steelyard.core.quantity import Quantity
 from steelyard.core.task import Rows
@@ -261,9 +262,10 @@ class Certifier:
             status = "estimated" if stands else "infeasible"
         for each in {self._reference.key, key, *record["proofs"]}:
             self._add_test_quality(each)
-        proofs = {**record["proofs"]}
+        # A drop may be proved and the quality asked for not: "proved" is the whole claim.
+        proofs = {each: proof | {"proved": each in record["rejected"]} for each, proof in record["proofs"].items()}
         if key not in proofs:
-            proofs[key] = _proof_json(self._prove(key)) | {"rejected": False}
+            proofs[key] = _proof_json(self._prove(key)) | {"rejected": False, "proved": False}
         return Verdict(
             status=status,
             reference=self._reference,
@@ -352,16 +354,24 @@ class Certifier:
         return samples_needed(self.plan.goal.max_drop, self.plan.goal.confidence, differs, lost)
 
     def _notices(self, status: Status, key: str, record: Plain) -> tuple[str, ...]:
-        notices = []
-        reference = self._metrics[self._reference.key]
-        if status == "infeasible" and not misses(self.plan.goal, reference):
-            notices.append("no candidate is good enough; the reference itself meets every limit and is in the bundle")
-        cost = self.plan.goal.cost_metric
-        dearer = self._metrics[key][cost].value > reference[cost].value
-        if status != "infeasible" and dearer and not misses(self.plan.goal, reference):
-            notices.append(f"the reference itself has the lower {self.plan.goal.minimize}; it is in the bundle too")
+        notices = cost_notices(self.plan.goal, status, self._metrics[key], self._metrics[self._reference.key])
         blocked = {proof["why"] for proof in record["proofs"].values() if not proof["applicable"]}
         return (*notices, *sorted(blocked))
+
+
+REFERENCE_IS_ENOUGH = "no candidate is good enough; the reference itself meets every limit and is in the bundle"
+REFERENCE_IS_CHEAPER = "the reference itself has the lower {cost}; it is in the bundle too"
+
+
+def cost_notices(goal: Goal, status: Status, chosen: Metrics, reference: Metrics) -> tuple[str, ...]:
+    """What the reader should know of the reference's own costs."""
+    if misses(goal, reference):
+        return ()
+    if status == "infeasible":
+        return (REFERENCE_IS_ENOUGH,)
+    ours, theirs = chosen.get(goal.cost_metric), reference.get(goal.cost_metric)
+    is_dearer = ours is not None and theirs is not None and ours.value > theirs.value
+    return (REFERENCE_IS_CHEAPER.format(cost=goal.minimize),) if is_dearer else ()
 
 
 def reference_of(confirmed: Sequence[Trial], plan: Plan) -> Trial:

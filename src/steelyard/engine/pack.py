@@ -1,34 +1,45 @@
 """Pack a bundle: the chosen model, the rest of the front, the evidence, the card and the report."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from steelyard.core.errors import BundleError, UnknownNameError
-from steelyard.core.outcome import Miss, Outcome, Point, Status
+from steelyard.core.errors import UnknownNameError
+from steelyard.core.measured import read_measured
+from steelyard.core.outcome import Outcome, Point, Status
 from steelyard.core.protocols import Task
 from steelyard.core.task import input_to_json, output_to_json
 from steelyard.core.version import __version__
 from steelyard.core.wire import Plain, write_text
+from steelyard.engine.elsewhere import choose_elsewhere
+from steelyard.engine.evidence import drop_of, is_proved, packed_points, read_evidence
+from steelyard.select.limits import misses
 from steelyard.store.artifacts import copy_file
 from steelyard.store.bundle import check_empty, clear, read_manifest, verified_file, verify, write_manifest
 
 MODEL = "model"
 """The name of every packed model file, before the suffix of its runtime."""
-ABOUT = ("task", "kind", "input", "output", "inputs", "outputs", "labels", "own")
+ABOUT = ("task", "kind", "input", "output", "inputs", "outputs", "labels", "own", "batch", "threads")
 """Fields of the manifest that say what the model is for, whichever point is packed."""
 Render = Callable[[Outcome], Mapping[str, str]]
 """Makes the texts that a bundle carries, by file name: the card and the report."""
 
 
-def located(outcome: Outcome, suffix: str) -> Outcome:
-    """The outcome with the path of each packed artifact: the chosen one on top, the front and the reference below.
+def located(outcome: Outcome, suffix: str, available: Collection[str] | None = None) -> Outcome:
+    """The outcome with the path of each packed artifact: the chosen one on top, the others below.
+
+    The others are the front, the reference, and what was proved: a machine that another kit measures may prefer a
+    proved point that is no good here.
 
     Args:
-        outcome: the answer.
+        outcome: to be packed.
         suffix: of the runtime's model files.
+        available: keys of the points whose files are at hand; None where all are.
     """
-    kept = {point.key for point in (*outcome.front, outcome.reference)}
+    proved = [point for point in outcome.points if is_proved(point)]
+    kept = {point.key for point in (*outcome.front, outcome.reference, *proved)}
+    kept &= kept if available is None else set(available)
 
     def place(point: Point) -> Point:
         if point.key == outcome.chosen.key:
@@ -101,25 +112,50 @@ def repack(source: Path, key: str, target: Path, render: Render) -> Outcome:
     """
     manifest = read_manifest(source)
     verify(source, manifest)
-    try:
-        old = Outcome.from_json(manifest["evidence"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BundleError(
-            f"the manifest of {source} lacks its evidence or was changed; restore it or pack anew.", field="bundle"
-        ) from error
-    packed = {point.key: point for point in (*old.front, old.chosen, old.reference)}
+    old = read_evidence(source, manifest)
+    packed = packed_points(old)
     found = [point for point in packed.values() if key and point.key.startswith(key)]
     if len(found) != 1:
         raise UnknownNameError("point", key, packed, field="point")
     check_empty(target)
-    chosen = found[0]
-    suffix = Path(chosen.artifact).suffix
-    outcome = located(replace(rechosen(old, chosen), bundle=target.resolve()), suffix)
+    return _pack_anew(source, manifest, rechosen(old, found[0]), target, render)
+
+
+def repack_measured(source: Path, file: Path, target: Path, render: Render, limits: Mapping[str, Any]) -> Outcome:
+    """Choose again among a bundle's points by the costs that a kit measured elsewhere, and pack the choice.
+
+    Args:
+        source: the bundle.
+        file: what the kit's `measure.py` wrote.
+        target: a new or empty directory.
+        render: makes the card and the report.
+        limits: fields of the goal that are another machine's matter (`minimize` and limits on costs); those that
+            are not given stay as the bundle's goal has them.
+
+    Raises:
+        BundleError: if the source is no bundle or was changed.
+        InputError: if the file is no kit's, or holds figures of other models.
+        StudyError: if the kit is of another study, or the target is not empty.
+    """
+    manifest = read_manifest(source)
+    verify(source, manifest)
+    old = read_evidence(source, manifest)
+    check_empty(target)
+    checksums = {key: manifest["sha256"].get(point.artifact, "") for key, point in packed_points(old).items()}
+    measured = read_measured(file)
+    outcome = choose_elsewhere(old, measured, replace(old.goal, **limits), checksums)
+    return _pack_anew(source, manifest, outcome, target, render)
+
+
+def _pack_anew(source: Path, manifest: Plain, chosen: Outcome, target: Path, render: Render) -> Outcome:
+    """Pack an answer made of a bundle's own evidence from that bundle's files."""
+    packed = packed_points(read_evidence(source, manifest))
+    suffix = next(Path(point.artifact).suffix for point in packed.values())
+    outcome = located(replace(chosen, bundle=target.resolve()), suffix, packed)
     about = {name: manifest[name] for name in ABOUT if name in manifest}
     sources = {
-        point.key: [verified_file(source, manifest, name) for name in _files_of(point, manifest)]
-        for point in packed.values()
-        if point.artifact
+        key: [verified_file(source, manifest, name) for name in _files_of(point, manifest)]
+        for key, point in packed.items()
     }
     pack(outcome, about, sources, render)
     return outcome
@@ -135,24 +171,10 @@ def _files_of(point: Point, manifest: Plain) -> list[str]:
 
 def rechosen(old: Outcome, chosen: Point) -> Outcome:
     """The same evidence with another point chosen: certified only if its own test said so."""
-    proof = chosen.notes.get("proof") or {}
-    drop = replace(
-        old.drop,
-        value=proof.get("value"),
-        high=proof.get("high"),
-        method=proof.get("method", "not tested"),
-        exact=bool(proof.get("exact", False)),
-        samples_needed=None,
-    )
-    misses = tuple(
-        Miss(limit.option, limit.at_most, quantity.value if quantity else None, limit.unit)
-        for limit in old.goal.limits
-        if (quantity := chosen.metrics.get(limit.metric)) is None or (quantity.high or quantity.value) > limit.at_most
-    )
-    certified = bool(proof.get("rejected")) and not misses
-    status: Status = "certified" if certified else "infeasible" if misses else "estimated"
+    missed = misses(old.goal, chosen.metrics)
+    status: Status = "certified" if is_proved(chosen) and not missed else "infeasible" if missed else "estimated"
     reason = "Chosen by hand from the front."
-    return replace(old, chosen=replace(chosen, reason=reason), drop=drop, status=status, misses=misses)
+    return replace(old, chosen=replace(chosen, reason=reason), drop=drop_of(old, chosen), status=status, misses=missed)
 
 
 def task_manifest(task: Task) -> dict[str, Plain]:

@@ -10,16 +10,18 @@ import numpy as np
 
 from steelyard.core.errors import StudyError
 from steelyard.core.events import Event, Listener, silent
+from steelyard.core.goal import Goal
 from steelyard.core.outcome import Outcome
 from steelyard.core.protocols import Runtime
 from steelyard.core.quantity import Quantity
 from steelyard.core.task import ValueOutput
 from steelyard.core.trial import Failure, Measurement, Trial
-from steelyard.core.wire import Plain
+from steelyard.core.wire import Plain, content_key
 from steelyard.engine.assemble import assemble
 from steelyard.engine.busy import BusyClock
 from steelyard.engine.certify import Certifier
 from steelyard.engine.conversion import floor_model
+from steelyard.engine.elsewhere import check_minimized, check_study, choose_elsewhere
 from steelyard.engine.lane import INPUT_ROWS, Lane, lanes, make_protocol, nominal_time
 from steelyard.engine.messages import WorkerSetup
 from steelyard.engine.pack import Render, located, pack, task_manifest
@@ -96,6 +98,8 @@ def find(plan: Plan, render: Render, listen: Listener = silent, *, start: Start 
         StudyError: if the directory can't hold this study.
     """
     start = start or Start(time.monotonic())
+    if plan.measured is not None:
+        _check_measured(plan)
     study = open_study(plan.out, plan.identity, plan.metric, storage=plan.storage)
     try:
         run = Run(plan, study, listen, start, time_before(study))
@@ -108,6 +112,28 @@ def find(plan: Plan, render: Render, listen: Listener = silent, *, start: Start 
     return outcome
 
 
+def _check_measured(plan: Plan) -> None:
+    """Refuse, before anything is opened, what another machine's costs can't answer.
+
+    Raises:
+        StudyError: if they are of another study, or there is no study here.
+        InputError: if the minimised cost is not among them.
+    """
+    assert plan.measured is not None  # noqa: S101  the caller has checked; narrows the type
+    check_study(plan.measured, content_key(plan.identity))
+    check_minimized(plan.measured, plan.goal)
+    if plan.storage is None and not (plan.out / "study.db").exists():
+        raise StudyError(
+            f"'out' {plan.out} holds no study to choose from; find first, then measure a kit.", field="out"
+        )
+
+
+def _own_goal(goal: Goal) -> Goal:
+    """The goal without what is to be judged by another machine's costs."""
+    minimize = "latency" if goal.minimize == "energy" else goal.minimize
+    return replace(goal, minimize=minimize).without([limit.metric for limit in goal.limits])
+
+
 def time_before(study: Study) -> Plain:
     """Seconds that earlier runs took: as they said at their end, or as their last trial was written."""
     said: dict[str, float] = study.get("spent", {})
@@ -118,6 +144,8 @@ def time_before(study: Study) -> Plain:
 def _answer(run: Run, render: Render) -> Outcome:
     plan, study = run.plan, run.study
     lane = _explored(run)
+    # Limits on another machine's costs are judged by that machine's figures, after the proofs.
+    own = plan if plan.measured is None else replace(plan, goal=_own_goal(plan.goal))
     if lane.floor is not None:
         study.put(LATENCY_FLOOR, lane.floor.to_json())
     trials = study.trials()
@@ -125,17 +153,22 @@ def _answer(run: Run, render: Render) -> Outcome:
     run.listen(Event("stage", "certifying", len(trials)))
     started = time.monotonic()
     with run.busy.working():
-        verdict = Certifier(plan, study, lane, quality_floor(plan)).certify(trials)
+        verdict = Certifier(own, study, lane, quality_floor(plan)).certify(trials)
     certify_s = time.monotonic() - started
     run.listen(Event("stage", "packing", len(trials)))
     spent = _spent(run, trials, certify_s)
-    outcome = located(assemble(plan, study, verdict, trials, read_environment(), spent), lane.runtime.suffix)
+    outcome = assemble(own, study, verdict, trials, read_environment(), spent)
+    if plan.measured is not None:
+        checksums = {point.key: _digest(trials, point.key) for point in outcome.points}
+        outcome = choose_elsewhere(outcome, plan.measured, plan.goal, checksums)
     suffixes = (lane.runtime.suffix, *lane.runtime.companions)
+    outcome = located(outcome, lane.runtime.suffix)
     sources = {
         point.key: [study.artifacts.path(_digest(trials, point.key), suffix) for suffix in suffixes]
         for point in outcome.points
     }
-    pack(outcome, {**task_manifest(plan.task), "own": dict(plan.files)}, sources, render)
+    about = {**task_manifest(plan.task), "own": dict(plan.files), "batch": plan.batch, "threads": plan.threads}
+    pack(outcome, about, sources, render)
     spent = _spent(run, trials, certify_s)
     study.put("spent", spent)
     # The report can't hold the seconds that drawing it took; the answer can.
@@ -217,7 +250,12 @@ def _lane(run: Run) -> Lane:
 def _explored(run: Run) -> Lane:
     """Search until the budget, the trials or the space end; nothing is searched where the study is finished."""
     plan, study = run.plan, run.study
-    if is_finished(plan, study):
+    if plan.measured is not None and study.get("ended") is None:
+        raise StudyError(
+            f"'measured' chooses from a finished study, and {plan.out} is not finished; end its search first.",
+            field="measured",
+        )
+    if plan.measured is not None or is_finished(plan, study):
         run.listen(Event("fact", "the study is finished; answering from what it holds"))
         return _lane(run)
     workers = _workers(run)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from steelyard.core.candidate import Space
 from steelyard.core.goal import Budget, Goal
+from steelyard.core.measured import Measured
 from steelyard.core.protocols import Metric, Strategy, Task
 from steelyard.core.wire import Plain
 
@@ -16,7 +17,8 @@ class Plan:
 
     `metrics` are computed for every point; `monitor` is the one that training watches; `goal_metric` the one the goal
     is about. `model` is the address of the user's own model function, or None. `registry` and `plugins` are addresses
-    that worker processes resolve. `files` are the hashes of the user's own code files.
+    that worker processes resolve. `files` are the hashes of the user's own code files. `measured` are costs from
+    another machine, which the choice is made by instead of this one's.
     """
 
     task: Task
@@ -40,6 +42,7 @@ class Plan:
     model: str | None = None
     trial_limit_s: float = 600.0
     files: Mapping[str, str] = field(default_factory=dict)
+    measured: Measured | None = None
 
     @property
     def metric(self) -> Metric:

@@ -9,6 +9,7 @@ from typing import Any
 from steelyard.core.candidate import FamilySpace, Knob, Setting, Space, StepSetting
 from steelyard.core.errors import InputError, SteelyardError, UnknownNameError
 from steelyard.core.goal import COST_METRICS, Budget, Goal
+from steelyard.core.measured import read_measured
 from steelyard.core.protocols import Family, Metric, Task
 from steelyard.core.registry import Registry
 from steelyard.core.userfile import absolute_address, is_user_address, load_function
@@ -39,7 +40,7 @@ class Request:
 
     `task` is a built-in task's name, a kind of task for `data`, or a prepared task. `model` names families or
     `file.py:function`; `knobs` restricts knobs by name; `loss`, `loop`, `preprocess` and the goal's metric may be
-    `file.py:function`.
+    `file.py:function`. `measured` is a file that a kit's `measure.py` wrote: a finished study answers by its costs.
     """
 
     task: str | Task
@@ -67,6 +68,7 @@ class Request:
     epochs: int | None = None
     plugins: tuple[str, ...] = ()
     trust: bool = False
+    measured: Path | None = None
 
 
 def resolve(request: Request) -> Plan:
@@ -80,7 +82,9 @@ def resolve(request: Request) -> Plan:
     registry.get("runtime", request.runtime)
     registry.get("exporter", request.runtime).check()
     strategy = registry.get("strategy", request.strategy)
-    _check_energy(request.goal)
+    measured = None if request.measured is None else read_measured(request.measured)
+    if measured is None:
+        _check_energy(request.goal)
     names = _families(request, registry)
     task = _task(request, registry)
     metrics, goal_metric = _metrics(request.goal, task)
@@ -109,6 +113,7 @@ def resolve(request: Request) -> Plan:
         model=model,
         trial_limit_s=_trial_limit(request, task),
         files={name: file_sha256(Path(absolute_address(address).rpartition(":")[0])) for name, address in own.items()},
+        measured=measured,
     )
 
 

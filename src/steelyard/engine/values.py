@@ -75,6 +75,7 @@ def _check_kinds(given: Mapping[str, Any]) -> None:
         ("task", "a task or the name of one", isinstance(given["task"], str | Task)),
         ("model", "a name, or names", model is None or all(isinstance(name, str) for name in names)),
         ("out", "a path", given["out"] is None or isinstance(given["out"], Path)),
+        ("measured", "a path", given["measured"] is None or isinstance(given["measured"], Path)),
         ("learning_rate", "a number", given["learning_rate"] is None or is_number(given["learning_rate"])),
         ("plugins", "addresses module:function", all(isinstance(each, str) for each in _sequence(given["plugins"]))),
     )

@@ -205,6 +205,8 @@ def proof_sentence(outcome: Outcome) -> str:
         return f"certified: at {level} confidence at most {allowed} than the reference{bound}, {basis}."
     bound = "" if drop.high is None else f", at most {format_share(drop.high)} at {level} confidence"
     start = "estimated, not proved" if outcome.status == "estimated" else "infeasible"
+    if outcome.status == "estimated" and any(not miss.is_judged for miss in outcome.misses):
+        start = "estimated, because a limit was not judged"
     if drop.value is None:
         return f"{start}: the drop in {metric} was not judged on test rows; permitted {format_share(drop.epsilon)}."
     permitted = f"permitted {format_share(drop.epsilon)}{' (relative)' if drop.relative else ''}"
@@ -251,6 +253,9 @@ def miss_sentences(outcome: Outcome) -> tuple[str, ...]:
     for miss in outcome.misses:
         name = cleaned(miss.limit).replace("_", "-")
         asked = format_figure(miss.asked, miss.limit, miss.unit)
+        if not miss.is_judged:
+            sentences.append(f"{name} of {asked} was not judged: nothing measured there says whether it is met.")
+            continue
         got = "unknown" if miss.got is None else format_figure(miss.got, miss.limit, miss.unit)
         sentences.append(f"misses {name}: asked {asked}, got {got}.")
     return tuple(sentences)
