@@ -38,8 +38,8 @@ def check_runtime(runtime: Runtime, model: Path, rows: Array) -> None:
     threaded = attempt(lambda: runtime.load(model, threads=2, trust=True), f"loading {model.name} for two threads")
     require_close(threaded.run(rows), outputs, f"outputs of {runtime.name} on one thread and on two")
     _check_loader(runtime, model, rows, outputs)
-    _check_options(runtime, model)
     _check_refusals(runtime, model)
+    _check_options(runtime, model)
 
 
 def _check_loader(runtime: Runtime, model: Path, rows: Array, outputs: Array) -> None:
