@@ -28,7 +28,8 @@ def test_an_onnx_file_is_opened_as_it_is(trained_cnn, parity, tmp_path):
     parity(trained_cnn.y, RUNTIME.load(tmp_path / "model.onnx").run(trained_cnn.x))
     EXPORTER.convert(tmp_path / "model.onnx", tmp_path / "model.xml")
     np.testing.assert_array_equal(
-        RUNTIME.load(tmp_path / "model.xml").run(trained_cnn.x), RUNTIME.load(tmp_path / "model.onnx").run(trained_cnn.x)
+        RUNTIME.load(tmp_path / "model.xml").run(trained_cnn.x),
+        RUNTIME.load(tmp_path / "model.onnx").run(trained_cnn.x),
     )
 
 

@@ -204,7 +204,13 @@ def _lane(run: Run) -> Lane:
         floor_model(registry, plan.space.runtime, plan.task.input.shape, fits)
     floor = study.get(LATENCY_FLOOR)
     return Lane(
-        runtime, inputs, protocol, nominal_s, plan.seed, identity=identity, floor=Quantity.from_json(floor) if floor else None
+        runtime,
+        inputs,
+        protocol,
+        nominal_s,
+        plan.seed,
+        identity=identity,
+        floor=Quantity.from_json(floor) if floor else None,
     )
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from steelyard.core.errors import BundleError
 from steelyard.core.protocols import Session
-from steelyard.core.task import Array, InputSpec, OutputSpec, input_from_json, output_from_json
 from steelyard.core.registry import Registry, import_object
+from steelyard.core.task import Array, InputSpec, OutputSpec, input_from_json, output_from_json
 from steelyard.core.wire import Plain
 from steelyard.store.bundle import read_manifest, verified_file, verify
 from steelyard.tasks.preprocess import apply_own, decode, encode

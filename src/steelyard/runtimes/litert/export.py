@@ -54,7 +54,9 @@ class LiteRtExporter:
         Raises:
             RuntimeFailureError: always.
         """
-        raise RuntimeFailureError(f"the runtime 'litert' takes no ONNX file such as {source.name}; give a torch module.")
+        raise RuntimeFailureError(
+            f"the runtime 'litert' takes no ONNX file such as {source.name}; give a torch module."
+        )
 
 
 EXPORTER = LiteRtExporter()

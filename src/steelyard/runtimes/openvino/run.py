@@ -15,7 +15,9 @@ from steelyard.core.task import Array
 from steelyard.runtimes.loading import check_file, check_options, first_line, library, refusal
 
 NAME = "OpenVINO"
-OPTIONS: Mapping[str, tuple[Setting, ...]] = MappingProxyType({"precision": ("f32", "bf16"), "shape": ("free", "fixed")})
+OPTIONS: Mapping[str, tuple[Setting, ...]] = MappingProxyType(
+    {"precision": ("f32", "bf16"), "shape": ("free", "fixed")}
+)
 """Settings of loading.
 
 `precision` is what floats are computed in: bf16 is emulated where the processor lacks it, at half the speed. `shape`

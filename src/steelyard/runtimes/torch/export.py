@@ -55,7 +55,7 @@ class TorchExporter:
 
 
 def exported(module: Any, example: Feed, *, most: int | None = None) -> Any:
-    """torch's exported program of a module, its batch axis free.
+    """The exported program of a module, its batch axis free.
 
     Args:
         module: from raw rows (n, ...) to outputs (n, width).
