@@ -348,7 +348,7 @@ class Careless(FakeRuntime):
         ("doubles", "must be float32, got float64"),
         ("takes anything", "an empty file must raise RuntimeFailureError, got no error"),
         ("says too much", "must be refused in one sentence"),
-        ("takes any option", "an option that does not exist must raise InputError, got no error"),
+        ("takes any option", "a setting that does not exist must raise InputError, got no error"),
         ("not wrapped", "must raise RuntimeFailureError, got JSONDecodeError"),
     ],
 )

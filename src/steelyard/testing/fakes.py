@@ -11,7 +11,7 @@ import numpy as np
 
 from steelyard.core.candidate import Candidate, FamilySpace, Knob, Scale, Setting, Space, StepSetting
 from steelyard.core.errors import InputError, RuntimeFailureError
-from steelyard.core.protocols import Problem, Session, Task
+from steelyard.core.protocols import Feed, Problem, Session, Task
 from steelyard.core.quantity import Quantity
 from steelyard.core.task import (
     Array,
@@ -201,8 +201,9 @@ class FakeSession:
 
     weights: Array
 
-    def run(self, x: Array) -> Array:
-        """Outputs (n, width) of inputs (n, features)."""
+    def run(self, x: Feed) -> Array:
+        """Outputs (n, width) of inputs (n, features), the one array or the first by name."""
+        x = next(iter(x.values())) if isinstance(x, Mapping) else x
         return np.asarray(x @ self.weights, dtype=np.float32)
 
 
@@ -236,6 +237,6 @@ class FakeRuntime:
         return FakeSession(weights)
 
 
-def open_fake(path: str, threads: int, **options: Setting) -> Callable[[Array], Array]:
+def open_fake(path: str, threads: int, **options: Any) -> Callable[[Feed], Array]:
     """The loader of measuring processes."""
     return FakeRuntime().load(Path(path), threads=threads, **options).run

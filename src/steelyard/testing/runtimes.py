@@ -1,12 +1,14 @@
 """The contract of `steelyard.core.protocols.Runtime`."""
 
 import tempfile
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from steelyard.core.errors import InputError, RuntimeFailureError
-from steelyard.core.protocols import Runtime
+from steelyard.core.protocols import Runtime, Session
 from steelyard.core.registry import import_object
 from steelyard.core.task import Array
 from steelyard.testing.contract import attempt, require, require_close, require_error, require_name, require_outputs
@@ -38,8 +40,8 @@ def check_runtime(runtime: Runtime, model: Path, rows: Array) -> None:
     threaded = attempt(lambda: runtime.load(model, threads=2, trust=True), f"loading {model.name} for two threads")
     require_close(threaded.run(rows), outputs, f"outputs of {runtime.name} on one thread and on two")
     _check_loader(runtime, model, rows, outputs)
-    _check_options(runtime, model)
     _check_refusals(runtime, model)
+    _check_options(runtime, model)
 
 
 def _check_loader(runtime: Runtime, model: Path, rows: Array, outputs: Array) -> None:
@@ -53,18 +55,15 @@ def _check_loader(runtime: Runtime, model: Path, rows: Array, outputs: Array) ->
 
 
 def _check_options(runtime: Runtime, model: Path) -> None:
+    def load(**options: Any) -> Session:
+        return runtime.load(model, trust=True, **options)
+
     for name, settings in runtime.options.items():
         require(len(set(settings)) > 1, f"option {name!r} of {runtime.name} must have two settings or more.")
-        default = {name: settings[0]}
-        attempt(lambda given=default: runtime.load(model, trust=True, **given), f"loading with {name} {settings[0]!r}")  # type: ignore[misc]
-        require_error(
-            lambda given=name: runtime.load(model, trust=True, **{given: "no such setting"}),  # type: ignore[misc]
-            InputError,
-            f"option {name!r} of a setting that does not exist",
-        )
-    require_error(
-        lambda: runtime.load(model, trust=True, no_such_option=1), InputError, "an option that does not exist"
-    )
+        attempt(partial(load, **{name: settings[0]}), f"loading with {name} {settings[0]!r}")
+        what = f"option {name!r} of a setting that does not exist"
+        require_error(partial(load, **{name: "no such setting"}), InputError, what)
+    require_error(partial(load, no_such_option=1), InputError, "an option that does not exist")
 
 
 def _check_refusals(runtime: Runtime, model: Path) -> None:

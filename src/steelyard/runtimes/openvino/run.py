@@ -32,7 +32,7 @@ class OpenVinoSession:
     """A compiled model and the one request that runs it."""
 
     request: Any
-    names: tuple[str, ...]
+    inputs: tuple["_Input", ...]
 
     def run(self, x: Feed) -> Array:
         """Outputs (n, width) float32 of inputs (n, ...), or of arrays by input name.
@@ -40,9 +40,11 @@ class OpenVinoSession:
         Raises:
             RuntimeFailureError: if OpenVINO refuses the input or fails.
         """
-        feed = dict(x) if isinstance(x, Mapping) else {0: _float(x, self.names)}
+        arrays = x if isinstance(x, Mapping) else {self.inputs[0].name: x}
+        for each in self.inputs:
+            each.check(arrays)
         try:
-            self.request.infer(feed)
+            self.request.infer({each.index: arrays[each.name] for each in self.inputs})
             # The request's own memory is written again by the next call.
             return np.array(self.request.get_output_tensor(0).data)
         except Exception as error:
@@ -140,9 +142,42 @@ def _load(path: Path, threads: int, options: Mapping[str, Setting]) -> Session:
         raise refusal(NAME, path, _why(error)) from error
 
 
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """What an input takes; None is an axis of any length."""
+
+    index: int
+    name: str
+    type: np.dtype[Any]
+    shape: tuple[int | None, ...]
+
+    def check(self, arrays: Mapping[str, Array]) -> None:
+        """Refuse what does not fit: OpenVINO casts other types and takes other shapes without a word."""
+        x = arrays.get(self.name)
+        if x is None:
+            raise RuntimeFailureError(f"{NAME} failed to run the model: it needs the input {self.name!r}.")
+        fits = len(x.shape) == len(self.shape) and all(
+            wanted in (None, got) for wanted, got in zip(self.shape, x.shape, strict=True)
+        )
+        if not fits or x.dtype != self.type:
+            shape = ", ".join("n" if each is None else str(each) for each in self.shape)
+            raise RuntimeFailureError(
+                f"{NAME} failed to run the model: input {self.name!r} takes {self.type} of shape ({shape}), "
+                f"got {x.dtype} of shape {x.shape}."
+            )
+
+
 def _session(compiled: Any) -> OpenVinoSession:
-    names = tuple(str(each.element_type.get_type_name()) for each in compiled.inputs)
-    return OpenVinoSession(compiled.create_infer_request(), names)
+    inputs = tuple(
+        _Input(
+            index,
+            each.any_name,
+            np.dtype(each.element_type.to_dtype()),
+            tuple(axis.get_length() if axis.is_static else None for axis in each.partial_shape),
+        )
+        for index, each in enumerate(compiled.inputs)
+    )
+    return OpenVinoSession(compiled.create_infer_request(), inputs)
 
 
 def _check_kind(path: Path) -> None:
@@ -159,13 +194,6 @@ def _check_kind(path: Path) -> None:
     weights = path.with_suffix(".bin")
     if not weights.is_file():
         raise refusal(NAME, path, f"{weights.name}, its weights, must be beside it")
-
-
-def _float(x: Array, types: tuple[str, ...]) -> Array:
-    """The input as it is; OpenVINO would silently cast another type, which hides a slip of the caller's."""
-    if types and types[0] == "f32" and x.dtype != np.float32:
-        raise RuntimeFailureError(f"{NAME} failed to run the model: it takes float32, got {x.dtype}.")
-    return x
 
 
 def _why(error: Exception) -> str:

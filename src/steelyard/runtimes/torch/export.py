@@ -1,5 +1,6 @@
 """Write torch modules as archives of exported programs."""
 
+import copy
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,7 +39,8 @@ class TorchExporter:
         try:
             import torch  # noqa: PLC0415  heavy, and asking an exporter what it takes must not load it
 
-            torch.export.save(program, str(path))
+            with tracing():
+                torch.export.save(program, str(path))
         except Exception as error:
             raise RuntimeFailureError(f"torch can't save the exported module: {first_line(error)}") from error
         return "torch.export"
@@ -53,7 +55,7 @@ class TorchExporter:
 
 
 def exported(module: Any, example: Feed, *, most: int | None = None) -> Any:
-    """Torch's exported program of a module, its batch axis free.
+    """The exported program of a module, its batch axis free.
 
     Args:
         module: from raw rows (n, ...) to outputs (n, width).
@@ -69,7 +71,9 @@ def exported(module: Any, example: Feed, *, most: int | None = None) -> Any:
     batch = torch.export.Dim("n", min=1, max=most) if most is not None else torch.export.Dim("n", min=1)
     try:
         with tracing():
-            return torch.export.export(module.eval(), rows, dynamic_shapes=tuple({0: batch} for _ in rows))
+            # Training may have left weights with the channels last, an order that not every runtime's passes read.
+            plain = copy.deepcopy(module).eval().to(memory_format=torch.contiguous_format)
+            return torch.export.export(plain, rows, dynamic_shapes=tuple({0: batch} for _ in rows))
     except Exception as error:
         raise RuntimeFailureError(f"torch can't export the module: {first_line(error)}") from error
 

@@ -49,7 +49,7 @@ class TorchRuntime:
     suffix: str = ".pt2"
     companions: tuple[str, ...] = ()
     loader: str = "steelyard.runtimes.torch.run:open_session"
-    imports: tuple[str, ...] = ("torch", "torch.export", "sympy", "mpmath", "networkx", "filelock")
+    imports: tuple[str, ...] = ("torch", "steelyard.runtimes.torch.opening")
     options: Mapping[str, tuple[Setting, ...]] = field(default_factory=lambda: OPTIONS)
     runs_code: bool = True
 
