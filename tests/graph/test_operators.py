@@ -10,12 +10,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from steelyard.graph.counting import NodeCost, cost_of, count
 from steelyard.graph.operators import OPERATORS, operator_name
-from steelyard.graph.shapes import Value
+from steelyard.graph.values import Value
 
 MS, BLOCKED = "com.microsoft", "com.microsoft.nchwc"
 
 
-def cost(operator, inputs, outputs, domain="", stored=(), types="float32", **attributes) -> NodeCost:
+def cost(operator, inputs, outputs, domain="", *, stored=(), types="float32", **attributes) -> NodeCost:
     """The cost of one node whose inputs and outputs have the given shapes (None: left out)."""
     names = [f"i{slot}" if shape is not None else "" for slot, shape in enumerate(inputs)]
     node = helper.make_node(operator, names, [f"o{slot}" for slot in range(len(outputs))], domain=domain, **attributes)

@@ -12,8 +12,8 @@ import onnx
 from steelyard.core.errors import InputError
 from steelyard.graph.functions import inline_functions
 from steelyard.graph.operators import OPERATORS, Operator, Shape, operator_name
-from steelyard.graph.shapes import LARGEST_ELEMENTS, Value, infer_values
 from steelyard.graph.tensors import FLOAT_TYPES, Use, uses_of_tensors
+from steelyard.graph.values import LARGEST_ELEMENTS, Value, infer_values
 
 
 @dataclass(frozen=True, slots=True)
