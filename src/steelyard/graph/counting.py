@@ -1,26 +1,51 @@
-"""Parameters and multiply-accumulates of an ONNX model, by one explicit table.
+"""Parameters, multiply-accumulates, bytes and activations of an ONNX model, by the table in `operators`.
 
-A multiply-accumulate (MAC) is one fused multiply-add. Only operators that accumulate products count: a multiplication
-or an addition alone is none, nor is moving data. The number is not a latency, and steelyard never chooses by it.
+None of these numbers is a latency, and steelyard never chooses by them.
 """
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import onnx
-from onnx.inliner import inline_local_functions
 
 from steelyard.core.errors import InputError
-from steelyard.graph.tensors import FLOAT_TYPES, Use, named_tensors, uses_of_tensors
+from steelyard.graph.functions import inline_functions
+from steelyard.graph.operators import OPERATORS, Operator, Shape, operator_name
+from steelyard.graph.tensors import FLOAT_TYPES, Use, uses_of_tensors
+from steelyard.graph.values import LARGEST_ELEMENTS, Value, infer_values
 
-Shape = tuple[int, ...]
-Rule = Callable[[onnx.NodeProto, Sequence[Shape | None]], int]
-"""MACs of a node from the shapes of its inputs and then its outputs; KeyError or TypeError where one is unknown."""
 
-_LARGE = 1024
-"""Tensors with more elements are weights, whose values shape inference does not need."""
+@dataclass(frozen=True, slots=True)
+class NodeCost:
+    """What one operator of a graph does.
+
+    Attributes:
+        name: the node's name, or its first output's where it has none.
+        operator: its name, with the domain where it is not ONNX's own.
+        type: of the products, or for operators without any of the first input: "float32", "int8" ...; empty: unknown.
+        macs: multiply-accumulates; None where the table lacks the operator or a shape is unknown.
+        weight_bytes: stored tensors read; None (like the next three) where a shape is unknown.
+        read_bytes: other inputs read.
+        written_bytes: outputs written.
+        elements: of its outputs, where they are written.
+    """
+
+    name: str
+    operator: str
+    type: str
+    macs: int | None
+    weight_bytes: int | None
+    read_bytes: int | None
+    written_bytes: int | None
+    elements: int | None
+
+    @property
+    def bytes(self) -> int | None:
+        """All bytes moved."""
+        if self.weight_bytes is None or self.read_bytes is None or self.written_bytes is None:
+            return None
+        return self.weight_bytes + self.read_bytes + self.written_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,89 +58,26 @@ class Counts:
         operators: MACs by operator, those with none among them.
         uncounted: operators that the table lacks, or whose shapes could not be inferred, by name; their MACs are
             missing from `macs`.
+        bytes: moved in one run (see `operators`).
+        activations: elements of everything that operators write.
+        peak_bytes: the most bytes of inputs and activations that are alive at once, in the order of the file; a
+            runtime that reuses memory perfectly would need no more. No measured memory.
+        macs_by_type: MACs by the type of the products.
+        unsized: operators whose bytes and activations are missing, by name, because a shape is unknown.
+        nodes: one by one, in the order of the file.
     """
 
     parameters: int
     macs: int
     operators: Mapping[str, int]
     uncounted: tuple[str, ...]
+    bytes: int
+    activations: int
+    peak_bytes: int
+    macs_by_type: Mapping[str, int]
+    unsized: tuple[str, ...]
+    nodes: tuple[NodeCost, ...]
 
-
-def _known(shape: Shape | None) -> Shape:
-    if shape is None:
-        raise KeyError("unknown shape")
-    return shape
-
-
-def _convolution(weight: int) -> Rule:
-    """Each output element sums over a kernel: weights (out, in / groups, *kernel)."""
-    return lambda _, shapes: math.prod(_known(shapes[-1])) * math.prod(_known(shapes[weight])[1:])
-
-
-def _transposed_convolution(_: onnx.NodeProto, shapes: Sequence[Shape | None]) -> int:
-    """Each input element is spread over a kernel: weights (in, out / groups, *kernel)."""
-    return math.prod(_known(shapes[0])) * math.prod(_known(shapes[1])[1:])
-
-
-def _product(_: onnx.NodeProto, shapes: Sequence[Shape | None]) -> int:
-    """Each output element sums over the last axis of the left factor."""
-    return math.prod(_known(shapes[-1])) * _known(shapes[0])[-1]
-
-
-def _gemm(node: onnx.NodeProto, shapes: Sequence[Shape | None]) -> int:
-    """(m, k) times (k, n); with `transA` the left factor stands as (k, m). Its bias starts the sums, at no cost."""
-    rows = _attribute(node, "transA", 0)
-    return math.prod(_known(shapes[-1])) * _known(shapes[0])[0 if rows else 1]
-
-
-def _recurrent(_: onnx.NodeProto, shapes: Sequence[Shape | None]) -> int:
-    """Gates of each step from input x (steps, batch, …) and state: W (directions, gates·hidden, input), R alike."""
-    steps, batch = _known(shapes[0])[:2]
-    return steps * batch * (math.prod(_known(shapes[1])) + math.prod(_known(shapes[2])))
-
-
-def _each_element(_: onnx.NodeProto, shapes: Sequence[Shape | None]) -> int:
-    """One scale and shift an element; the statistics of a normalisation are sums, which don't count."""
-    return math.prod(_known(shapes[0]))
-
-
-MACS: dict[str, Rule] = {
-    "Conv": _convolution(1),
-    "ConvInteger": _convolution(1),
-    "QLinearConv": _convolution(3),
-    "ConvTranspose": _transposed_convolution,
-    "Gemm": _gemm,
-    "MatMul": _product,
-    "MatMulInteger": _product,
-    "QLinearMatMul": _product,
-    "LSTM": _recurrent,
-    "GRU": _recurrent,
-    "RNN": _recurrent,
-    "BatchNormalization": _each_element,
-    "InstanceNormalization": _each_element,
-    "LayerNormalization": _each_element,
-    "GroupNormalization": _each_element,
-}
-"""Operators that accumulate products."""
-
-_WITHOUT_MACS_BY_KIND = {
-    "elementwise": "Abs Acos Acosh Add And Asin Asinh Atan Atanh BitShift Ceil Celu Clip Cos Cosh Div Elu Equal Erf "
-    "Exp Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish IsInf IsNaN LeakyRelu Less LessOrEqual Log Max Mean "
-    "Min Mish Mod Mul Neg Not Or PRelu Pow Reciprocal Relu Round Selu Shrink Sigmoid Sign Sin Sinh Softplus Softsign "
-    "Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu Where Xor",
-    "pooling and reduction": "ArgMax ArgMin AveragePool CumSum GlobalAveragePool GlobalMaxPool Hardmax LogSoftmax "
-    "MaxPool ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum "
-    "ReduceSumSquare Softmax",
-    "moving": "Cast CastLike Compress Concat Constant ConstantOfShape DepthToSpace Dropout Expand EyeLike Flatten "
-    "Gather GatherElements GatherND Identity NonZero OneHot Pad Range Reshape ScatterElements ScatterND Shape Size "
-    "Slice SpaceToDepth Split Squeeze Tile TopK Transpose Trilu Unsqueeze",
-    "number formats": "DequantizeLinear DynamicQuantizeLinear QuantizeLinear",
-    "interpolation": "Resize Upsample",
-}
-
-WITHOUT_MACS = frozenset(name for names in _WITHOUT_MACS_BY_KIND.values() for name in names.split())
-"""Operators that accumulate no products. Pooling and reductions only add; interpolation in Resize is taken as moving
-data, as fvcore does; rescaling between integer and float is part of how a number is stored."""
 
 NOT_WEIGHTS: dict[str, frozenset[int] | None] = {
     **dict.fromkeys(
@@ -142,30 +104,161 @@ INTEGER_WEIGHTS: dict[str, frozenset[int]] = {
 """Inputs where an integer tensor is a weight without a DequantizeLinear before it."""
 
 
-def count(model: onnx.ModelProto, batch: int = 1) -> Counts:
-    """Parameters and MACs of one run on `batch` rows.
+def count(model: onnx.ModelProto, batch: int = 1, shapes: Mapping[str, Shape] | None = None) -> Counts:
+    """Parameters, MACs, bytes and activations of one run.
 
-    Shapes come from ONNX's shape inference, with the first dimension of every input fixed to `batch`. Branches and
-    loop bodies are not entered; their operators (If, Loop, Scan) are uncounted.
+    Branches and loop bodies are not entered; their operators (If, Loop, Scan) are uncounted.
+
+    Args:
+        model: from `steelyard.graph.reading`.
+        batch: size of the first axis of every input that `shapes` does not name.
+        shapes: of inputs by name, all axes; an axis that carries a name has its size wherever the name stands.
+
+    Raises:
+        InputError: if the model contradicts itself or a given shape, or claims what no machine could hold.
     """
-    whole = inline_local_functions(model) if model.functions else model
-    shapes = _infer_shapes(whole, batch)
-    operators: dict[str, int] = {}
-    uncounted: dict[str, None] = {}
-    for node in whole.graph.node:
-        name = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
-        if name in WITHOUT_MACS:
-            operators.setdefault(name, 0)
-        elif name in MACS:
-            try:
-                macs = MACS[name](node, [shapes.get(each) for each in (*node.input, node.output[0])])
-            except (KeyError, IndexError, ValueError):
-                uncounted[f"{name} of unknown shape"] = None
-                continue
-            operators[name] = operators.get(name, 0) + macs
+    whole = inline_functions(model)
+    values = infer_values(whole, batch, shapes)
+    nodes = tuple(
+        cost_of(node, [values.get(name) for name in node.input], [values.get(name) for name in node.output])
+        for node in whole.graph.node
+        if node.op_type != "Constant"
+    )
+    operators: Counter[str] = Counter()
+    by_type: Counter[str] = Counter()
+    for node in nodes:
+        if node.macs is not None:
+            operators[node.operator] += node.macs
+            if node.macs:
+                by_type[node.type] += node.macs
+    uncounted = [
+        f"{node.operator} of unknown shape" if node.operator in OPERATORS else node.operator
+        for node in nodes
+        if node.macs is None
+    ]
+    return Counts(
+        parameters=count_parameters(whole),
+        macs=_bounded(sum(operators.values())),
+        operators=dict(operators),
+        uncounted=tuple(dict.fromkeys(uncounted)),
+        bytes=_bounded(sum(node.bytes or 0 for node in nodes)),
+        activations=sum(node.elements or 0 for node in nodes),
+        peak_bytes=_peak_bytes(whole.graph, values),
+        macs_by_type=dict(by_type),
+        unsized=tuple(dict.fromkeys(node.operator for node in nodes if node.bytes is None)),
+        nodes=nodes,
+    )
+
+
+def cost_of(node: onnx.NodeProto, inputs: Sequence[Value | None], outputs: Sequence[Value | None]) -> NodeCost:
+    """What one operator does.
+
+    Args:
+        node: the operator.
+        inputs: what is known of each of its inputs; None for those left out or unknown.
+        outputs: likewise.
+    """
+    name = operator_name(node)
+    operator = OPERATORS.get(name)
+    label = node.name or next(iter(node.output), "")
+    type_ = "int8" if operator is not None and operator.is_integer else inputs[0].type if inputs and inputs[0] else ""
+    macs = _macs_of(operator, node, inputs, outputs)
+    pairs = [*zip(node.input, inputs, strict=False), *zip(node.output, outputs, strict=False)]
+    is_known = all(value is not None for written, value in pairs if written)
+    if operator is None or not is_known:
+        return NodeCost(label, name, type_, macs, None, None, None, None)
+    weight_bytes, read_bytes = _read_bytes(operator, inputs, outputs)
+    written = [] if operator.traffic == "none" else [value for value in outputs if value is not None]
+    return NodeCost(
+        label,
+        name,
+        type_,
+        macs,
+        weight_bytes,
+        read_bytes,
+        sum(value.bytes for value in written),
+        sum(value.elements for value in written),
+    )
+
+
+def _macs_of(
+    operator: Operator | None,
+    node: onnx.NodeProto,
+    inputs: Sequence[Value | None],
+    outputs: Sequence[Value | None],
+) -> int | None:
+    """MACs by the table; None where it lacks the operator, or a shape is unknown or does not fit the operator."""
+    if operator is None:
+        return None
+    if operator.macs is None:
+        return 0
+    try:
+        return operator.macs(
+            node,
+            [None if value is None else value.shape for value in inputs],
+            [None if value is None else value.shape for value in outputs],
+        )
+    except (KeyError, IndexError, ValueError, TypeError):
+        return None
+
+
+def _read_bytes(operator: Operator, inputs: Sequence[Value | None], outputs: Sequence[Value | None]) -> tuple[int, int]:
+    """Bytes of stored and of other inputs that the operator reads."""
+    if operator.traffic in ("none", "shape"):
+        return 0, 0
+    stored = other = 0
+    for slot, value in enumerate(inputs):
+        if value is None:
+            continue
+        size = value.bytes
+        if operator.traffic == "picked" and slot == 0 and outputs and outputs[0] is not None:
+            size = min(size, outputs[0].bytes)
+        if value.is_stored:
+            stored += size
         else:
-            uncounted[name] = None
-    return Counts(count_parameters(whole), sum(operators.values()), operators, tuple(uncounted))
+            other += size
+    return stored, other
+
+
+def _peak_bytes(graph: onnx.GraphProto, values: Mapping[str, Value]) -> int:
+    """The most bytes of inputs and activations alive at once; a view lives in its source's memory."""
+    root: dict[str, str] = {}
+    last: dict[str, int] = {}
+    nodes = [node for node in graph.node if node.op_type != "Constant"]
+    for index, node in enumerate(nodes):
+        for name in node.input:
+            last[root.get(name, name)] = index
+        operator = OPERATORS.get(operator_name(node))
+        if operator is not None and operator.traffic == "none" and node.input and node.output:
+            root[node.output[0]] = root.get(node.input[0], node.input[0])
+    last.update((root.get(value.name, value.name), len(nodes)) for value in graph.output)
+    ending: dict[int, list[str]] = {}
+    for name, index in last.items():
+        ending.setdefault(index, []).append(name)
+
+    def size(name: str) -> int:
+        value = values.get(name)
+        return 0 if value is None or value.is_stored or name in root else value.bytes
+
+    alive = peak = sum(size(value.name) for value in graph.input)
+    for index, node in enumerate(nodes):
+        alive += sum(size(name) for name in node.output)
+        peak = max(peak, alive)
+        # An output that nobody reads is gone at once.
+        alive -= sum(size(name) for name in ending.get(index, ()))
+        alive -= sum(size(name) for name in node.output if name not in last)
+    return peak
+
+
+def _bounded(total: int) -> int:
+    """A total that a machine's integers hold.
+
+    Raises:
+        InputError: if it is larger, which no run could ever do.
+    """
+    if total > LARGEST_ELEMENTS:
+        raise InputError("the model's shapes are absurd: one run would take more than 2^63 operations or bytes.")
+    return total
 
 
 def count_parameters(model: onnx.ModelProto) -> int:
@@ -189,47 +282,3 @@ def _is_weight(use: Use) -> bool:
         slots = NOT_WEIGHTS[use.operator]
         return slots is not None and use.slot not in slots
     return not (use.operator in ("Add", "Mul") and not use.tensor.shape)
-
-
-def _attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
-    for attribute in node.attribute:
-        if attribute.name == name:
-            return onnx.helper.get_attribute_value(attribute)
-    return default
-
-
-def _infer_shapes(model: onnx.ModelProto, batch: int) -> dict[str, Shape]:
-    """Shapes by name, where they are known as numbers.
-
-    Weights take part by shape alone: their values are left out of the copy that is inferred on.
-
-    Raises:
-        InputError: if the model contradicts itself.
-    """
-    light = onnx.ModelProto(ir_version=max(model.ir_version, 4), opset_import=model.opset_import)
-    graph = light.graph
-    graph.name = "shapes"
-    graph.node.extend(model.graph.node)
-    known = {name: tuple(tensor.dims) for name, tensor in named_tensors(model.graph)}
-    for tensor in model.graph.initializer:
-        if math.prod(tensor.dims) > _LARGE:
-            graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
-        else:
-            graph.initializer.append(tensor)
-    for value in model.graph.input:
-        if value.name not in known:
-            graph.input.append(value)
-            dimensions = graph.input[-1].type.tensor_type.shape.dim
-            if dimensions:
-                dimensions[0].dim_value = batch
-    for value in model.graph.output:
-        graph.output.append(onnx.ValueInfoProto(name=value.name))
-    try:
-        inferred = onnx.shape_inference.infer_shapes(light, data_prop=True).graph
-    except onnx.shape_inference.InferenceError as error:
-        raise InputError(f"the model's shapes contradict each other: {str(error).splitlines()[0][:200]}") from error
-    for value in (*inferred.input, *inferred.value_info, *inferred.output):
-        dimensions = value.type.tensor_type.shape.dim
-        if value.type.tensor_type.HasField("shape") and all(each.HasField("dim_value") for each in dimensions):
-            known[value.name] = tuple(each.dim_value for each in dimensions)
-    return known

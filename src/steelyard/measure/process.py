@@ -58,12 +58,13 @@ class ChildError(MeasurementError):
         self.is_certain = is_certain
 
 
-def run_child(request: Mapping[str, Any], *, limit_s: float) -> dict[str, Any]:
+def run_child(request: Mapping[str, Any], *, limit_s: float, module: str = "steelyard.measure.child") -> dict[str, Any]:
     """The answer of a fresh measuring process.
 
     Args:
-        request: see `steelyard.measure.child`.
+        request: see `module`.
         limit_s: seconds after which the process and all that it started are killed.
+        module: what the process runs.
 
     Raises:
         ChildError: if the process reports an error, dies, or does not answer in time.
@@ -72,7 +73,7 @@ def run_child(request: Mapping[str, Any], *, limit_s: float) -> dict[str, Any]:
         descriptor = progress.fileno()
         text = json.dumps({**request, "progress": descriptor, "parent": os.getpid(), "limit_s": limit_s})
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "steelyard.measure.child"],
+            [sys.executable, "-P", "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
