@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 
-def predict(
+def predict(  # noqa: PLR0917  the parser fills parameters in by name
     bundle: Annotated[str, typer.Argument(help="A bundle's directory.")],
     data: Annotated[str, typer.Option(help="Rows: .npz .csv .parquet .jsonl[.gz], a folder or .zip of images.")],
     preprocess: Annotated[
