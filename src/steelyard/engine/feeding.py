@@ -222,14 +222,15 @@ def element_type(port: Port) -> np.dtype[Any]:
     """The numpy type of an input's elements.
 
     Raises:
-        InputError: if numpy has none, as for text and brain floats.
+        InputError: if numpy itself has none, as for text and brain floats.
     """
     try:
         kind = np.dtype(port.type)
-    except TypeError as error:
-        raise InputError(f"input {port} can't be fed: numpy has no {port.type}.", field="model") from error
-    if kind.kind not in "fiub":
-        raise InputError(f"input {port} can't be fed: steelyard gives numbers only.", field="model")
+    except TypeError:
+        kind = np.dtype(object)
+    # Other libraries register types of theirs with numpy, which can't be drawn or written to a file.
+    if kind.kind not in "fiub" or not kind.isbuiltin:
+        raise InputError(f"input {port} can't be fed: only numbers of numpy's own types can.", field="model")
     return kind
 
 
