@@ -65,7 +65,7 @@ def _sizes(value: Any) -> tuple[int, ...]:
 
 
 def _share(value: Any) -> float:
-    return parse_share(value) if isinstance(value, str) else float(value)
+    return parse_share(value, field="half_width") if isinstance(value, str) else float(value)
 
 
 def _seconds(value: Any) -> float:
