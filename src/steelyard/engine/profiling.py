@@ -98,7 +98,7 @@ def profile(
     names = question.runtimes or (source.runtime or "onnxruntime",)
     for name in names:
         registry.get("runtime", name)
-    others = {text: open_source(text, registry, trust=question.trust) for text in question.compare}
+    others = [(text, open_source(text, registry, trust=question.trust)) for text in question.compare]
     with tempfile.TemporaryDirectory(prefix="steelyard-") as folder:
         feed, signature, exported = _fed(source, question, registry, Path(folder))
         settings = Settings(
@@ -111,7 +111,7 @@ def profile(
             plugins=plugins,
         )
         bench = Bench(registry, source, feed, Path(folder), settings, exported)
-        compared = [_other(text, other, names[0], feed, source.name) for text, other in others.items()]
+        compared = [_other(text, other, names[0], feed, source.name) for text, other in others]
         found = {name: _on(bench, name, listen) for name in names}
         if all(each.error is not None for each in found.values()):
             reasons = "; ".join(f"{name}: {each.error}" for name, each in found.items())
