@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from steelyard.engine.lane import default_workers, lanes, make_protocol, nominal_time
 from steelyard.measure.latency import Narrow, measure_latency
 from steelyard.measure.process import Subject
+from steelyard.runtimes.onnxruntime.run import RUNTIME
 
 WIDTH = 384
 """Units of a layer: its weights take 0.6 MB, so that a chain does not fit the second-level cache."""
@@ -69,7 +70,7 @@ def compare(folder: Path, first: int, second: int, asked: Any, *, seed: int) -> 
     found = measure_latency(
         subjects,
         rows,
-        make_protocol(batch=1, threads=1, cpu=cpu),
+        make_protocol(RUNTIME, batch=1, threads=1, cpu=cpu),
         nominal_s=nominal_time(cpu),
         seed=seed,
         limit_s=asked.pair_s,

@@ -20,6 +20,7 @@ from steelyard.engine.lane import default_workers, lanes, make_protocol
 from steelyard.measure.memory import BASELINES, REPEATS, measure_memory
 from steelyard.measure.process import Subject
 from steelyard.runtimes.onnxruntime.export import export
+from steelyard.runtimes.onnxruntime.run import RUNTIME
 
 
 def main() -> None:
@@ -53,7 +54,7 @@ def compare(subject: Subject, rows: Any) -> dict[str, Any]:
     """The product's figure, the sampled one, and how far apart they are."""
     cpu, _ = lanes(default_workers())
     with Sampler() as sampler:
-        found = measure_memory([subject], rows, make_protocol(batch=1, threads=1, cpu=cpu))
+        found = measure_memory([subject], rows, make_protocol(RUNTIME, batch=1, threads=1, cpu=cpu))
     peaks = list(sampler.peaks.values())
     if len(peaks) != BASELINES + REPEATS:
         raise RuntimeError(f"{len(peaks)} processes were seen, not {BASELINES + REPEATS}")

@@ -22,6 +22,7 @@ from steelyard.engine.lane import default_workers, lanes, make_protocol, nominal
 from steelyard.measure.latency import measure_latency
 from steelyard.measure.process import Subject
 from steelyard.runtimes.onnxruntime.export import export
+from steelyard.runtimes.onnxruntime.run import RUNTIME
 
 BUSY = """
 import os, numpy as np
@@ -107,7 +108,7 @@ def measure(folder: Path) -> dict[str, Any]:
         rounds = measure_latency(
             [Subject(name, folder / f"{name}.onnx")],
             folder / f"{name}.npy",
-            make_protocol(batch=1, threads=1, cpu=cpu),
+            make_protocol(RUNTIME, batch=1, threads=1, cpu=cpu),
             nominal_s=nominal_time(cpu),
         )
         found[name] = {

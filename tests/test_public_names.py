@@ -16,6 +16,7 @@ def test_the_public_names_are_these():
         "Goal",
         "Outcome",
         "Predictor",
+        "Profile",
         "Quantity",
         "SteelyardError",
         "__version__",
@@ -23,6 +24,7 @@ def test_the_public_names_are_these():
         "kit",
         "load",
         "pack",
+        "profile",
         "resolve",
     ]
 
