@@ -5,11 +5,12 @@ numbers, so times measured of some tell times of others.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
 
+from steelyard.core.errors import InputError
 from steelyard.graph.shapes import Node, Shape, Tensors, walk
 from steelyard.graph.tensors import type_bits
 
@@ -54,6 +55,42 @@ Numbers = tuple[str, str, tuple[float, ...], str]
 """Variant, element type, numbers and text of one kernel."""
 
 
+def input_shapes(model: onnx.ModelProto, shapes: Mapping[str, Shape], batch: int) -> dict[str, Shape]:
+    """Shape of each input that the user feeds.
+
+    Args:
+        model: the source file.
+        shapes: by name, what the user says.
+        batch: length of a free first axis.
+
+    Raises:
+        InputError: if an axis other than the first is free and no shape is given, or a shape has other axes.
+    """
+    stored = {tensor.name for tensor in model.graph.initializer}
+    found = {}
+    for value in model.graph.input:
+        if value.name in stored:
+            continue
+        axes = value.type.tensor_type.shape.dim
+        fixed = [each.dim_value if each.HasField("dim_value") and each.dim_value > 0 else None for each in axes]
+        given = shapes.get(value.name)
+        if given is None:
+            given = tuple(batch if size is None and not axis else size or 0 for axis, size in enumerate(fixed))
+        if len(given) != len(fixed) or any(size not in (None, other) for size, other in zip(fixed, given, strict=True)):
+            raise InputError(f"input {value.name!r} must have the shape {_axes(fixed)}, got {given}.", field="shape")
+        if any(size < 1 for size in given):
+            raise InputError(
+                f"input {value.name!r} has free axes {_axes(fixed)}; give its shape with --shape {value.name}:…",
+                field="shape",
+            )
+        found[value.name] = tuple(given)
+    return found
+
+
+def _axes(sizes: Sequence[int | None]) -> str:
+    return "x".join("?" if size is None else str(size) for size in sizes) or "scalar"
+
+
 def program_of(
     model: onnx.ModelProto, inputs: Mapping[str, Shape], known: Mapping[str, Shape] | None = None
 ) -> Program:
@@ -79,14 +116,14 @@ def program_of(
 
 
 def _kernel(node: Node, tensors: Tensors) -> Kernel | None:
-    describe = _GROUPS.get(node.operator, _elementwise)
+    group, describe = _DESCRIBED.get(node.operator, ("elements", _elementwise))
     try:
         variant, dtype, numbers, text = describe(_View(node, tensors))
     except (KeyError, IndexError, ValueError, TypeError):
         return None
     operator = _MERGED.get(node.operator, node.operator)
-    kind = ":".join(part for part in (operator, variant, "" if dtype == "float32" else dtype) if part)
-    return Kernel(node.name, node.operator, kind, tuple(map(float, numbers)), f"{node.operator} {text}".strip())
+    parts = ":".join(part for part in (operator, variant, "" if dtype == "float32" else dtype) if part)
+    return Kernel(node.name, node.operator, f"{group}/{parts}", tuple(map(float, numbers)), f"{node.operator} {text}".strip())
 
 
 def _bytes(name: str, tensors: Tensors) -> float:
@@ -336,37 +373,30 @@ _MERGED = {
 }  # fmt: skip
 """Operators that run the same code."""
 
-_GROUPS: dict[str, Callable[[_View], Numbers]] = {
-    **dict.fromkeys(("Conv", "FusedConv", "nchwc.Conv", "ConvInteger", "NhwcFusedConv"), _convolution(1)),
-    "ConvTranspose": _convolution(1),
-    "QLinearConv": _convolution(3),
-    **dict.fromkeys(("Gemm", "FusedGemm"), _product(0, 1, 2)),
-    **dict.fromkeys(("MatMul", "FusedMatMul", "MatMulInteger"), _product(0, 1, 99)),
-    "MatMulIntegerToFloat": _product(0, 1, 6),
-    "DynamicQuantizeMatMul": _product(0, 1, 4),
-    "QLinearMatMul": _product(0, 3, 99),
-    "QGemm": _product(0, 3, 6),
-    **dict.fromkeys(("LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"), _recurrent),
-    **dict.fromkeys(
-        "MaxPool AveragePool nchwc.MaxPool nchwc.AveragePool QLinearAveragePool NhwcMaxPool LpPool".split(), _pooling
-    ),
-    **dict.fromkeys(
-        "GlobalAveragePool GlobalMaxPool nchwc.GlobalAveragePool nchwc.GlobalMaxPool QLinearGlobalAveragePool".split(),
-        _global_pooling,
-    ),
-    **dict.fromkeys(
-        "Softmax LogSoftmax LayerNormalization SkipLayerNormalization SimplifiedLayerNormalization QLinearSoftmax "
-        "SkipSimplifiedLayerNormalization InstanceNormalization GroupNormalization".split(),
-        _rows,
-    ),
-    **dict.fromkeys(
-        "ReduceMean ReduceSum ReduceMax ReduceMin ReduceProd ReduceL2 ReduceSumSquare QLinearReduceMean ArgMax "
-        "ArgMin".split(),
-        _reduction,
-    ),
-    "Transpose": _transposition,
-    **dict.fromkeys("Concat QLinearConcat Split Slice Gather Pad Expand Tile GatherElements Resize".split(), _moving),
-    **dict.fromkeys("Reshape Flatten Squeeze Unsqueeze Shape Size Identity ConstantOfShape Range Constant".split(), _alias),
-    **dict.fromkeys(("nchwc.ReorderInput", "nchwc.ReorderOutput"), _reorder),
-}
-"""How the kernels of an operator are described; what is not here is taken for elementwise."""
+_GROUPS: tuple[tuple[str, Callable[[_View], Numbers], str], ...] = (
+    ("convolution", _convolution(1), "Conv FusedConv nchwc.Conv ConvInteger NhwcFusedConv ConvTranspose"),
+    ("convolution", _convolution(3), "QLinearConv"),
+    ("product", _product(0, 1, 2), "Gemm FusedGemm"),
+    ("product", _product(0, 1, 99), "MatMul FusedMatMul MatMulInteger"),
+    ("product", _product(0, 1, 6), "MatMulIntegerToFloat"),
+    ("product", _product(0, 1, 4), "DynamicQuantizeMatMul"),
+    ("product", _product(0, 3, 99), "QLinearMatMul"),
+    ("product", _product(0, 3, 6), "QGemm"),
+    ("recurrent", _recurrent, "LSTM GRU RNN DynamicQuantizeLSTM"),
+    ("pooling", _pooling,
+     "MaxPool AveragePool nchwc.MaxPool nchwc.AveragePool QLinearAveragePool NhwcMaxPool LpPool"),
+    ("mean", _global_pooling,
+     "GlobalAveragePool GlobalMaxPool nchwc.GlobalAveragePool nchwc.GlobalMaxPool QLinearGlobalAveragePool"),
+    ("rows", _rows,
+     "Softmax LogSoftmax LayerNormalization SkipLayerNormalization SimplifiedLayerNormalization QLinearSoftmax "
+     "SkipSimplifiedLayerNormalization InstanceNormalization GroupNormalization"),
+    ("reduction", _reduction,
+     "ReduceMean ReduceSum ReduceMax ReduceMin ReduceProd ReduceL2 ReduceSumSquare QLinearReduceMean ArgMax ArgMin"),
+    ("transposition", _transposition, "Transpose"),
+    ("moving", _moving, "Concat QLinearConcat Split Slice Gather Pad Expand Tile GatherElements Resize nchwc.Upsample"),
+    ("alias", _alias, "Reshape Flatten Squeeze Unsqueeze Shape Size Identity ConstantOfShape Range Constant"),
+    ("reorder", _reorder, "nchwc.ReorderInput nchwc.ReorderOutput"),
+)  # fmt: skip
+"""How the kernels of operators are described; operators that are not here are taken for elementwise."""
+
+_DESCRIBED = {name: (group, describe) for group, describe, names in _GROUPS for name in names.split()}

@@ -203,7 +203,7 @@ class Builder:
             helper.make_tensor_value_info(
                 feed.name,
                 TensorProto.INT64 if feed.type == "int64" else TensorProto.FLOAT,
-                ["n", *feed.shape[1:]],
+                [f"n{feed.shape[0]}", *feed.shape[1:]],
             )
             for feed in self.feeds
         ]
@@ -212,6 +212,19 @@ class Builder:
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("com.microsoft", 1)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
         return Micro(style, self.mode, model, tuple(self.feeds))
+
+
+POPULAR = (8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 100, 128, 160, 192, 200, 256, 320, 384, 512, 768, 1024)
+"""Sizes that people choose more often than others: kernels handle multiples of their vectors differently, so these
+must be learned as they are and not from their neighbours alone."""
+
+
+def usual_size(rng: np.random.Generator, low: int, high: int) -> int:
+    """A size between two: half of them popular ones, the others log-uniform."""
+    usual = [size for size in POPULAR if low <= size <= high]
+    if usual and rng.random() < 0.5:
+        return int(rng.choice(usual))
+    return max(low, min(high, round(float(np.exp(rng.uniform(np.log(low), np.log(high)))))))
 
 
 _SCALE = 0.02

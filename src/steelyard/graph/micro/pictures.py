@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from steelyard.graph.micro.builder import Builder, Micro, Mode
+from steelyard.graph.micro.builder import POPULAR, Builder, Micro, Mode
 
 _ACTIVATIONS = ("relu", "relu", "relu", "relu6", "hardswish", "silu", "leaky", "none", "sigmoid", "gelu")
+_SIDES = (8, 14, 16, 24, 28, 32, 32, 40, 48, 56, 64, 64, 80, 96, 112, 128)
+"""Sides of pictures that people choose."""
 _LARGEST = 8e7
 """Multiply-accumulates at which a micro-model ends: some milliseconds."""
 
@@ -30,9 +32,11 @@ def picture_model(rng: np.random.Generator, mode: Mode) -> Micro:
     build = Builder(rng, "weighted" if mode == "dynamic" else mode)
     rank = 1 if rng.random() < 0.12 else 2
     side = round(float(np.exp(rng.uniform(np.log(8), np.log(128)))))
+    if rng.random() < 0.5:
+        side = int(rng.choice(_SIDES))
     if rank == 1:
         side *= int(rng.integers(1, 9))
-    batch = int(rng.choice([1, 1, 1, 1, 2, 4, 8]))
+    batch = int(rng.choice([1, 1, 1, 1, 1, 1, 2, 4, 8]))
     channels = int(rng.choice([1, 3, 3, int(rng.integers(2, 17))]))
     at = _Map(build.feed((batch, channels, *[side] * rank)), channels, (side,) * rank, batch)
     act = str(rng.choice(_ACTIVATIONS))
@@ -48,6 +52,9 @@ def picture_model(rng: np.random.Generator, mode: Mode) -> Micro:
 
 def width(rng: np.random.Generator, low: int = 6, high: int = 256) -> int:
     """Channels: log-uniform, mostly multiples of eight as in models that people make."""
+    usual = [size for size in POPULAR if low <= size <= high]
+    if usual and rng.random() < 0.6:
+        return int(rng.choice(usual))
     value = float(np.exp(rng.uniform(np.log(low), np.log(high))))
     step = int(rng.choice([1, 4, 8, 8, 16, 16, 16]))
     return max(step, round(value / step) * step)

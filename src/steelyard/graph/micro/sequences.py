@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from steelyard.graph.micro.builder import Builder, Micro, Mode
+from steelyard.graph.micro.builder import Builder, Micro, Mode, usual_size
 from steelyard.graph.micro.pictures import width
 
 _LARGEST = 8e7
@@ -39,7 +39,8 @@ def encoder_model(rng: np.random.Generator, mode: Mode) -> Micro:
     wide = heads * int(rng.choice([8, 16, 16, 24, 32, 32, 64]))
     wide = min(wide, 512)
     heads = heads if wide % heads == 0 else 1
-    steps, batch = _count(rng, 8, 256), int(rng.choice([1, 1, 1, 1, 2, 4]))
+    steps = _count(rng, 8, 256) if rng.random() < 0.5 else int(rng.choice([16, 32, 49, 50, 64, 65, 100, 128, 197]))
+    batch = int(rng.choice([1, 1, 1, 1, 2, 4]))
     at = _embedded(build, batch, steps, wide)
     if rng.random() < 0.7:
         at = build.node("Add", [at, build.weight((1, steps, wide), 1)])
@@ -151,8 +152,7 @@ def recurrent_model(rng: np.random.Generator, mode: Mode) -> Micro:
     build = Builder(rng, mode)
     cell = str(rng.choice(["LSTM", "GRU"]))
     steps, batch = _count(rng, 4, 128), int(rng.choice([1, 1, 1, 1, 2, 4, 8]))
-    hidden = _count(rng, 8, 384)
-    hidden = max(8, hidden // 8 * 8) if rng.random() < 0.7 else hidden
+    hidden = usual_size(rng, 8, 320)
     both = bool(rng.random() < 0.35)
     directions = 2 if both else 1
     if rng.random() < 0.5:
@@ -215,16 +215,16 @@ def product_model(rng: np.random.Generator, mode: Mode) -> Micro:
     """A random stack of linear layers."""
     build = Builder(rng, mode)
     batch = int(rng.choice([1, 1, 1, 1, 1, 2, 4, 16, 32]))
-    taken = _count(rng, 2, 2048)
+    taken = usual_size(rng, 2, 2048)
     at = build.feed((batch, taken))
     act = str(rng.choice(["relu", "relu", "relu", "gelu", "silu", "tanh", "sigmoid", "leaky", "elu"]))
     if rng.random() < 0.4:
         at = build.node("Div", [build.node("Sub", [at, build.weight((taken,), 1)]), build.weight((taken,), 1)])
     if rng.random() < 0.2:
         at = build.node("Flatten", [at])
-    top = float(rng.choice([128, 512, 1024, 2048]))
+    top = int(rng.choice([128, 512, 1024, 2048]))
     for _ in range(int(rng.integers(1, 7))):
-        out = width(rng, 8, int(top))
+        out = usual_size(rng, 8, top)
         found = build.activate(build.linear(at, batch, taken, out, is_flat=bool(rng.random() < 0.8)), act)
         if taken == out and rng.random() < 0.3:
             found = build.node("Add", [at, found])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from steelyard.core.task import Array
-from steelyard.runtimes.onnxruntime.optimise import WEIGHTS
+from steelyard.runtimes.onnxruntime.optimise import LARGE_BYTES, WEIGHTS
 
 _ENDING = "_kernel_time"
 _US = 1e-6
@@ -48,7 +48,7 @@ def open_profiled(model: bytes, optimised: Path) -> ProfiledSession:
     options.optimized_model_filepath = str(optimised)
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.optimized_model_external_initializers_file_name", WEIGHTS)
-    options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
+    options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", str(LARGE_BYTES))
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     names = [each.name for each in session.get_outputs()]
 
