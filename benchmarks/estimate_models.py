@@ -117,7 +117,13 @@ class Inverted(nn.Module):
             act(),
         )
         small = max(8, inner // 4)
-        gate = [nn.AdaptiveAvgPool2d(1), nn.Conv2d(inner, small, 1), nn.ReLU(), nn.Conv2d(small, inner, 1), nn.Hardsigmoid()]
+        gate = [
+            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(inner, small, 1),
+            nn.ReLU(),
+            nn.Conv2d(small, inner, 1),
+            nn.Hardsigmoid(),
+        ]
         self.gate = nn.Sequential(*gate) if gated else None
         self.end = nn.Sequential(nn.Conv2d(inner, out, 1, bias=False), nn.BatchNorm2d(out))
         self.is_residual = stride == 1 and before == out

@@ -22,7 +22,7 @@ from steelyard.engine.lane import IMPORTS, YARDSTICK_VERSION, cache_folder, lane
 from steelyard.measure.environment import read_environment
 from steelyard.measure.latency import Protocol, measure_latency
 from steelyard.measure.predicted.composition import Record
-from steelyard.measure.predicted.costmodel import STYLE_OF_PARTS, CostModel, adjust, fit_cost_model, tuned_of
+from steelyard.measure.predicted.costmodel import HELD_OUT, STYLE_OF_PARTS, CostModel, adjust, fit_cost_model, tuned_of
 from steelyard.measure.predicted.saving import SCHEMA, load_model, save_model
 from steelyard.measure.process import Subject
 
@@ -52,8 +52,8 @@ def learning_folder() -> Path:
     environment = read_environment()
     key = content_key(
         [
-            LEARNING_VERSION, SCHEMA, YARDSTICK_VERSION, environment.processor, environment.cores, list(environment.flags),
-            environment.memory_bytes, version("onnxruntime"),
+            LEARNING_VERSION, SCHEMA, YARDSTICK_VERSION, environment.processor, environment.cores,
+            list(environment.flags),            environment.memory_bytes, version("onnxruntime"),
         ]
     )  # fmt: skip
     return cache_folder() / f"costmodel-{key}"
@@ -106,8 +106,7 @@ def build_cost_model(
         left_s = began + budget_s - time.monotonic()
         if not (place / "anchors.jsonl").exists() and left_s > _ANCHOR_ROUND:
             _measure_anchors(place, lane, nominal_s, left_s, listen)
-        model = _refresh(place, model)
-    return model
+        return _refresh(place, model)
 
 
 def observe_record(record: Record, folder: Path | None = None) -> None:
@@ -123,7 +122,7 @@ def observe_record(record: Record, folder: Path | None = None) -> None:
 def _refresh(place: Path, model: CostModel) -> CostModel:
     """Move the model by the anchors and by what studies measured; their residuals replace those of before."""
     measured = [*_read(place / "anchors.jsonl"), *_read(place / "observed.jsonl")]
-    held = sum(style not in ("anchor", "observed") for style in model.calibration.styles)
+    held = sum(not style.startswith(("anchor", "observed")) for style in model.calibration.styles)
     calibration = type(model.calibration)(
         model.calibration.scale, model.calibration.scores[:held], model.calibration.styles[:held]
     )
@@ -153,7 +152,8 @@ def _measure_micros(place: Path, until: float, cpu: int | None, nominal_s: float
     while (left_s := until - time.monotonic()) > 1.0:
         first = _next_number(path)
         listen(Event("stage", "measuring micro-models", finished=first, left_s=left_s))
-        request = {"first": first, "until_s": min(_SLICE_S, left_s), "cpu": cpu, "nominal_s": nominal_s}
+        slice_s = min(_SLICE_S, left_s)
+        request = {"first": first, "until_s": slice_s, "cpu": cpu, "nominal_s": nominal_s}
         with path.open("ab") as stream:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "steelyard.engine.micromeasure"],
@@ -164,7 +164,7 @@ def _measure_micros(place: Path, until: float, cpu: int | None, nominal_s: float
                 start_new_session=True,
             )
             try:
-                process.communicate((json.dumps(request) + "\n").encode(), timeout=request["until_s"] + 60)
+                process.communicate((json.dumps(request) + "\n").encode(), timeout=slice_s + 60)
             except subprocess.TimeoutExpired:
                 log.info("a micro-model from number %d on did not finish and was stopped", first)
             finally:
@@ -185,7 +185,7 @@ def _measure_anchors(place: Path, cpu: int | None, nominal_s: float, left_s: flo
     chosen = [
         each
         for index, each in enumerate(_whole_plain(place))
-        if index % 4 == 0 and each["style"] != STYLE_OF_PARTS and _ANCHOR_S[0] < each["seconds"] < _ANCHOR_S[1]
+        if index % HELD_OUT == 0 and each["style"] != STYLE_OF_PARTS and _ANCHOR_S[0] < each["seconds"] < _ANCHOR_S[1]
     ]
     order = np.random.default_rng(0).permutation(len(chosen))[:_ANCHORS]
     protocol = Protocol(loader=MICRO_LOADER, imports=IMPORTS, cpu=cpu, processes=3, cap_s=1.2)
@@ -201,12 +201,14 @@ def _measure_anchors(place: Path, cpu: int | None, nominal_s: float, left_s: flo
         for each in batch:
             metrics = found.metrics.get(str(each["number"]))
             if metrics is not None:
-                done.append({**each, "style": "anchor", "seconds": metrics["latency_p50_s"].value})
+                done.append({**each, "style": f"anchor {each['style']}", "seconds": metrics["latency_p50_s"].value})
         _append(place / "anchors.jsonl", done)
 
 
 def _whole_plain(place: Path) -> list[dict[str, Any]]:
-    return [each for each in _read(place / "records.jsonl") if "error" not in each][-_MOST_RECORDS:]
+    whole = [each for each in _read(place / "records.jsonl") if "error" not in each]
+    # Whole strides are dropped, so that the same models stay held out.
+    return whole[max(0, len(whole) - _MOST_RECORDS) // HELD_OUT * HELD_OUT :]
 
 
 def read_records(place: Path) -> list[Record]:

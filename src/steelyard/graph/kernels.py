@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import onnx
 
 from steelyard.core.errors import InputError
-from steelyard.graph.shapes import Node, Shape, Tensors, walk
+from steelyard.graph.shaperules import Node, Shape, Tensors
+from steelyard.graph.shapes import walk
 from steelyard.graph.tensors import type_bits
 
 
@@ -104,7 +105,9 @@ def program_of(
     nodes, tensors = walk(model.graph, inputs, known or {})
     kernels, uncounted = [], []
     for node, proto in zip(nodes, model.graph.node, strict=True):
-        has_graphs = any(each.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for each in proto.attribute)
+        has_graphs = any(
+            each.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for each in proto.attribute
+        )
         kernel = None if has_graphs else _kernel(node, tensors)
         if kernel is None:
             uncounted.append(node.operator)
@@ -123,7 +126,9 @@ def _kernel(node: Node, tensors: Tensors) -> Kernel | None:
         return None
     operator = _MERGED.get(node.operator, node.operator)
     parts = ":".join(part for part in (operator, variant, "" if dtype == "float32" else dtype) if part)
-    return Kernel(node.name, node.operator, f"{group}/{parts}", tuple(map(float, numbers)), f"{node.operator} {text}".strip())
+    return Kernel(
+        node.name, node.operator, f"{group}/{parts}", tuple(map(float, numbers)), f"{node.operator} {text}".strip()
+    )
 
 
 def _bytes(name: str, tensors: Tensors) -> float:
@@ -292,7 +297,7 @@ def _moving(view: _View) -> Numbers:
     if operator == "Gather":
         run = math.prod(source[axis % max(1, len(source)) + 1 :])
     elif operator in ("Concat", "Split", "QLinearConcat"):
-        run = math.prod(outs[0][axis % len(outs[0]) :]) / (len(view.node.inputs) if "Concat" in operator else 1)
+        run = math.prod(outs[0][axis % len(outs[0]) :]) // (len(view.node.inputs) if "Concat" in operator else 1)
     else:
         run = _kept_inside(source, outs[0])
     count = len(view.node.inputs) if "Concat" in operator else len(outs)
@@ -331,7 +336,9 @@ def _elementwise(view: _View) -> Numbers:
         whole += size == total
         if 1 < size < total:
             repeated += 1
-            run = min(run, _kept_inside(shape, out) if shape and shape[-1] == out[-1] and size > 1 else _repeats(shape, out))
+            run = min(
+                run, _kept_inside(shape, out) if shape and shape[-1] == out[-1] and size > 1 else _repeats(shape, out)
+            )
     if view.node.operator in _PARAMETRIC:
         whole = 1
     dtype = view.type(0)
@@ -341,8 +348,16 @@ def _elementwise(view: _View) -> Numbers:
 
 
 _PARAMETRIC = frozenset(
-    "QuantizeLinear DequantizeLinear DynamicQuantizeLinear QLinearSigmoid QLinearLeakyRelu Clip BatchNormalization "
-    "QLinearSoftmax".split()
+    [
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "DynamicQuantizeLinear",
+        "QLinearSigmoid",
+        "QLinearLeakyRelu",
+        "Clip",
+        "BatchNormalization",
+        "QLinearSoftmax",
+    ]
 )
 """Operators whose further inputs are parameters, not data."""
 

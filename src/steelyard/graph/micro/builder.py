@@ -73,7 +73,9 @@ class Builder:
         self.feeds.append(Feed(name, shape, "int64", below) if below else Feed(name, shape))
         return name
 
-    def node(self, operator: str, inputs: Sequence[str], *, domain: str = "", outputs: int = 1, **attributes: Any) -> Any:
+    def node(
+        self, operator: str, inputs: Sequence[str], *, domain: str = "", outputs: int = 1, **attributes: Any
+    ) -> Any:
         """A new node; the name of its output, or the names where there are several."""
         names = [self.fresh(operator.lower()) for _ in range(outputs)]
         self.nodes.append(
@@ -81,11 +83,14 @@ class Builder:
         )
         return names[0] if outputs == 1 else names
 
-    def constant(self, value: NDArray[Any]) -> str:
+    def constant(self, value: NDArray[Any] | np.generic) -> str:
         """A stored tensor."""
         name = self.fresh("weight")
+        value = np.asarray(value)
         kind = helper.np_dtype_to_tensor_dtype(value.dtype)
-        self.weights.append(helper.make_tensor(name, kind, value.shape, np.ascontiguousarray(value).tobytes(), raw=True))
+        self.weights.append(
+            helper.make_tensor(name, kind, value.shape, np.ascontiguousarray(value).tobytes(), raw=True)
+        )
         return name
 
     def whole(self, *numbers: int) -> str:
@@ -94,7 +99,7 @@ class Builder:
 
     def scalar(self, value: float) -> str:
         """A stored float32 of no dimension."""
-        return self.constant(np.float32(value).reshape(()))
+        return self.constant(np.float32(value))
 
     def weight(self, shape: Shape, fan_in: int) -> str:
         """A stored float32 weight of the size that keeps activations near one."""
@@ -119,7 +124,7 @@ class Builder:
         """The tensor rounded to uint8 and back; once a tensor."""
         if tensor not in self._wrapped:
             scale = self.scalar(_SCALE)
-            point = self.constant(np.uint8(0 if tensor in self._positive else 128).reshape(()))
+            point = self.constant(np.uint8(0 if tensor in self._positive else 128))
             packed = self.node("QuantizeLinear", [tensor, scale, point])
             self._wrapped[tensor] = self.node("DequantizeLinear", [packed, scale, point])
         return self._wrapped[tensor]
@@ -145,7 +150,9 @@ class Builder:
             return self.constant(np.zeros(width, dtype=np.float32))
         scales = self.constant(np.full(width, np.float32(_SCALE) * _weight_scale(fan_in), dtype=np.float32))
         zeros = self.constant(np.zeros(width, dtype=np.int32))
-        return str(self.node("DequantizeLinear", [self.constant(np.ones(width, dtype=np.int32)), scales, zeros], axis=0))
+        return str(
+            self.node("DequantizeLinear", [self.constant(np.ones(width, dtype=np.int32)), scales, zeros], axis=0)
+        )
 
     def activate(self, tensor: str, name: str) -> str:
         """An activation by name, written as exporters write it."""
@@ -186,7 +193,7 @@ class Builder:
     def _dynamic_linear(self, tensor: str, width: int, out: int, bias: bool) -> str:
         """A product of rounded activations and int8 weights, as dynamic quantizers write it."""
         packed, scale, zero = self.node("DynamicQuantizeLinear", [tensor], outputs=3)
-        names = [self.bytes_weight((width, out)), self.constant(np.int8(0).reshape(()))]
+        names = [self.bytes_weight((width, out)), self.constant(np.int8(0))]
         product = self.node("MatMulInteger", [packed, names[0], zero, names[1]])
         scales = self.node("Mul", [scale, self.scalar(0.0001)])
         result = self.node("Mul", [self.node("Cast", [product], to=TensorProto.FLOAT), scales])
@@ -236,4 +243,11 @@ def _weight_scale(fan_in: int) -> np.float32:
     return np.float32(0.01 / math.sqrt(fan_in))
 
 
-_PLAIN = {"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "leaky": "LeakyRelu", "softplus": "Softplus", "elu": "Elu"}
+_PLAIN = {
+    "relu": "Relu",
+    "sigmoid": "Sigmoid",
+    "tanh": "Tanh",
+    "leaky": "LeakyRelu",
+    "softplus": "Softplus",
+    "elu": "Elu",
+}

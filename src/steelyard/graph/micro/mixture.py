@@ -21,7 +21,9 @@ def _shape(rng: np.random.Generator, rank: int) -> tuple[int, ...]:
 
 def _unary(build: Builder, rng: np.random.Generator) -> str:
     at = build.feed(_shape(rng, int(rng.integers(2, 5))))
-    name = str(rng.choice(["relu", "sigmoid", "tanh", "gelu", "silu", "leaky", "hardswish", "relu6", "elu", "softplus"]))
+    name = str(
+        rng.choice(["relu", "sigmoid", "tanh", "gelu", "silu", "leaky", "hardswish", "relu6", "elu", "softplus"])
+    )
     if rng.random() < 0.3:
         return str(build.node(str(rng.choice(["Erf", "Exp", "Neg", "Abs", "Floor", "Sqrt", "Log"])), [at]))
     return build.activate(at, name)
@@ -140,10 +142,10 @@ def _index(build: Builder, rng: np.random.Generator) -> str:
     parts = []
     for axis in range(2):
         if rng.random() < 0.5:
-            taken = build.node("Gather", [sizes, build.constant(np.int64(axis).reshape(()))], axis=0)
+            taken = build.node("Gather", [sizes, build.constant(np.int64(axis))], axis=0)
             if rng.random() < 0.5:
-                taken = build.node("Div", [build.node("Mul", [taken, build.constant(np.int64(4).reshape(()))]),
-                                           build.constant(np.int64(4).reshape(()))])  # fmt: skip
+                taken = build.node("Div", [build.node("Mul", [taken, build.constant(np.int64(4))]),
+                                           build.constant(np.int64(4))])  # fmt: skip
             parts.append(build.node("Unsqueeze", [taken, build.whole(0)]))
         else:
             parts.append(build.node("Slice", [sizes, build.whole(axis), build.whole(axis + 1), build.whole(0)]))
@@ -153,7 +155,9 @@ def _index(build: Builder, rng: np.random.Generator) -> str:
         root = build.node("Sqrt", [build.node("Cast", [last], to=1)])
         at = build.node("Div", [at, build.node("Sqrt", [build.node("Div", [build.scalar(1.0), root])])])
     if rng.random() < 0.3:
-        spread = build.node("Expand", [build.scalar(0.5), build.node("Concat", [*parts, build.whole(shape[2])], axis=0)])
+        spread = build.node(
+            "Expand", [build.scalar(0.5), build.node("Concat", [*parts, build.whole(shape[2])], axis=0)]
+        )
         at = build.node("Add", [at, spread])
     return str(build.node("Reshape", [at, wanted]))
 

@@ -89,8 +89,9 @@ def _conv(
 
 def _plain(build: Builder, at: _Map, act: str) -> _Map:
     rng = build.rng
+    kernel, stride = int(rng.choice([1, 3, 3, 3, 5, 7])), int(rng.choice([1, 1, 1, 2]))
     return _conv(
-        build, at, width(rng), kernel=int(rng.choice([1, 3, 3, 3, 5, 7])), stride=int(rng.choice([1, 1, 1, 2])), act=act,
+        build, at, width(rng), kernel=kernel, stride=stride, act=act,
         dilation=int(rng.choice([1] * 15 + [2])),
     )  # fmt: skip
 
@@ -155,8 +156,8 @@ def _gate(build: Builder, at: _Map, _: str = "") -> _Map:
     last = str(rng.choice(["sigmoid", "hard"]))
     if rng.random() < 0.5:
         pooled = build.settle(build.node("GlobalAveragePool", [at.name]))
-        middle = _conv(build, _Map(pooled, at.channels, (1,) * rank, at.batch), inner, kernel=1, act="relu")
-        gate = _conv(build, middle, at.channels, kernel=1).name
+        small = _conv(build, _Map(pooled, at.channels, (1,) * rank, at.batch), inner, kernel=1, act="relu")
+        gate = _conv(build, small, at.channels, kernel=1).name
     else:
         pooled = build.node("ReduceMean", [at.name], axes=list(range(2, 2 + rank)), keepdims=0)
         middle = build.activate(build.linear(pooled, at.batch, at.channels, inner, is_flat=True), "relu")
@@ -199,8 +200,7 @@ def _normalised(build: Builder, at: _Map, act: str) -> _Map:
     channels = at.channels
     ones = [build.constant(np.ones(channels, dtype=np.float32)) for _ in range(4)]
     name = build.activate(build.node("BatchNormalization", [at.name, *ones]), act)
-    way = _conv(build, _Map(build.settle(name), channels, at.sizes, at.batch), width(build.rng), kernel=3)
-    return way
+    return _conv(build, _Map(build.settle(name), channels, at.sizes, at.batch), width(build.rng), kernel=3)
 
 
 def _resized(build: Builder, at: _Map, act: str) -> _Map:

@@ -1,6 +1,8 @@
 """Random sequence micro-models: attention encoders, recurrent layers, and layers of plain products."""
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +28,7 @@ def _embedded(build: Builder, batch: int, steps: int, wide: int) -> str:
             return str(build.node("Gather", [build.weight((rows, wide), 1), numbers]))
         # Dynamic quantizers keep the table in bytes and widen the rows that are read.
         table = build.constant(np.resize(rng.integers(0, 256, 4096, dtype=np.uint8), (rows, wide)))
-        point = build.constant(np.uint8(128).reshape(()))
+        point = build.constant(np.uint8(128))
         return str(build.node("DequantizeLinear", [build.node("Gather", [table, numbers]), build.scalar(0.01), point]))
     taken = _count(rng, 4, 64)
     return build.linear(build.feed((batch, steps, taken)), batch * steps, taken, wide, is_flat=False)
@@ -49,7 +51,7 @@ def encoder_model(rng: np.random.Generator, mode: Mode) -> Micro:
     style = _packed if rng.random() < 0.4 else _apart
     for _ in range(int(rng.integers(1, 5))):
         normed = _norm(build, at, wide) if first else at
-        mixed = style(build, normed, batch, steps, wide, heads)
+        mixed = style(build, normed, _Sizes(batch, steps, wide, heads))
         at = build.node("Add", [at, mixed] if rng.random() < 0.5 else [mixed, at])
         at = at if first else _norm(build, at, wide)
         normed = _norm(build, at, wide) if first else at
@@ -61,9 +63,19 @@ def encoder_model(rng: np.random.Generator, mode: Mode) -> Micro:
     at = _norm(build, at, wide) if first and rng.random() < 0.7 else at
     pooled = build.node("ReduceMean", [at], axes=[1], keepdims=0)
     if rng.random() < 0.3:
-        pooled = build.node("Gather", [at, build.constant(np.int64(0).reshape(()))], axis=1)
+        pooled = build.node("Gather", [at, build.constant(np.int64(0))], axis=1)
     build.outputs.append(build.linear(pooled, batch, wide, int(rng.choice([2, 5, 10])), is_flat=True))
     return build.finish("encoders")
+
+
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """What attention works on."""
+
+    batch: int
+    steps: int
+    wide: int
+    heads: int
 
 
 def _norm(build: Builder, at: str, wide: int) -> str:
@@ -80,7 +92,7 @@ def _sizes(build: Builder, at: str, *parts: int | str) -> str:
         if isinstance(part, int):
             found.append(build.whole(part))
             continue
-        taken = build.node("Gather", [shape, build.constant(np.int64(int(part)).reshape(()))], axis=0)
+        taken = build.node("Gather", [shape, build.constant(np.int64(int(part)))], axis=0)
         found.append(build.node("Unsqueeze", [taken, build.whole(0)]))
     return str(build.node("Concat", found, axis=0))
 
@@ -115,8 +127,9 @@ def _joined(build: Builder, mixed: str, batch: int, steps: int, wide: int) -> st
     return build.linear(build.node("Reshape", [back, wanted]), batch * steps, wide, wide, is_flat=False)
 
 
-def _apart(build: Builder, at: str, batch: int, steps: int, wide: int, heads: int) -> str:
+def _apart(build: Builder, at: str, sizes: _Sizes) -> str:
     """Attention with query, key and value from three products."""
+    batch, steps, wide, heads = sizes.batch, sizes.steps, sizes.wide, sizes.heads
     size = wide // heads
     query, key, value = (
         _heads_of(build, build.linear(at, batch * steps, wide, wide, is_flat=False), steps, heads, size, turned=turned)
@@ -126,8 +139,9 @@ def _apart(build: Builder, at: str, batch: int, steps: int, wide: int, heads: in
     return _joined(build, _attended(build, query, key, value, size), batch, steps, wide)
 
 
-def _packed(build: Builder, at: str, batch: int, steps: int, wide: int, heads: int) -> str:
+def _packed(build: Builder, at: str, sizes: _Sizes) -> str:
     """Attention with query, key and value from one product."""
+    batch, steps, wide, heads = sizes.batch, sizes.steps, sizes.wide, sizes.heads
     size = wide // heads
     packed = build.linear(at, batch * steps, wide, 3 * wide, is_flat=False)
     build.macs += 2.0 * batch * steps * steps * wide
@@ -141,7 +155,7 @@ def _packed(build: Builder, at: str, batch: int, steps: int, wide: int, heads: i
         split = build.node("Reshape", [packed, build.whole(0, steps, 3, heads, size)])
         turned = build.node("Transpose", [split], perm=[2, 0, 3, 1, 4])
         query, key, value = (
-            build.node("Gather", [turned, build.constant(np.int64(part).reshape(()))], axis=0) for part in range(3)
+            build.node("Gather", [turned, build.constant(np.int64(part))], axis=0) for part in range(3)
         )
         key = build.node("Transpose", [key], perm=[0, 1, 3, 2])
     return _joined(build, _attended(build, query, key, value, size), batch, steps, wide)
@@ -169,7 +183,7 @@ def recurrent_model(rng: np.random.Generator, mode: Mode) -> Micro:
             break
     at = build.node("Transpose", [at], perm=[1, 0, 2])
     if rng.random() < 0.6:
-        at = build.node("Gather", [at, build.constant(np.int64(-1).reshape(()))], axis=1)
+        at = build.node("Gather", [at, build.constant(np.int64(-1))], axis=1)
     else:
         at = build.node("ReduceMean", [at], axes=[1], keepdims=0)
     for _ in range(int(rng.choice([0, 0, 1]))):
@@ -194,7 +208,7 @@ def _layer(build: Builder, cell: str, at: str, sizes: tuple[int, int, int, int, 
         out = build.node("DynamicQuantizeLSTM", names, domain="com.microsoft", hidden_size=hidden, direction=direction)
     else:
         weights = [build.weight((directions, gates, taken), taken), build.weight((directions, gates, hidden), hidden)]
-        more = {} if cell == "LSTM" else {"linear_before_reset": 1}
+        more: dict[str, Any] = {} if cell == "LSTM" else {"linear_before_reset": 1}
         out = build.node(cell, [at, *weights, bias, "", *states], hidden_size=hidden, direction=direction, **more)
     if directions == 1:
         return str(build.node("Squeeze", [out, build.whole(1)]))
@@ -205,7 +219,7 @@ def _layer(build: Builder, cell: str, at: str, sizes: tuple[int, int, int, int, 
 def _state(build: Builder, at: str, directions: int, hidden: int) -> str:
     """Zeros for the first state, made as the model runs because the batch is free."""
     shape = build.node("Shape", [at])
-    taken = build.node("Gather", [shape, build.constant(np.int64(1).reshape(()))], axis=0)
+    taken = build.node("Gather", [shape, build.constant(np.int64(1))], axis=0)
     free = build.node("Unsqueeze", [taken, build.whole(0)])
     wanted = build.node("Concat", [build.whole(directions), free, build.whole(hidden)], axis=0)
     return str(build.node("ConstantOfShape", [wanted]))

@@ -15,7 +15,9 @@ Floats = NDArray[np.float64]
 _NODE_S = 2.4e-6
 """What the profiler adds to a kernel's time: the prior of every kind's own figure."""
 _RATE_PRIOR, _NODE_PRIOR = 3.0, 1.0
-"""How many models of one relative error each are needed to move a kind's rate, and its microseconds, off their priors."""
+"""Weights of the priors of a kind's rate, and of its microseconds, in units of one model's relative error."""
+_WORTH = 0.0015
+"""Mean share of the latency from which a kind of kernel is worth tuning."""
 _LEAST_SAMPLES = 5
 """Kernels of a kind below which it is not learned."""
 _SHORTEST_S = 2e-6
@@ -132,20 +134,24 @@ def group_of(kind: str) -> str:
     return kind.partition("/")[0] + (" int8" if "int8" in kind else "")
 
 
-def fit_kinds(records: Sequence[Record], models: Sequence[Described], tuned: Mapping[str, Floats]) -> dict[str, Regression]:
+def fit_kinds(
+    records: Sequence[Record], models: Sequence[Described], tuned: Mapping[str, Floats]
+) -> dict[str, Regression]:
     """The regression of every kind of which enough kernels were timed."""
     rows: dict[str, list[tuple[Floats, Floats, float]]] = {}
+    shares: dict[str, float] = {}
     for record, model in zip(records, models, strict=True):
         for kind, (places, work, features) in model.kinds.items():
             for place, amounts, each in zip(places, work, features, strict=True):
                 seconds = record.kernels[int(place)][2]
                 if seconds is not None:
                     rows.setdefault(kind, []).append((amounts, each, seconds))
+                    shares[kind] = shares.get(kind, 0.0) + seconds / record.seconds / len(records)
     found = {}
     for kind, samples in rows.items():
         if len(samples) >= _LEAST_SAMPLES:
-            work, features, seconds = (np.array([each[part] for each in samples]) for part in range(3))
-            found[kind] = fit_regression(work, features, seconds, len(samples), tuned=tuned.get(kind))
+            work, features, times = (np.array([each[part] for each in samples]) for part in range(3))
+            found[kind] = fit_regression(work, features, times, 0, tuned=tuned.get(kind), matters=shares[kind] > _WORTH)
     return found
 
 

@@ -37,7 +37,7 @@ class Calibration:
     Attributes:
         scale: coefficients of the log of the expected residual on `_signs`.
         scores: residuals of models that took no part in fitting, each over its expected size, (models,).
-        styles: what sort each of those models is.
+        styles: what sort each of those models is; "anchor SORT" where it was measured by the full protocol.
     """
 
     scale: Floats
@@ -50,7 +50,7 @@ class Calibration:
 
     def quantile(self, level: float, without: Sequence[str] = ()) -> float:
         """The conformal quantile of the scores of all styles but some."""
-        kept = np.array([style not in without for style in self.styles], dtype=bool)
+        kept = np.array([style.rpartition(" ")[2] not in without for style in self.styles], dtype=bool)
         return conformal_quantile(self.scores[kept], level)
 
 
@@ -156,9 +156,7 @@ def tuned_of(model: CostModel) -> dict[str, Floats]:
     named = dict(model.composition.kinds)
     if model.composition.correction is not None:
         named[""] = model.composition.correction
-    return {
-        kind: np.array([*each.scales, *each.spread]) for kind, each in named.items() if len(each.weights)
-    }
+    return {kind: np.array([*each.scales, *each.spread]) for kind, each in named.items() if len(each.weights)}
 
 
 def adjust(model: CostModel, measured: Sequence[Record]) -> CostModel:
@@ -233,7 +231,7 @@ def unfamiliar(prediction: Prediction, texts: Sequence[str], most: int = 3) -> t
     known = np.nan_to_num(prediction.kernels)
     share = known / max(float(known.sum()), 1e-9)
     matters = np.isinf(prediction.novelty) | ((prediction.novelty > _OUTSIDE) & (share > _FAMILIAR))
-    order = sorted(np.flatnonzero(matters), key=lambda place: -prediction.novelty[place])
+    order = sorted(map(int, np.flatnonzero(matters)), key=lambda place: -prediction.novelty[place])
     return tuple(dict.fromkeys(texts[place] for place in order))[:most]
 
 

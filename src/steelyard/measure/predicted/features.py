@@ -70,7 +70,10 @@ def _recurrent(numbers: Numbers) -> Described:
 
 def _pooling(numbers: Numbers) -> Described:
     out, channels, width, area, stride, shrink = numbers
-    return [1.0, out, out * area, out * shrink], [*map(_log, [out, channels, width, area, out * area, out * shrink]), stride]
+    return [1.0, out, out * area, out * shrink], [
+        *map(_log, [out, channels, width, area, out * area, out * shrink]),
+        stride,
+    ]
 
 
 def _mean(numbers: Numbers) -> Described:
@@ -105,12 +108,21 @@ def _plain(numbers: Numbers) -> Described:
 
 def _reorder(numbers: Numbers) -> Described:
     total, channels, places = numbers
-    return [1.0, total, channels, places], [*map(_log, [total, channels, places]), _waste(channels, LANES), _waste(places, 4)]
+    return [1.0, total, channels, places], [
+        *map(_log, [total, channels, places]),
+        _waste(channels, LANES),
+        _waste(places, 4),
+    ]
 
 
 def _elements(numbers: Numbers) -> Described:
     total, whole, run, many = numbers
-    return [1.0, total, total * whole, total / run], [*map(_log, [total, run, total / run]), whole, many, _waste(run, LANES)]
+    return [1.0, total, total * whole, total / run], [
+        *map(_log, [total, run, total / run]),
+        whole,
+        many,
+        _waste(run, LANES),
+    ]
 
 
 _GROUPS: dict[str, Callable[[Numbers], Described]] = {

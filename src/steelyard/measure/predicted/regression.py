@@ -1,9 +1,7 @@
 """Seconds of a kernel from its work and features: a baseline of rates, and a Gaussian process on what is left."""
 
 import warnings
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +11,11 @@ Floats = NDArray[np.float64]
 
 MOST = 2000
 """Samples that a regression keeps: solving grows with their cube, and more told nothing new."""
-_TUNED = 300
+_TUNED = 250
 """Samples that length scales are tuned on."""
+_LONG, _RATIO = 4.0, 4.0
+"""Length scale in standard deviations, and ratio of signal to noise variance, of kinds that are not worth tuning: what
+most of the tuned ones have in the middle."""
 _LEAST = 12
 """Samples below which a kind has its baseline alone."""
 _FLOOR = 1e-7
@@ -54,7 +55,7 @@ class Regression:
         return np.asarray(base + self.offset + kernel @ self.weights)
 
     def scaled(self, features: Floats) -> Floats:
-        """Features in units of their length scales, kept inside what was seen: outside, the baseline tells the trend."""
+        """Features in their length scales, kept inside what was seen: outside, the baseline tells the trend."""
         return np.clip(features, self.low, self.high) / self.scales
 
     def excess(self, features: Floats) -> Floats:
@@ -76,7 +77,9 @@ def matern(a: Floats, b: Floats) -> Floats:
     return np.asarray((1 + distance + distance**2 / 3) * np.exp(-distance))
 
 
-def fit_regression(work: Floats, features: Floats, seconds: Floats, seed: int, *, tuned: Floats | None = None) -> Regression:
+def fit_regression(
+    work: Floats, features: Floats, seconds: Floats, seed: int, *, tuned: Floats | None = None, matters: bool = True
+) -> Regression:
     """Learn a kind from kernels that were measured.
 
     Args:
@@ -84,7 +87,8 @@ def fit_regression(work: Floats, features: Floats, seconds: Floats, seed: int, *
         features: (n, features).
         seconds: measured (n,).
         seed: of which samples are kept where there are too many.
-        tuned: length scales, noise and spread of an earlier fit, to be kept.
+        tuned: length scales, ratio of signal to noise, and noise of an earlier fit, to be kept.
+        matters: whether finding length scales is worth its seconds.
     """
     logs = np.log(np.maximum(seconds, _FLOOR))
     rates = fit_rates(work, np.exp(logs))
@@ -94,11 +98,17 @@ def fit_regression(work: Floats, features: Floats, seconds: Floats, seed: int, *
     bound = 5 * 1.4826 * float(np.median(np.abs(left - middle))) + 0.05
     left = np.clip(left, middle - bound, middle + bound)
     low, high = features.min(0), features.max(0)
-    none = Regression(rates, low, high, np.ones(features.shape[1]), np.empty((0, features.shape[1])), np.empty(0), middle, (0.0, float(left.std())))
+    width = features.shape[1]
+    none = Regression(
+        rates, low, high, np.ones(width), np.empty((0, width)), np.empty(0), middle, (0.0, float(left.std()))
+    )
     if len(left) < _LEAST or left.std() < 1e-3:
         return none
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(left))
+    if tuned is None and not matters:
+        deviations = features.std(0)
+        tuned = np.array([*np.where(deviations > 1e-9, _LONG * deviations, np.inf), _RATIO, left.std() / 2])
     if tuned is None:
         tuned = tune(features[order[:_TUNED]], left[order[:_TUNED]] - left.mean())
     scales, (ratio, noise) = tuned[:-2], tuned[-2:]

@@ -1,7 +1,8 @@
 """The graph that ONNX Runtime really runs: optimised, fused, laid out for this processor; written without running it.
 
-A stranger's file may crash the runtime that reads it. So the process `python -m steelyard.runtimes.onnxruntime.optimise`
-does it: a JSON line {"source", "target"} on standard input is answered by a JSON line on standard output.
+A stranger's file may crash the runtime that reads it. So a process of its own does it,
+`python -m steelyard.runtimes.onnxruntime.optimise`: a JSON line {"source", "target"} on standard input is answered by
+a JSON line on standard output.
 """
 
 import json
@@ -63,7 +64,7 @@ def main() -> int:
         request = json.loads(line)
         try:
             write_optimised(Path(request["source"]), Path(request["target"]))
-            answer = {"ok": True}
+            answer: dict[str, object] = {"ok": True}
         except RuntimeFailureError as error:
             answer = {"ok": False, "error": error.message}
         answers.write(json.dumps(answer) + "\n")

@@ -48,7 +48,9 @@ def open_profiled(model: bytes, optimised: Path) -> ProfiledSession:
     options.optimized_model_filepath = str(optimised)
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.optimized_model_external_initializers_file_name", WEIGHTS)
-    options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", str(LARGE_BYTES))
+    options.add_session_config_entry(
+        "session.optimized_model_external_initializers_min_size_in_bytes", str(LARGE_BYTES)
+    )
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     names = [each.name for each in session.get_outputs()]
 
@@ -66,7 +68,7 @@ def open_profiled(model: bytes, optimised: Path) -> ProfiledSession:
 
 
 def kernel_seconds(events: list[dict[str, Any]]) -> dict[str, float]:
-    """Seconds of each node in a profile: the mean of the middle half of its runs, the first run left out."""
+    """Seconds of each node in a profile: the mean of the middle half of its later runs; the first third warms up."""
     durations: dict[str, list[float]] = {}
     for event in events:
         name = str(event.get("name", ""))
@@ -74,7 +76,7 @@ def kernel_seconds(events: list[dict[str, Any]]) -> dict[str, float]:
             durations.setdefault(name.removesuffix(_ENDING), []).append(float(event["dur"]))
     found = {}
     for name, each in durations.items():
-        kept = np.sort(each[1:] or each)
+        kept = np.sort(each[len(each) // 3 :])
         cut = len(kept) // 4
         found[name] = (float(kept[cut : len(kept) - cut].mean()) + _HALF) * _US
     return found
