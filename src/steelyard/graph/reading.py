@@ -143,3 +143,17 @@ def _check_size(name: str, tensor: onnx.TensorProto, path: Path) -> None:
 
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:200].rstrip(".")
+
+
+def read_graph(path: Path) -> onnx.ModelProto:
+    """A model without the weights that lie outside its file: for files that steelyard wrote itself.
+
+    Raises:
+        InputError: if it is no ONNX model.
+    """
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(path.read_bytes())
+    except (OSError, DecodeError) as error:
+        raise InputError(f"model {path.name!r} is no ONNX file, or is cut short.") from error
+    return model

@@ -1,0 +1,1 @@
+"""Latency predicted from what a model's kernels are, by regressions on kernels that were measured."""
