@@ -18,13 +18,14 @@ import numpy as np
 from steelyard.core.errors import MeasurementError
 from steelyard.core.events import Event, Listener, silent
 from steelyard.core.wire import content_key
-from steelyard.engine.lane import IMPORTS, YARDSTICK_VERSION, cache_folder, lanes, nominal_time
+from steelyard.engine.lane import YARDSTICK_VERSION, cache_folder, lanes, nominal_time
 from steelyard.measure.environment import read_environment
 from steelyard.measure.latency import Protocol, measure_latency
 from steelyard.measure.predicted.composition import Record
 from steelyard.measure.predicted.costmodel import HELD_OUT, STYLE_OF_PARTS, CostModel, adjust, fit_cost_model, tuned_of
 from steelyard.measure.predicted.saving import SCHEMA, load_model, save_model
 from steelyard.measure.process import Subject
+from steelyard.runtimes.onnxruntime.run import RUNTIME
 
 log = logging.getLogger(__name__)
 
@@ -188,7 +189,7 @@ def _measure_anchors(place: Path, cpu: int | None, nominal_s: float, left_s: flo
         if index % HELD_OUT == 0 and each["style"] != STYLE_OF_PARTS and _ANCHOR_S[0] < each["seconds"] < _ANCHOR_S[1]
     ]
     order = np.random.default_rng(0).permutation(len(chosen))[:_ANCHORS]
-    protocol = Protocol(loader=MICRO_LOADER, imports=IMPORTS, cpu=cpu, processes=3, cap_s=1.2)
+    protocol = Protocol(loader=MICRO_LOADER, imports=RUNTIME.imports, cpu=cpu, processes=3, cap_s=1.2)
     began = time.monotonic()
     for start in range(0, len(order), _ANCHOR_ROUND):
         if start and (time.monotonic() - began) * (1 + _ANCHOR_ROUND / start) > left_s:
