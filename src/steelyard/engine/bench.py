@@ -95,7 +95,7 @@ class Bench:
         energy = measure_energy(subject, self.feed.rows, protocol)
         peaks = memory.peaks[subject.key]
         metrics = {
-            **self._counted(name, subject),
+            **self.counted(name, subject),
             **latency.metrics[subject.key],
             "peak_memory_bytes": peaks["peak"],
             "load_memory_bytes": peaks["load"],
@@ -239,7 +239,7 @@ class Bench:
         path = self.source.path
         return path if path is not None and path.suffix == ".onnx" else None
 
-    def _counted(self, name: str, subject: Subject) -> dict[str, Quantity]:
+    def counted(self, name: str, subject: Subject) -> dict[str, Quantity]:
         """What can be counted in the files."""
         runtime: Runtime = self.registry.get("runtime", name)
         is_onnx = subject.path.suffix == ".onnx"

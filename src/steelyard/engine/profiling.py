@@ -111,6 +111,9 @@ def profile(
             plugins=plugins,
         )
         bench = Bench(registry, source, feed, Path(folder), settings, exported)
+        inputs = _described(signature, feed, question)
+        if question.estimate:
+            return _estimated(bench, signature, inputs, listen)
         compared = [_other(text, other, names[0], feed, source.name) for text, other in others]
         found = {name: _on(bench, name, listen) for name in names}
         if all(each.error is not None for each in found.values()):
@@ -120,12 +123,45 @@ def profile(
             listen(Event("stage", "comparing"))
         return Profile(
             model=source.name,
-            inputs=_described(signature, feed, question),
+            inputs=inputs,
             runtimes=found,
             environment=read_environment(),
             comparisons=_compared(bench, names[0], question, compared),
             notices=tuple(_notices(found)),
         )
+
+
+def _estimated(bench: Bench, signature: Signature, inputs: Plain, listen: Listener) -> Profile:
+    """What the model would take on ONNX Runtime, and what can be counted; nothing is run.
+
+    Raises:
+        InputError: if the model is no ONNX file and none can be made of it, or threads are asked for.
+    """
+    # The cost model loads libraries that measuring does without.
+    from steelyard.engine.estimate import estimate  # noqa: PLC0415
+    from steelyard.engine.learning import build_cost_model, read_cost_model  # noqa: PLC0415
+
+    path = bench.onnx()
+    if path is None:
+        raise InputError(f"'estimate' needs an ONNX file or a torch module, got {bench.source.name}.", field="estimate")
+    if bench.settings.threads != 1:
+        raise InputError(f"'estimate' knows one thread, got {bench.settings.threads}.", field="threads")
+    model = read_cost_model()
+    if model is None:
+        listen(Event("notice", "no cost model was built on this machine yet: building one, which takes nine minutes"))
+        model = build_cost_model(listen=listen)
+    example = bench.feed.example()
+    arrays = example if isinstance(example, Mapping) else {signature.inputs[0].name: example}
+    shapes = {name: tuple(array.shape) for name, array in arrays.items()}
+    found = estimate(path, shapes, bench.feed.batch, model=model)
+    return Profile(
+        model=bench.source.name,
+        inputs=inputs,
+        runtimes={"onnxruntime": RuntimeProfile(bench.counted("onnxruntime", bench.subject("onnxruntime")))},
+        environment=read_environment(),
+        estimate=found.to_json(),
+        notices=("estimated, not measured: nothing was run",),
+    )
 
 
 def _on(bench: Bench, name: str, listen: Listener) -> RuntimeProfile:
