@@ -111,7 +111,7 @@ def count(model: onnx.ModelProto, batch: int = 1, shapes: Mapping[str, Shape] | 
 
     Args:
         model: from `steelyard.graph.reading`.
-        batch: size of the first axis of every input that `shapes` does not name.
+        batch: size of the first axis of every input, where the file leaves it free and `shapes` does not name it.
         shapes: of inputs by name, all axes; an axis that carries a name has its size wherever the name stands.
 
     Raises:

@@ -17,7 +17,7 @@ Times = NDArray[np.float64]
 RUNTIME = "(runtime)"
 """The row of what a call costs around all kernels; no node's name looks like it."""
 
-STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365}
+_STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365}
 """Quantiles of Student's t for 95 % by degrees of freedom: W. S. Gosset, Biometrika 6, 1908; any table."""
 
 
@@ -154,7 +154,7 @@ def _quantity(times: Times, latency: Quantity) -> Quantity:
     freedom = len(times) - 1
     if freedom == 0 or latency.low is None or latency.high is None:
         return Quantity(value, "s", n=len(times))
-    spread = STUDENT[min(freedom, 7)] * float(times.std(ddof=1)) / math.sqrt(len(times))
+    spread = _STUDENT[min(freedom, 7)] * float(times.std(ddof=1)) / math.sqrt(len(times))
     below = math.hypot(spread, value * (1 - latency.low / latency.value))
     above = math.hypot(spread, value * (latency.high / latency.value - 1))
     return Quantity(value, "s", low=max(0.0, value - below), high=value + above, n=len(times))

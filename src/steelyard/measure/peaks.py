@@ -3,7 +3,6 @@
 A peak is the best that anything here reached: numpy's BLAS and the runtime's own kernels on micro-models made for it.
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ from steelyard.core.wire import Plain
 from steelyard.measure.calling import call
 from steelyard.measure.child import import_modules, load_model
 from steelyard.measure.latency import Protocol
-from steelyard.measure.layers import STUDENT
 from steelyard.measure.process import Subject, plain_models
 from steelyard.measure.roofline import Bandwidth, Peaks
 from steelyard.measure.timing import time_block, warm_up
@@ -35,9 +33,9 @@ SIDES = (256, 512, 1024)
 """Sides of the matrices that numpy multiplies."""
 
 PROCESSES = 3
-"""Fresh processes; each gives its best, and their spread the interval."""
+"""Fresh processes; the best one counts, and the range of all is the interval."""
 
-PROBE_S = 0.08
+PROBE_S = 0.06
 """Seconds a probe and process."""
 
 PASS_BYTES = 8 * 2**20
@@ -105,10 +103,10 @@ def _peaks(probes: Sequence[Probe], answers: Sequence[Mapping[str, Any]]) -> Pea
     for probe in probes:
         if probe.type != _IDLE:
             took = seconds[probe.subject.key]
-            rates[probe.type][probe.subject.key] = _mean([probe.work / each for each in took], "1/s")
+            rates[probe.type][probe.subject.key] = _best([probe.work / each for each in took], "1/s")
     for side in SIDES:
         key = f"numpy {side}"
-        rates["float32"][key] = _mean([side**3 / each for each in seconds[key]], "1/s")
+        rates["float32"][key] = _best([side**3 / each for each in seconds[key]], "1/s")
     best = {kind: max(found, key=lambda key: found[key].value) for kind, found in rates.items()}
     return Peaks(
         macs_per_s={kind: rates[kind][key] for kind, key in best.items()},
@@ -122,7 +120,7 @@ def _bandwidths(answers: Sequence[tuple[Sequence[Sequence[float]], float]]) -> t
     """Bandwidth by working set: a smaller one fits wherever a larger one does, so its peak is no lower."""
     sizes = [int(size) for size, _ in answers[0][0]]
     rates = [
-        _mean([found[index][1] / factor for found, factor in answers], "1/s") for index in range(len(sizes))
+        _best([found[index][1] / factor for found, factor in answers], "1/s") for index in range(len(sizes))
     ]  # fmt: skip
     bandwidths: list[Bandwidth] = []
     for size, rate in sorted(zip(sizes, rates, strict=True), reverse=True):
@@ -136,17 +134,13 @@ def _kernel_s(chains: Sequence[Probe], seconds: Mapping[str, Sequence[float]]) -
     short, long = min(chains, key=lambda chain: chain.work), max(chains, key=lambda chain: chain.work)
     links = long.work - short.work
     pairs = zip(seconds[long.subject.key], seconds[short.subject.key], strict=True)
-    return _mean([max(0.0, slow - fast) / links for slow, fast in pairs], "s")
+    return _best([max(0.0, slow - fast) / links for slow, fast in pairs], "s")
 
 
-def _mean(values: Sequence[float], unit: Unit) -> Quantity:
-    """Mean over processes with Student's interval."""
-    value = sum(values) / len(values)
-    if len(values) < 2:
-        return Quantity(value, unit, n=len(values))
-    deviation = math.sqrt(sum((each - value) ** 2 for each in values) / (len(values) - 1))
-    spread = STUDENT[min(len(values) - 1, max(STUDENT))] * deviation / math.sqrt(len(values))
-    return Quantity(value, unit, low=max(0.0, value - spread), high=value + spread, n=len(values))
+def _best(values: Sequence[float], unit: Unit) -> Quantity:
+    """The best process's figure with the range of all: whatever else the machine does only makes them worse."""
+    value = min(values) if unit == "s" else max(values)
+    return Quantity(value, unit, low=min(values), high=max(values), n=len(values))
 
 
 def probe_here(*, models: Sequence[Mapping[str, Any]], imports: Sequence[str], working_sets: Sequence[int]) -> Plain:

@@ -90,13 +90,13 @@ class Trace:
 
         The profiler's time is at least what it adds to an idle kernel in a chain of such. Between other kernels its
         code is cold and takes longer: up to `COLD` times that, no more than the kernels have too much for the call,
-        and no more than would leave the shortest of them idle.
+        and no more than would leave the shortest tenth of them idle.
         """
         idle_s = self.idle_s[process]
         times = [kernel.seconds[process] for kernel in self.kernels]
         least_s = max(0.0, self.idle_traced_s[process] - idle_s)
         surplus_s = (sum(times) - self.plain_s[process]) / len(times)
-        profiler_s = max(least_s, min(COLD * least_s, surplus_s, min(times) - idle_s))
+        profiler_s = max(least_s, min(COLD * least_s, surplus_s, sorted(times)[len(times) // 10] - idle_s))
         return [max(idle_s, time - profiler_s) for time in times]
 
     @property
