@@ -3,10 +3,13 @@
 import json
 import logging
 import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from steelyard.core.protocols import Runtime
-from steelyard.core.wire import content_key, dumps, write_text
+from steelyard.core.quantity import Quantity
+from steelyard.core.wire import Plain, content_key, dumps, write_text
 from steelyard.engine.lane import YARDSTICK_VERSION, cache_folder, make_protocol
 from steelyard.graph.probes import (
     chain_model,
@@ -17,6 +20,7 @@ from steelyard.graph.probes import (
     product_model,
 )
 from steelyard.measure.environment import read_environment
+from steelyard.measure.layers import RUNTIME, Layer, roof_of_model
 from steelyard.measure.peaks import Probe, measure_peaks
 from steelyard.measure.process import Subject
 from steelyard.measure.roofline import Peaks
@@ -60,6 +64,39 @@ def machine_peaks(runtime: Runtime, *, cpu: int | None, nominal_s: float) -> Pea
     except OSError as error:
         log.info("the machine's peaks can't be cached in %s (%s)", path, error)
     return peaks
+
+
+def limit_of(layers: Sequence[Layer], latency: Quantity, peaks: Peaks) -> Plain:
+    """How far a model is from the limit of the machine, and bound by what: `limit` in the JSON of `profile`.
+
+    Args:
+        layers: of its trace, made with these peaks.
+        latency: its p50.
+        peaks: of the machine.
+
+    Returns:
+        `peaks`; `attainable_s`, the latency if every kernel met its roof and a call cost what the floor says;
+        `distance`, the latency over that; `utilisation` and `bound` of the whole; `time_by_bound`, shares of the time
+        in layers of each bound.
+    """
+    roof = roof_of_model(layers)
+    shares: dict[str, float] = {}
+    for layer in layers:
+        shares[layer.bound] = shares.get(layer.bound, 0.0) + layer.share
+    plain: dict[str, Plain] = {"peaks": peaks.to_json(), "time_by_bound": shares}
+    if roof is None or not roof.is_complete:
+        return {**plain, "attainable_s": None, "distance": None, "utilisation": None, "bound": "unknown"}
+    own_s = sum(layer.time.value for layer in layers if layer.name == RUNTIME)
+    attainable_s = roof.attainable_s + own_s
+    used = roof.utilisation_of(latency)
+    return {
+        **plain,
+        "attainable_s": attainable_s,
+        "distance": latency.value / attainable_s,
+        "utilisation": None if used is None else used.to_json(),
+        # The runtime's own call is overhead that no kernel can be blamed for.
+        "bound": replace(roof, overhead_s=roof.overhead_s + own_s).bound,
+    }
 
 
 def write_probes(folder: Path) -> list[Probe]:

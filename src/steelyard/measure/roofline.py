@@ -121,6 +121,18 @@ class Roof:
         """
         return max(self.compute_s, self.memory_s) / time_s if self.is_complete and time_s > 0 else None
 
+    def utilisation_of(self, latency: Quantity) -> Quantity | None:
+        """`utilisation` of a measured latency, with the interval that comes of the latency's; None where unknown.
+
+        The peaks' own ranges are not in it: they shift the figures of all models of this machine alike.
+        """
+        value = self.utilisation(latency.value)
+        if value is None:
+            return None
+        low = None if latency.high is None else self.utilisation(latency.high)
+        high = self.utilisation(latency.low) if latency.low else None
+        return Quantity(value, "1", low=low, high=high, n=latency.n)
+
 
 def roof_of(work: Work, peaks: Peaks, *, stored_bytes: int) -> Roof:
     """The roof over one kernel.
