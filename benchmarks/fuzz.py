@@ -20,7 +20,7 @@ from environment import write_result
 from onnx import TensorProto, helper, numpy_helper
 
 from steelyard.core.errors import SteelyardError
-from steelyard.engine.limit import write_probes
+from steelyard.engine.limits import write_probes
 from steelyard.graph.counting import count
 from steelyard.graph.reading import read_model
 

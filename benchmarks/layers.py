@@ -18,7 +18,7 @@ from torch import nn
 
 from steelyard.engine.inspecting import audit_file
 from steelyard.engine.lane import lanes, make_protocol, nominal_time
-from steelyard.engine.limit import limit_of, machine_peaks
+from steelyard.engine.limits import limit_from, machine_peaks
 from steelyard.graph.identity import identity_model
 from steelyard.measure.floor import floor_of, floor_subject
 from steelyard.measure.latency import measure_latency
@@ -93,7 +93,7 @@ def main() -> None:
             latency = latencies.metrics[subject.key]["latency_p50_s"]
             layers = layers_of(trace, latency, floor_of(latencies), peaks)
             audit = audit_file(subject.path, layers=layers)
-            limit = limit_of(layers, latency, peaks)
+            limit = limit_from(layers, latency, peaks)
             del limit["peaks"]
             models[subject.key] = {
                 "latency_p50_s": latency.to_json(),

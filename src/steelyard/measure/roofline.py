@@ -64,9 +64,16 @@ class Peaks:
 
     @classmethod
     def from_json(cls, plain: Plain) -> Self:
-        """The inverse of `to_json`."""
+        """The inverse of `to_json`.
+
+        Raises:
+            KeyError: if a figure is missing.
+            ValueError: if there is no bandwidth.
+        """
+        if not plain["bandwidths"]:
+            raise ValueError("'bandwidths' must hold at least one.")
         return cls(
-            macs_per_s={name: Quantity.from_json(rate) for name, rate in plain["macs_per_s"].items()},
+            macs_per_s={name: Quantity.from_json(plain["macs_per_s"][name]) for name in ("float32", "int8")},
             bandwidths=tuple(
                 Bandwidth(each["working_set_bytes"], Quantity.from_json(each["rate"])) for each in plain["bandwidths"]
             ),
