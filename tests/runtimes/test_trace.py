@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from steelyard.core.errors import MeasurementError
+from steelyard.graph.probes import product_model
 from steelyard.measure.latency import Protocol
 from steelyard.measure.process import Subject
 from steelyard.measure.tracing import trace_kernels
@@ -84,3 +85,11 @@ def test_a_model_that_can_not_be_loaded_is_a_measurement_error(tmp_path, rows) -
     protocol = Protocol(RUNTIME.loader, RUNTIME.imports)
     with pytest.raises(MeasurementError, match=r"can't load junk\.onnx"):
         trace_kernels(Subject("junk", path), rows, protocol, tracer=TRACER, processes=1)
+
+
+@pytest.mark.slow
+def test_nodes_without_a_name_are_traced(tmp_path) -> None:
+    model = Subject("unnamed", product_model(tmp_path / "unnamed.onnx", 64, 32, 16))
+    protocol = Protocol(RUNTIME.loader, RUNTIME.imports, batch=64)
+    found = trace_kernels(model, np.ones((64, 32), np.float32), protocol, tracer=TRACER, processes=1, limit_s=0.05)
+    assert [(kernel.name, kernel.operator, kernel.macs) for kernel in found.kernels] == [("y", "MatMul", 64 * 32 * 16)]

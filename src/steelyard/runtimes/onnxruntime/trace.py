@@ -193,6 +193,9 @@ def _matched(
         seen: dict[tuple[str, str], int] = defaultdict(int)
         for event in events:
             key = (event["name"].removesuffix(_SUFFIX), event["args"]["op_name"])
+            if key not in indices:
+                # The profiler makes a name of operator and position for a node that has none.
+                key = ("", key[1])
             order = seen[key]
             seen[key] += 1
             if order < len(indices.get(key, ())):
