@@ -6,10 +6,12 @@ None of these numbers is a latency, and steelyard never chooses by them.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import onnx
 
 from steelyard.core.errors import InputError
+from steelyard.core.wire import Plain
 from steelyard.graph.functions import inline_functions
 from steelyard.graph.operators import OPERATORS, Operator, Shape, operator_name
 from steelyard.graph.tensors import FLOAT_TYPES, Use, uses_of_tensors
@@ -78,6 +80,20 @@ class Counts:
     unsized: tuple[str, ...]
     nodes: tuple[NodeCost, ...]
 
+    def to_json(self) -> Plain:
+        """The plain form."""
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        nodes = [[getattr(node, name) for name in node.__dataclass_fields__] for node in self.nodes]
+        return {**plain, "uncounted": list(self.uncounted), "unsized": list(self.unsized), "nodes": nodes}
+
+    @classmethod
+    def from_json(cls, plain: Plain) -> Self:
+        """The inverse of `to_json`."""
+        nodes = tuple(NodeCost(*node) for node in plain["nodes"])
+        return cls(
+            **{**plain, "uncounted": tuple(plain["uncounted"]), "unsized": tuple(plain["unsized"]), "nodes": nodes}
+        )
+
 
 NOT_WEIGHTS: dict[str, frozenset[int] | None] = {
     **dict.fromkeys(
@@ -111,7 +127,7 @@ def count(model: onnx.ModelProto, batch: int = 1, shapes: Mapping[str, Shape] | 
 
     Args:
         model: from `steelyard.graph.reading`.
-        batch: size of the first axis of every input that `shapes` does not name.
+        batch: size of the first axis of every input, where the file leaves it free and `shapes` does not name it.
         shapes: of inputs by name, all axes; an axis that carries a name has its size wherever the name stands.
 
     Raises:

@@ -9,10 +9,11 @@ operator that is not in the table is never guessed.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
 import onnx
 
+Kind = TypeVar("Kind", int, bytes, list[int])
 Shape = tuple[int, ...]
 Shapes = Sequence[Shape | None]
 Rule = Callable[[onnx.NodeProto, Shapes, Shapes], int]
@@ -37,11 +38,18 @@ def operator_name(node: onnx.NodeProto) -> str:
     return node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
 
 
-def attribute_of(node: onnx.NodeProto, name: str, default: Any) -> Any:
-    """An attribute's value, or the default where the node lacks it."""
+def attribute_of(node: onnx.NodeProto, name: str, default: Kind) -> Kind:
+    """An attribute's value, or the default where the node lacks it.
+
+    Raises:
+        ValueError: if it is of another kind than the default.
+    """
     for attribute in node.attribute:
         if attribute.name == name:
-            return onnx.helper.get_attribute_value(attribute)
+            value = onnx.helper.get_attribute_value(attribute)
+            if not isinstance(value, type(default)):
+                raise ValueError(f"attribute {name!r} is of another kind")
+            return value
     return default
 
 
@@ -86,7 +94,7 @@ def _transposing_product(node: onnx.NodeProto, inputs: Shapes, outputs: Shapes) 
 
 def _packed_product(node: onnx.NodeProto, inputs: Shapes, outputs: Shapes) -> int:  # noqa: ARG001
     """Weights of a few bits, packed: their sides K and N stand in attributes."""
-    return math.prod(_known(inputs, 0)) * int(attribute_of(node, "N", 0))
+    return math.prod(_known(inputs, 0)) * attribute_of(node, "N", 0)
 
 
 def _recurrent(_: onnx.NodeProto, inputs: Shapes, outputs: Shapes) -> int:  # noqa: ARG001
@@ -130,7 +138,8 @@ def _projecting_attention(past: int) -> Rule:
     def macs(node: onnx.NodeProto, inputs: Shapes, outputs: Shapes) -> int:  # noqa: ARG001
         batch, length, width = _known(inputs, 0)
         out = _known(inputs, 1)[1]
-        sizes: list[int] = attribute_of(node, "qkv_hidden_sizes", None) or [out // 3] * 3
+        none: list[int] = []
+        sizes = attribute_of(node, "qkv_hidden_sizes", none) or [out // 3] * 3
         before = _optional(inputs, past)
         total = length + (before[-2] if before else 0)
         return batch * length * width * out + batch * length * total * (sizes[0] + sizes[2])

@@ -9,10 +9,15 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx.external_data_helper import load_external_data_for_model
 
 from steelyard.core.errors import InputError
+from steelyard.graph.structure import BrokenGraphError, check_graph, check_names, check_nodes
 from steelyard.graph.tensors import all_tensors, describe
 
 LARGEST_BYTES = 2**31 - 1
 """Largest protobuf message, hence the largest model in memory: protobuf.dev, "Encoding", size limits."""
+
+MOST_NODES = 250_000
+"""Operators of a model, those inside branches, loops and functions among them: language models of a hundred layers have
+a tenth of that, and inferring their shapes takes seconds."""
 
 _FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data")
 """Fields of a tensor that hold one element an entry (int32_data also packs elements below 32 bits)."""
@@ -74,21 +79,21 @@ def _check_structure(model: onnx.ModelProto, path: Path) -> None:
     """Refuse a message that decodes but is no whole model: protobuf accepts many wrong bytes.
 
     Raises:
-        InputError: if operators, outputs or the operator set are missing, or a name is read that nothing defines.
+        InputError: if operators, outputs or the operator set are missing, or a graph or function is broken.
     """
     graph = model.graph
     if not (graph.node and graph.output and model.opset_import):
         raise InputError(f"model {path.name!r} is no ONNX file, or is cut short: it has no operators or no outputs.")
-    known = {"", *(value.name for value in graph.input), *(tensor.name for tensor in graph.initializer)}
-    known |= {sparse.values.name for sparse in graph.sparse_initializer}
-    for node in graph.node:
-        missing = [name for name in node.input if name not in known]
-        if missing:
-            raise InputError(f"model {path.name!r} is broken: nothing defines {missing[0]!r}, which is read.")
-        known.update(node.output)
-    for value in graph.output:
-        if value.name not in known:
-            raise InputError(f"model {path.name!r} is broken: nothing defines its output {value.name!r}.")
+    try:
+        nodes = check_graph(graph, frozenset())
+        for function in model.functions:
+            nodes += check_nodes(function.node, set(function.input))
+            check_names([function.name, function.domain, *function.input, *function.output])
+        check_names([entry.domain for entry in model.opset_import])
+    except BrokenGraphError as error:
+        raise InputError(f"model {path.name!r} is broken: {error.message}") from error
+    if nodes > MOST_NODES:
+        raise InputError(f"model {path.name!r} must have at most {MOST_NODES} operators, got {nodes}.")
 
 
 def _external_files(model: onnx.ModelProto, path: Path) -> Iterator[Path]:

@@ -39,7 +39,7 @@ class Value:
 def infer_values(model: onnx.ModelProto, batch: int, shapes: Mapping[str, Shape] | None = None) -> dict[str, Value]:
     """Types and shapes by name, where they are known as numbers.
 
-    Inputs have the given shapes; those not given keep their own, with the first axis fixed to `batch`. An axis's name
+    Inputs have the given shapes; those not given keep their own, a free first axis fixed to `batch`. An axis's name
     means the same size wherever it stands. Weights take part by shape alone: their values are left out of the copy
     that is inferred on. What inference can't know (operators of another domain) is taken from what the file states.
 
@@ -145,7 +145,7 @@ def _fix(value: onnx.ValueInfoProto, given: Shape | None, batch: int, symbols: M
     for index, axis in enumerate(tensor.shape.dim):
         if given is not None:
             axis.dim_value = given[index]
-        elif index == 0:
+        elif index == 0 and not axis.HasField("dim_value"):
             axis.dim_value = symbols.get(axis.dim_param, batch) if axis.dim_param else batch
         elif axis.dim_param in symbols:
             axis.dim_value = symbols[axis.dim_param]

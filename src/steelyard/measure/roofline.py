@@ -64,9 +64,16 @@ class Peaks:
 
     @classmethod
     def from_json(cls, plain: Plain) -> Self:
-        """The inverse of `to_json`."""
+        """The inverse of `to_json`.
+
+        Raises:
+            KeyError: if a figure is missing.
+            ValueError: if there is no bandwidth.
+        """
+        if not plain["bandwidths"]:
+            raise ValueError("'bandwidths' must hold at least one.")
         return cls(
-            macs_per_s={name: Quantity.from_json(rate) for name, rate in plain["macs_per_s"].items()},
+            macs_per_s={name: Quantity.from_json(plain["macs_per_s"][name]) for name in ("float32", "int8")},
             bandwidths=tuple(
                 Bandwidth(each["working_set_bytes"], Quantity.from_json(each["rate"])) for each in plain["bandwidths"]
             ),
@@ -120,6 +127,18 @@ class Roof:
         Above 1 where the peaks were not peaks: a kernel found a faster way, or its bytes lay nearer than supposed.
         """
         return max(self.compute_s, self.memory_s) / time_s if self.is_complete and time_s > 0 else None
+
+    def utilisation_of(self, latency: Quantity) -> Quantity | None:
+        """`utilisation` of a measured latency, with the interval that comes of the latency's; None where unknown.
+
+        The peaks' own ranges are not in it: they shift the figures of all models of this machine alike.
+        """
+        value = self.utilisation(latency.value)
+        if value is None:
+            return None
+        low = None if latency.high is None else self.utilisation(latency.high)
+        high = self.utilisation(latency.low) if latency.low else None
+        return Quantity(value, "1", low=low, high=high, n=latency.n)
 
 
 def roof_of(work: Work, peaks: Peaks, *, stored_bytes: int) -> Roof:

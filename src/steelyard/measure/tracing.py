@@ -90,13 +90,13 @@ class Trace:
 
         The profiler's time is at least what it adds to an idle kernel in a chain of such. Between other kernels its
         code is cold and takes longer: up to `COLD` times that, no more than the kernels have too much for the call,
-        and no more than would leave the shortest of them idle.
+        and no more than would leave the shortest tenth of them idle.
         """
         idle_s = self.idle_s[process]
         times = [kernel.seconds[process] for kernel in self.kernels]
         least_s = max(0.0, self.idle_traced_s[process] - idle_s)
         surplus_s = (sum(times) - self.plain_s[process]) / len(times)
-        profiler_s = max(least_s, min(COLD * least_s, surplus_s, min(times) - idle_s))
+        profiler_s = max(least_s, min(COLD * least_s, surplus_s, sorted(times)[len(times) // 10] - idle_s))
         return [max(idle_s, time - profiler_s) for time in times]
 
     @property
@@ -136,6 +136,7 @@ def trace_kernels(
             "inputs": str(path),
             "imports": list(protocol.imports_of([subject])),
             "batch": protocol.batch,
+            "stacked": protocol.stacked,
             "threads": protocol.threads,
             "limit_s": limit_s,
         }
@@ -153,6 +154,8 @@ def trace_kernels(
     names = [[(node["name"], node["operator"]) for node in answer["nodes"]] for answer in answers]
     if any(each != names[0] for each in names):
         raise MeasurementError(f"model {subject.key!r} ran other kernels in another process; it can't be traced.")
+    if not names[0]:
+        raise MeasurementError(f"model {subject.key!r} runs no kernel at all; there is nothing to trace.")
     return Trace(
         kernels=tuple(_kernel(nodes) for nodes in zip(*(answer["nodes"] for answer in answers), strict=True)),
         plain_s=tuple(answer["plain_s"] for answer in answers),
@@ -186,11 +189,12 @@ def trace_here(
     inputs: str,
     imports: Sequence[str],
     batch: int,
+    stacked: bool,
     threads: int,
     limit_s: float,
 ) -> Plain:
     """The called process's part: the model's p50 without the profiler, then its trace."""
-    batches = make_batches(read_rows(inputs), batch)
+    batches = make_batches(read_rows(inputs), batch, stacked=stacked)
     import_modules({"imports": imports, "models": [model]})
     traced: Callable[..., dict[str, Any]] = import_object(tracer)
     run = load_model(model, threads)

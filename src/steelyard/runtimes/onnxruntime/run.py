@@ -102,7 +102,13 @@ def open_session(path: str, threads: int, **options: Setting) -> Callable[[Feed]
     return run
 
 
-def _load(path: Path, threads: int, options: Mapping[str, Setting]) -> OnnxSession:
+def settings_of(threads: int, options: Mapping[str, Setting]) -> Any:
+    """ONNX Runtime's session options: one operator at a time, so many threads each, none of them spinning.
+
+    Raises:
+        InputError: if an option is not known.
+        MissingExtraError: if the library is not installed.
+    """
     check_options("onnxruntime", OPTIONS, options)
     onnxruntime = library("onnxruntime", runtime="onnxruntime", package="onnxruntime")
     settings = onnxruntime.SessionOptions()
@@ -114,10 +120,24 @@ def _load(path: Path, threads: int, options: Mapping[str, Setting]) -> OnnxSessi
     level = OPTIMISATIONS[str(options.get("optimisation", "all"))]
     settings.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
     settings.enable_cpu_mem_arena = bool(options.get("arena", True))
+    return settings
+
+
+def open_raw(path: Path, settings: Any) -> Any:
+    """ONNX Runtime's own session.
+
+    Raises:
+        RuntimeFailureError: if ONNX Runtime refuses the file.
+    """
+    onnxruntime = library("onnxruntime", runtime="onnxruntime", package="onnxruntime")
     try:
-        raw = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise RuntimeFailureError(f"ONNX Runtime can't load {path.name}: {first_line(error)}") from error
+
+
+def _load(path: Path, threads: int, options: Mapping[str, Setting]) -> OnnxSession:
+    raw = open_raw(path, settings_of(threads, options))
     return OnnxSession(raw=raw, input_name=raw.get_inputs()[0].name, output_name=raw.get_outputs()[0].name)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from steelyard.core.candidate import Setting
 from steelyard.core.errors import RuntimeFailureError
 from steelyard.core.task import Array
 from steelyard.core.wire import Plain
@@ -22,6 +23,8 @@ from steelyard.graph.probes import chain_model
 from steelyard.graph.reading import read_model
 from steelyard.graph.tensors import describe, named_tensors
 from steelyard.graph.values import Value
+from steelyard.runtimes.loading import first_line
+from steelyard.runtimes.onnxruntime.run import open_raw, settings_of
 
 Batches = Sequence[Array | Mapping[str, Array]]
 Event = Mapping[str, Any]
@@ -49,7 +52,7 @@ _TYPES = {"float": "float32", "double": "float64"}
 """Element types that the profiler names otherwise than numpy; all others are the same."""
 
 
-def trace(path: str, batches: Batches, threads: int, limit_s: float, **options: Any) -> Plain:
+def trace(path: str, batches: Batches, threads: int, limit_s: float, **options: Setting) -> Plain:
     """Time and cost of every kernel of the optimised model.
 
     Args:
@@ -57,7 +60,7 @@ def trace(path: str, batches: Batches, threads: int, limit_s: float, **options: 
         batches: inputs of a run, in turn.
         threads: of the session.
         limit_s: seconds of profiled runs.
-        options: `optimisation` ("all", "extended", "basic" or "none") of the graph.
+        options: of loading, see `steelyard.runtimes.onnxruntime.run.OPTIONS`.
 
     Returns:
         `nodes`: by kernel its name, operator, type, seconds, and costs (see `NodeCost`), shapes of inputs and outputs;
@@ -76,7 +79,9 @@ def trace(path: str, batches: Batches, threads: int, limit_s: float, **options: 
     return {**traced, "idle_s": idle_s, "idle_traced_s": idle_traced_s}
 
 
-def _traced(path: str, batches: Batches, threads: int, limit_s: float, folder: Path, **options: Any) -> dict[str, Any]:
+def _traced(
+    path: str, batches: Batches, threads: int, limit_s: float, folder: Path, **options: Setting
+) -> dict[str, Any]:
     """Nodes, seconds of a run and number of runs of one model."""
     optimised = folder / "optimised.onnx"
     session = _session(path, threads, optimised, folder / "profile", **options)
@@ -108,7 +113,7 @@ def _fastest_half_s(session: Any) -> float:
     return sum(kept) / len(kept)
 
 
-def optimised_model(path: str, threads: int = 1, **options: Any) -> onnx.ModelProto:
+def optimised_model(path: str, threads: int = 1, **options: Setting) -> onnx.ModelProto:
     """The graph that ONNX Runtime makes of a model for this processor, without running it.
 
     Raises:
@@ -120,30 +125,14 @@ def optimised_model(path: str, threads: int = 1, **options: Any) -> onnx.ModelPr
         return read_model(optimised)
 
 
-def _session(path: str, threads: int, optimised: Path, profile: Path | None, optimisation: str = "all") -> Any:
-    import onnxruntime  # noqa: PLC0415  heavy, and `import steelyard` must not load it
-
-    levels = onnxruntime.GraphOptimizationLevel
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # Errors are raised; a saved graph that is of this processor only, which is what is wanted here, is a mere warning.
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.graph_optimization_level = {
-        "all": levels.ORT_ENABLE_ALL,
-        "extended": levels.ORT_ENABLE_EXTENDED,
-        "basic": levels.ORT_ENABLE_BASIC,
-        "none": levels.ORT_DISABLE_ALL,
-    }[optimisation]
-    options.optimized_model_filepath = str(optimised)
+def _session(path: str, threads: int, optimised: Path, profile: Path | None, **options: Setting) -> Any:
+    """A session as `open_session` makes it that also writes its optimised graph and, if asked, its profile."""
+    settings = settings_of(threads, options)
+    settings.optimized_model_filepath = str(optimised)
     if profile is not None:
-        options.enable_profiling = True
-        options.profile_file_prefix = str(profile)
-    try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise RuntimeFailureError(f"ONNX Runtime can't load {Path(path).name}: {_first_line(error)}") from error
+        settings.enable_profiling = True
+        settings.profile_file_prefix = str(profile)
+    return open_raw(Path(path), settings)
 
 
 def _run(session: Any, batches: Batches, limit_s: float, most: int) -> None:
@@ -157,7 +146,7 @@ def _run(session: Any, batches: Batches, limit_s: float, most: int) -> None:
             session.run(names, feeds[runs % len(feeds)])
             runs += 1
     except Exception as error:
-        raise RuntimeFailureError(f"ONNX Runtime failed to run the model: {_first_line(error)}") from error
+        raise RuntimeFailureError(f"ONNX Runtime failed to run the model: {first_line(error)}") from error
 
 
 def _summary(graph: onnx.GraphProto, events: Sequence[Event], batch: Any, session: Any) -> dict[str, Any]:
@@ -204,6 +193,9 @@ def _matched(
         seen: dict[tuple[str, str], int] = defaultdict(int)
         for event in events:
             key = (event["name"].removesuffix(_SUFFIX), event["args"]["op_name"])
+            if key not in indices:
+                # The profiler makes a name of operator and position for a node that has none.
+                key = ("", key[1])
             order = seen[key]
             seen[key] += 1
             if order < len(indices.get(key, ())):
@@ -254,7 +246,3 @@ def _trimmed_mean(durations: Sequence[float]) -> float:
     cut = int(len(ordered) * TRIMMED)
     kept = ordered[cut : len(ordered) - cut]
     return sum(kept) / len(kept)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
