@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import Tensor, nn
 
 from steelyard.runtimes.onnxruntime.export import export
@@ -52,7 +53,7 @@ class Plain(nn.Module):
         self.body = nn.Sequential(*layers)
         self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, classes))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         return self.head(self.body(x))
 
 
@@ -76,7 +77,7 @@ class Block(nn.Module):
         same = stride == 1 and before == wide
         self.short = nn.Identity() if same else nn.Sequential(nn.Conv2d(before, wide, 1, stride), nn.BatchNorm2d(wide))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         return torch.relu(self.way(x) + self.short(x))
 
 
@@ -99,14 +100,16 @@ class Residual(nn.Module):
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(before, classes)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         return self.head(self.body(x).mean((2, 3)))
 
 
 class Inverted(nn.Module):
     """The inverted bottleneck of MobileNetV2 and V3."""
 
-    def __init__(self, before: int, out: int, stride: int, grow: int, act: type[nn.Module], gated: bool, kernel: int):
+    def __init__(
+        self, before: int, out: int, stride: int, grow: int, *, act: type[nn.Module], gated: bool, kernel: int
+    ) -> None:
         super().__init__()
         inner = before * grow
         start = [] if grow == 1 else [nn.Conv2d(before, inner, 1, bias=False), nn.BatchNorm2d(inner), act()]
@@ -128,7 +131,7 @@ class Inverted(nn.Module):
         self.end = nn.Sequential(nn.Conv2d(inner, out, 1, bias=False), nn.BatchNorm2d(out))
         self.is_residual = stride == 1 and before == out
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         y = self.start(x)
         if self.gate is not None:
             y = y * self.gate(y)
@@ -152,17 +155,19 @@ class Depthwise(nn.Module):
                 stride = 1 if index else 2
                 if first:
                     layers += [
-                        nn.Conv2d(before, before, 3, stride, 1, groups=before, bias=False), nn.BatchNorm2d(before), act(),
+                        nn.Conv2d(before, before, 3, stride, 1, groups=before, bias=False), nn.BatchNorm2d(before), act(),  # noqa: E501
                         nn.Conv2d(before, wide, 1, bias=False), nn.BatchNorm2d(wide), act(),
                     ]  # fmt: skip
                 else:
-                    layers.append(Inverted(before, wide, stride, int(pick.choice([3, 4, 6])), act, gated, kernel))
+                    layers.append(
+                        Inverted(before, wide, stride, int(pick.choice([3, 4, 6])), act=act, gated=gated, kernel=kernel)
+                    )
                 before = wide
         last = before * 2
         self.body = nn.Sequential(*layers, nn.Conv2d(before, last, 1), nn.BatchNorm2d(last), act())
         self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(last, classes))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         return self.head(self.body(x))
 
 
@@ -185,7 +190,7 @@ class Recurrent(nn.Module):
         if middle:
             self.head = nn.Sequential(nn.Linear(out, middle), nn.ReLU(), nn.Linear(middle, classes))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         if self.table is not None:
             x = self.table(x)
         y = self.cell(x)[0]
@@ -204,7 +209,7 @@ class Attention(nn.Module):
             self.query, self.key, self.value = nn.Linear(wide, wide), nn.Linear(wide, wide), nn.Linear(wide, wide)
         self.out = nn.Linear(wide, wide)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         batch, steps, wide = x.shape
         if self.packed:
             shape = (batch, steps, 3, self.heads, wide // self.heads)
@@ -225,7 +230,7 @@ class Layer(nn.Module):
         self.one, self.two, self.first = nn.LayerNorm(wide), nn.LayerNorm(wide), first
         self.feed = nn.Sequential(nn.Linear(wide, inner), act(), nn.Linear(inner, wide))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         if self.first:
             x = x + self.mix(self.one(x))
             return x + self.feed(self.two(x))
@@ -254,7 +259,7 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(wide)
         self.head = nn.Linear(wide, classes)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         return self.head(self.norm(self.body(self.into(x) + self.places)).mean(1))
 
 
@@ -276,7 +281,7 @@ class Dense(nn.Module):
             wide = max(16, wide // 2) if pick.random() < 0.3 else wide
         self.body = nn.Sequential(*layers, nn.Linear(before, classes))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         return self.body((x - self.mean) / self.scale)
 
 
@@ -351,8 +356,6 @@ def _quantize(path: Path, family: str, rows: np.ndarray[Any, Any]) -> None:
         del model.graph.value_info[:]
         onnx.save(model, source)
         if family in ("recurrent", "transformer"):
-            from onnxruntime.quantization import QuantType, quantize_dynamic
-
             quantize_dynamic(str(source), str(path), weight_type=QuantType.QInt8)
         else:
             Quantize(rows=len(rows)).apply(source, path, iter([rows]))

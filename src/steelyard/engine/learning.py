@@ -51,12 +51,9 @@ MICRO_LOADER = "steelyard.engine.micromeasure:open_micro"
 def learning_folder() -> Path:
     """Where the cost model of this environment is kept: another processor, runtime or schema has another folder."""
     environment = read_environment()
-    key = content_key(
-        [
-            LEARNING_VERSION, SCHEMA, YARDSTICK_VERSION, environment.processor, environment.cores,
-            list(environment.flags),            environment.memory_bytes, version("onnxruntime"),
-        ]
-    )  # fmt: skip
+    # The machine's cores, not those this process may use: a process that is pinned to one runs no other kernels.
+    machine = [environment.processor, os.cpu_count() or 1, environment.memory_bytes, list(environment.flags)]
+    key = content_key([LEARNING_VERSION, SCHEMA, YARDSTICK_VERSION, version("onnxruntime"), *machine])
     return cache_folder() / f"costmodel-{key}"
 
 

@@ -5,6 +5,7 @@ import os
 import select
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -37,7 +38,9 @@ class Optimiser:
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
-                stream.close()
+                # A request that a dead process never read is still in the buffer.
+                with suppress(BrokenPipeError):
+                    stream.close()
 
     def optimise(self, source: Path, target: Path, *, limit_s: float = LIMIT_S) -> None:
         """Write the optimised graph of `source` to `target`.

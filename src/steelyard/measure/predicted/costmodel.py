@@ -118,8 +118,8 @@ def _signs(total: float, seconds: Floats, novelty: Floats) -> Floats:
 
 _OUTSIDE_GROWTH = 1.5
 """Least growth of the log of the expected residual per unit of novelty: at twice the largest size seen, 2.8 times."""
-_UNKNOWN_GROWTH = 2.0
-"""Growth of it by kernels of unknown kinds: one alone makes the interval seven times as wide."""
+_UNKNOWN_GROWTH = 3.0
+"""Growth of it by kernels of unknown kinds, whose time nothing tells: one alone makes it twenty times as large."""
 
 
 def fit_cost_model(records: Sequence[Record], tuned: Mapping[str, Floats] | None = None) -> CostModel:

@@ -1,6 +1,7 @@
 """A cost model as a file: one array of numbers and one text that says what they are. No pickle."""
 
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,12 @@ def load_model(path: Path) -> CostModel | None:
     """
     if not path.is_file():
         return None
-    with np.load(path, allow_pickle=False) as found:
-        numbers, plain = found["numbers"], json.loads(found["plain"].tobytes())
+    try:
+        # Opened here: the reader of a damaged file would leave it open.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as found:
+            numbers, plain = found["numbers"], json.loads(found["plain"].tobytes())
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise ValueError(f"the cost model {str(path)!r} is damaged; remove it.") from error
     if plain.get("schema") != SCHEMA:
         return None
     place = 0
