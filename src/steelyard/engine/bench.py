@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from steelyard.core.errors import InputError
+from steelyard.core.errors import InputError, MeasurementError
 from steelyard.core.profiling import BatchPoint, RuntimeProfile
 from steelyard.core.protocols import Exporter, Runtime
 from steelyard.core.quantity import Quantity
@@ -16,11 +16,12 @@ from steelyard.core.task import Array
 from steelyard.core.wire import Plain
 from steelyard.engine.conversion import artifact_bytes, floor_model, parity_of
 from steelyard.engine.feeding import Feed
+from steelyard.engine.inspecting import safe_counts
 from steelyard.engine.lane import default_workers, lanes, nominal_time
+from steelyard.engine.limits import audit_of, limit_of
 from steelyard.engine.registries import extended_registry
 from steelyard.engine.sources import Source
-from steelyard.graph.counting import count
-from steelyard.graph.reading import file_bytes, read_model
+from steelyard.graph.reading import file_bytes
 from steelyard.measure.calling import call
 from steelyard.measure.energy import measure_energy
 from steelyard.measure.floor import FLOOR, floor_subject
@@ -66,7 +67,13 @@ class Settings:
 
 @dataclass(slots=True)
 class Bench:
-    """A model, its inputs, and the files made of it; `exported` is the ONNX file of a module, where there is one."""
+    """A model, its inputs, and the files made of it.
+
+    Attributes:
+        exported: the ONNX file of a module, where there is one.
+        layers: of the first ONNX file that was traced, with `limit` and `audit`.
+        remarks: what the user should know of figures that are missing.
+    """
 
     registry: Registry
     source: Source
@@ -74,6 +81,10 @@ class Bench:
     folder: Path
     settings: Settings
     exported: Path | None = None
+    layers: tuple[Plain, ...] = ()
+    limit: Plain | None = None
+    audit: Plain | None = None
+    remarks: list[str] = field(default_factory=list)
     _subjects: dict[str, Subject] = field(default_factory=dict)
     _nominal_s: float | None = None
 
@@ -105,8 +116,27 @@ class Bench:
             metrics["latency_floor_s"] = latency.metrics[FLOOR]["latency_p50_s"]
         if energy.quantity is not None:
             metrics["energy_j"] = energy.quantity
+        self._traced(name, subject, protocol, metrics)
         notes: dict[str, Any] = {**latency.notes[subject.key], "noise": latency.noise, "energy": energy.reason}
         return RuntimeProfile(metrics, parity, self._batches(name, subject), notes)
+
+    def _traced(self, name: str, subject: Subject, protocol: Protocol, metrics: dict[str, Quantity]) -> None:
+        """Layers, limit and audit of the first ONNX file that ONNX Runtime runs, and the figures that come of them."""
+        if name != "onnxruntime" or self.layers or subject.path.suffix != ".onnx":
+            return
+        latency, floor = metrics["latency_p50_s"], metrics.get("latency_floor_s")
+        try:
+            self.layers, self.limit = limit_of(subject, self.feed.rows, protocol, latency, floor)
+            self.audit = audit_of(subject.path, self.layers)
+        except (InputError, MeasurementError) as error:
+            self.remarks.append(f"no table of layers: {error.message}")
+            return
+        if self.limit is not None and self.limit["utilisation"] is not None:
+            metrics["utilisation"] = Quantity.from_json(self.limit["utilisation"])
+        macs = [layer["macs"] for layer in self.layers]
+        # Shapes that the file leaves open are known once it has run.
+        if "macs" not in metrics and None not in macs:
+            metrics["macs"] = Quantity.exact(sum(macs))
 
     def subject(self, name: str) -> Subject:
         """The model as the runtime loads it, its file made where that is another than the one given.
@@ -247,8 +277,13 @@ class Bench:
         figures = {"size_bytes": Quantity.exact(size, "B")}
         onnx = self.onnx()
         if onnx is not None:
-            counts = count(read_model(onnx), batch=self.feed.batch)
-            figures |= {"parameters": Quantity.exact(counts.parameters), "macs": Quantity.exact(counts.macs)}
+            counts = safe_counts(onnx, batch=self.feed.batch, shapes=self.feed.shapes(self.source.signature))
+            figures["parameters"] = Quantity.exact(counts.parameters)
+            if counts.uncounted:
+                self.remarks.append(f"MACs can't be counted in the file alone ({', '.join(counts.uncounted[:3])})")
+            else:
+                figures["macs"] = Quantity.exact(counts.macs)
+                figures["activations"] = Quantity.exact(counts.activations)
         return figures
 
 

@@ -43,6 +43,13 @@ class Feed:
     origin: str
     can_batch: bool
 
+    def shapes(self, signature: Signature | None) -> Mapping[str, tuple[int, ...]]:
+        """Shapes of one inference's inputs by name; empty where the names are not known."""
+        example = self.example()
+        if isinstance(example, Mapping):
+            return {name: tuple(array.shape) for name, array in example.items()}
+        return {signature.inputs[0].name: tuple(example.shape)} if signature is not None else {}
+
     def example(self) -> Rows:
         """The inputs of one inference, as an exporter takes them."""
         batch = make_batches(self.rows, self.batch, stacked=self.stacked)[0]

@@ -126,8 +126,11 @@ def profile(
             inputs=inputs,
             runtimes=found,
             environment=read_environment(),
+            layers=bench.layers,
+            limit=bench.limit,
+            audit=bench.audit,
             comparisons=_compared(bench, names[0], question, compared),
-            notices=tuple(_notices(found)),
+            notices=(*_notices(found), *bench.remarks),
         )
 
 
@@ -150,10 +153,7 @@ def _estimated(bench: Bench, signature: Signature, inputs: Plain, listen: Listen
     if model is None:
         listen(Event("notice", "no cost model was built on this machine yet: building one, which takes nine minutes"))
         model = build_cost_model(listen=listen)
-    example = bench.feed.example()
-    arrays = example if isinstance(example, Mapping) else {signature.inputs[0].name: example}
-    shapes = {name: tuple(array.shape) for name, array in arrays.items()}
-    found = estimate(path, shapes, bench.feed.batch, model=model)
+    found = estimate(path, bench.feed.shapes(signature), bench.feed.batch, model=model)
     return Profile(
         model=bench.source.name,
         inputs=inputs,
