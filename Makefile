@@ -33,6 +33,14 @@ bench: $(READY)  ## Benchmarks; each writes JSON with its environment into bench
 	$(BIN)/python benchmarks/guarantee.py --json benchmarks/results/guarantee.json
 	$(BIN)/python benchmarks/overhead.py --json benchmarks/results/overhead.json
 	$(BIN)/python benchmarks/kill.py --json benchmarks/results/kill.json
+	$(BIN)/python benchmarks/comparison.py --json benchmarks/results/comparison.json
+	$(BIN)/python benchmarks/sessions.py --json benchmarks/results/sessions.json
+	$(BIN)/python benchmarks/memory.py --json benchmarks/results/memory.json
+	$(BIN)/python benchmarks/layers.py --json benchmarks/results/layers.json
+	$(BIN)/python benchmarks/runtimes.py --json benchmarks/results/runtimes.json
+	$(BIN)/python benchmarks/estimate.py --json benchmarks/results/estimate.json
+	$(BIN)/python benchmarks/fuzz.py --json benchmarks/results/fuzz.json
+	$(BIN)/python benchmarks/fuzz_files.py --json benchmarks/results/fuzz_files.json
 
 docs: $(READY)  ## The documentation's code blocks, executed, and its links, checked.
 	$(BIN)/python -m pytest -q tests/docs

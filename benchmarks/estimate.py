@@ -19,7 +19,7 @@ from estimate_models import FAMILIES, Made, make_model
 from scipy.stats import spearmanr
 
 from steelyard.engine.estimate import estimate, read_program
-from steelyard.engine.lane import IMPORTS, LOADER, lanes, make_protocol, nominal_time
+from steelyard.engine.lane import lanes, make_protocol, nominal_time
 from steelyard.engine.learning import BUDGET_S, build_cost_model, learning_folder, read_cost_model
 from steelyard.engine.optimiser import Optimiser
 from steelyard.graph.counting import count
@@ -27,6 +27,7 @@ from steelyard.graph.reading import read_model
 from steelyard.measure.latency import Protocol, measure_latency
 from steelyard.measure.predicted.composition import Record
 from steelyard.measure.process import Subject
+from steelyard.runtimes.onnxruntime.run import RUNTIME
 
 STYLES = {"cnn": "pictures", "residual": "pictures", "depthwise": "pictures", "recurrent": "recurrent",
           "transformer": "encoders", "mlp": "products"}  # fmt: skip
@@ -80,7 +81,7 @@ def measure(networks: list[Made], path: Path, cpu: int | None) -> dict[str, Any]
     """Latencies by network; each is written as soon as it is known."""
     path.touch()
     found = {each["name"]: each for each in map(json.loads, path.read_text().splitlines())}
-    protocol = Protocol(loader=LOADER, imports=IMPORTS, cpu=cpu, processes=3, cap_s=1.2)
+    protocol = Protocol(loader=RUNTIME.loader, imports=RUNTIME.imports, cpu=cpu, processes=3, cap_s=1.2)
     nominal_s = nominal_time(cpu)
     with path.open("a") as stream:
         for each in networks:
@@ -177,7 +178,7 @@ def cost(networks: list[Made], cpu: int | None) -> dict[str, float]:
         warm.append(time.perf_counter() - start)
     for each in some:
         start = time.perf_counter()
-        protocol = make_protocol(batch=1, threads=1, cpu=cpu)
+        protocol = make_protocol(RUNTIME, batch=1, threads=1, cpu=cpu)
         measure_latency([Subject("model", each.path)], {"x": each.rows}, protocol, nominal_s=nominal_s)
         full.append(time.perf_counter() - start)
     ratios = [one / whole for one, whole in zip(cold, full, strict=True)]

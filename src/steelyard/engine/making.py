@@ -21,6 +21,7 @@ from steelyard.core.task import Array, ClassOutput, Rows
 from steelyard.core.wire import Plain, dumps, write_text
 from steelyard.engine.conversion import SOURCE_SUFFIX, artifact_bytes, check_parity, floor_model
 from steelyard.engine.evaluating import outputs_of
+from steelyard.engine.inspecting import audit_file
 from steelyard.engine.messages import Assignment, Made
 from steelyard.graph.audit import check_quantized
 from steelyard.graph.counting import count
@@ -202,6 +203,13 @@ class Workshop:
             raise WorkerError("the trained model gives outputs that are not finite.", stage="train")
         return check_parity(wanted, got, decides=isinstance(self.task.output, ClassOutput))
 
+    def _audit(self, candidate: Candidate, path: Path) -> Plain | None:
+        """What of a quantized file ONNX Runtime computes in float all the same: why int8 may be no faster."""
+        if candidate.runtime != "onnxruntime":
+            return None
+        audit = audit_file(path)
+        return None if audit is None else audit.to_json()
+
     def _compressed(self, candidate: Candidate, source: Path, clock: Clock) -> tuple[Path, Plain]:
         home = self.fits / candidate.key
         home.mkdir(parents=True, exist_ok=True)
@@ -215,6 +223,7 @@ class Workshop:
                 report = step.apply(path, target, calibration(self.task.train, self.seed))
                 if setting.name == "quantize":
                     check_quantized(read_model(target))
+                    report = {**report, "audit": self._audit(candidate, target)}
                 done.append({"name": setting.name, **report})
                 path = target
         with clock.stage("compress"):
