@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from steelyard.core.errors import DataError, InputError, SteelyardError
+from steelyard.tasks.arrays import read_npz
 from steelyard.tasks.frames import read_columns
 from steelyard.tasks.pictures import Form, Picture, decode_pictures
 from steelyard.tasks.reading import from_arrays, from_data
@@ -518,3 +519,11 @@ def test_every_refusal_names_the_field():
         from_data("/nowhere", CLASSES)
     assert caught.value.field == "data"
     assert isinstance(caught.value, SteelyardError)
+
+
+def test_an_array_whose_header_is_no_literal_is_refused_in_one_sentence(tmp_path) -> None:
+    path = tmp_path / "rows.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", b"\x93NUMPY\x01\x00\x12\x00{'descr': (((((\n\n")
+    with pytest.raises(DataError, match=r"^'x' of [^\n]+ can't be read as an array \([^\n]+\)\.$"):
+        read_npz(path)

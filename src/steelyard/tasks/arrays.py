@@ -2,6 +2,7 @@
 
 import io
 import math
+import tokenize
 import zipfile
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -15,8 +16,18 @@ from steelyard.tasks.archives import checked_entries, open_archive, read_entry
 from steelyard.tasks.source import Columns, Source
 from steelyard.tasks.splits import SPLITS, split_codes
 
-_HEADER_ERRORS = (ValueError, KeyError, TypeError, SyntaxError, EOFError, OverflowError, RecursionError, MemoryError)
-"""What a damaged header raises: numpy reads it as a Python literal."""
+_HEADER_ERRORS = (
+    ValueError,
+    KeyError,
+    TypeError,
+    SyntaxError,
+    EOFError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+    tokenize.TokenError,
+)
+"""What a damaged header raises: numpy reads it as a Python literal, and if that fails as one of Python 2."""
 
 _HEADER_READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -48,7 +59,9 @@ def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) ->
         version = np.lib.format.read_magic(stream)
         shape, fortran, dtype = _HEADER_READERS[version](stream)
     except _HEADER_ERRORS as error:
-        raise DataError(f"{name!r} of {path} can't be read as an array ({error}).", field="data") from error
+        raise DataError(
+            f"{name!r} of {path} can't be read as an array ({' '.join(str(error).split())[:200]}).", field="data"
+        ) from error
     if dtype.hasobject:
         raise DataError(
             f"{name!r} of {path} must be a plain array, but it holds pickled Python objects, which could run code "
