@@ -40,7 +40,7 @@ bench: $(READY)  ## Benchmarks; each writes JSON with its environment into bench
 	$(BIN)/python benchmarks/runtimes.py --json benchmarks/results/runtimes.json
 	$(BIN)/python benchmarks/estimate.py --json benchmarks/results/estimate.json
 	$(BIN)/python benchmarks/fuzz.py --json benchmarks/results/fuzz.json
-	$(BIN)/python benchmarks/fuzz_files.py --json benchmarks/results/fuzz_files.json
+	$(BIN)/python benchmarks/fuzz_files.py --json benchmarks/results/fuzz-files.json
 
 docs: $(READY)  ## The documentation's code blocks, executed, and its links, checked.
 	$(BIN)/python -m pytest -q tests/docs

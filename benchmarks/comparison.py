@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from environment import write_result
+from environment import command_line, write_result
 from onnx import TensorProto, helper, numpy_helper
 
 from steelyard.engine.lane import default_workers, lanes, make_protocol, nominal_time
@@ -45,7 +45,7 @@ def main() -> None:
             while len(pairs) < wanted:
                 pairs.append(compare(Path(folder), first, second, asked, seed=len(pairs)))
                 figures["summary"] = summary(figures["pairs"])
-                write_result(asked.json, "python benchmarks/comparison.py", figures)
+                write_result(asked.json, command_line(), figures)
     print(json.dumps(figures["summary"], indent=1))
 
 

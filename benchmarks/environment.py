@@ -1,10 +1,18 @@
 """What every benchmark writes beside its figures."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 from steelyard.measure.environment import read_environment
+
+
+def command_line() -> str:
+    """The command line that runs now, without what only says where results go."""
+    words = [Path(sys.argv[0]).as_posix(), *sys.argv[1:]]
+    kept = [word for place, word in enumerate(words) if "--json" not in (word, words[place - 1] if place else "")]
+    return " ".join(["python", "/".join(Path(kept[0]).parts[-2:]), *kept[1:]])
 
 
 def write_result(path: Path | None, command: str, figures: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from environment import write_result
+from environment import command_line, write_result
 from estimate_models import FAMILIES, Made, make_model
 from scipy.stats import spearmanr
 
@@ -70,7 +70,7 @@ def main() -> None:
         "cost": cost(networks, cpu),
         "rows": rows,
     }
-    write_result(asked.json, "python benchmarks/estimate.py", figures)
+    write_result(asked.json, command_line(), figures)
 
 
 def folder_bytes() -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from environment import write_result
+from environment import command_line, write_result
 from onnx import TensorProto, helper, numpy_helper
 
 from steelyard.core.errors import SteelyardError
@@ -60,7 +60,7 @@ def main() -> None:
         "slowest_s": slowest_s,
         "wall_s": time.monotonic() - began,
     }
-    write_result(asked.json, "python benchmarks/fuzz.py", figures)
+    write_result(asked.json, command_line(), figures)
 
 
 def run_batch(seed: int) -> dict[str, float]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from environment import write_result
+from environment import command_line, write_result
 from torch import nn
 
 from steelyard.builtin import registry
@@ -51,7 +51,7 @@ def main() -> None:
             outcomes[source.suffix] = load_models(dice, name, source, asked.loaded)
     # Whatever else is raised, or kills this process, ends the command: getting here is the proof.
     figures: dict[str, Any] = {"outcomes": outcomes, "crashed_in_caller": 0, "wall_s": time.monotonic() - began}
-    write_result(asked.json, "python benchmarks/fuzz_files.py", figures)
+    write_result(asked.json, command_line(), figures)
 
 
 def read_inputs(dice: random.Random, folder: Path, files: int) -> dict[str, int]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from environment import write_result
+from environment import command_line, write_result
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import nn
@@ -103,7 +103,7 @@ def main() -> None:
                 "audit": None if audit is None else audit.to_json(),
                 "layers": [layer.to_json() for layer in layers],
             }
-    write_result(asked.json, "python benchmarks/layers.py", {"peaks": peaks.to_json(), "models": models})
+    write_result(asked.json, command_line(), {"peaks": peaks.to_json(), "models": models})
 
 
 def write_files(folder: Path, rows: np.ndarray) -> dict[str, Path]:

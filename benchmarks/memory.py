@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from environment import write_result
+from environment import command_line, write_result
 from torch import nn
 
 from steelyard.engine.lane import default_workers, lanes, make_protocol
@@ -34,7 +34,7 @@ def main() -> None:
             path = Path(folder) / f"{name}.onnx"
             export(module, rows[:2], path)
             figures[name] = compare(Subject(name, path), rows)
-    write_result(asked.json, "python benchmarks/memory.py", figures)
+    write_result(asked.json, command_line(), figures)
 
 
 def models() -> dict[str, tuple[nn.Module, tuple[int, ...]]]:

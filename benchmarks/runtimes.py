@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from environment import write_result
+from environment import command_line, write_result
 
 import steelyard
 
@@ -32,7 +32,7 @@ def main() -> None:
             runtime: {key: each[key] for key in ("metrics", "parity", "error")} | {"noise": each["notes"].get("noise")}
             for runtime, each in found["runtimes"].items()
         }
-    write_result(asked.json, "python benchmarks/runtimes.py", figures)
+    write_result(asked.json, command_line(), figures)
     print(table(figures))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from environment import write_result
+from environment import command_line, write_result
 from torch import nn
 
 from steelyard.engine.lane import default_workers, lanes, make_protocol, nominal_time
@@ -49,7 +49,7 @@ def main() -> None:
         folder = Path(name)
         write_models(folder)
         figures = {state: sessions(folder, asked.sessions, busy=state == "busy") for state in ("idle", "busy")}
-    write_result(asked.json, "python benchmarks/sessions.py", figures)
+    write_result(asked.json, command_line(), figures)
 
 
 def write_models(folder: Path) -> None:

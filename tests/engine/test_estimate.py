@@ -16,12 +16,13 @@ import torch
 
 from steelyard.core.errors import InputError, MeasurementError, RuntimeFailureError
 from steelyard.engine.estimate import estimate, observe
-from steelyard.engine.lane import IMPORTS, LOADER, lanes, nominal_time
+from steelyard.engine.lane import lanes, nominal_time
 from steelyard.engine.learning import build_cost_model, learning_folder, read_cost_model, read_records
 from steelyard.engine.optimiser import Optimiser
 from steelyard.measure.latency import Protocol, measure_latency
 from steelyard.measure.process import Subject
 from steelyard.runtimes.onnxruntime.export import export
+from steelyard.runtimes.onnxruntime.run import RUNTIME
 
 BUILDING = """
 import sys
@@ -71,7 +72,7 @@ def test_a_killed_build_goes_on_and_estimates_within_a_factor_of_two(
     assert again.models == model.models
     found = estimate(network, model=model)
     cpu = lanes(1)[0]
-    protocol = Protocol(loader=LOADER, imports=IMPORTS, cpu=cpu, processes=1, cap_s=0.5)
+    protocol = Protocol(loader=RUNTIME.loader, imports=RUNTIME.imports, cpu=cpu, processes=1, cap_s=0.5)
     rows = np.zeros((1, 3, 32, 32), dtype=np.float32)
     measured = measure_latency([Subject("m", network)], rows, protocol, nominal_s=nominal_time(cpu))
     seconds = measured.metrics["m"]["latency_p50_s"].value
