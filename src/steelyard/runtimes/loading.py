@@ -2,8 +2,10 @@
 
 import importlib
 import importlib.util
+import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,22 @@ _LONGEST = 300
 """Characters of a library's own message that go into ours."""
 
 
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Hold back what libraries log and warn of while they are imported or trace a module: no user can mend it.
+
+    What goes wrong is raised all the same.
+    """
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
 def library(module: str, *, runtime: str, package: str) -> Any:
     """The module of a runtime's library, imported without its warnings.
 
@@ -26,9 +44,7 @@ def library(module: str, *, runtime: str, package: str) -> Any:
         RuntimeFailureError: if it is installed but can't be imported.
     """
     try:
-        with warnings.catch_warnings():
-            # Libraries announce their own deprecations when they are imported; no user can mend those.
-            warnings.simplefilter("ignore")
+        with silenced():
             return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is not None and module.partition(".")[0] == error.name.partition(".")[0]:

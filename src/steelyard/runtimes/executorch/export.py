@@ -1,6 +1,5 @@
 """Write torch modules as ExecuTorch's files, with XNNPACK's kernels where it has them."""
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,17 +37,12 @@ class ExecuTorchExporter:
         xnnpack = library(
             "executorch.backends.xnnpack.partition.xnnpack_partitioner", runtime=self.name, package="executorch"
         )
-        disabled = logging.root.manager.disable
-        # Lowering logs a line about every operator it leaves to the portable kernels.
-        logging.disable(logging.WARNING)
         try:
             with tracing():
                 lowered = exir.to_edge_transform_and_lower(program, partitioner=[xnnpack.XnnpackPartitioner()])
                 path.write_bytes(lowered.to_executorch().buffer)
         except Exception as error:
             raise RuntimeFailureError(f"ExecuTorch can't lower the module: {first_line(error)}") from error
-        finally:
-            logging.disable(disabled)
         return "executorch"
 
     def convert(self, source: Path, path: Path) -> str:  # noqa: ARG002

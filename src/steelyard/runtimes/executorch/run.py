@@ -19,7 +19,7 @@ OPTIONS: Mapping[str, tuple[Setting, ...]] = MappingProxyType({})
 LARGEST_BATCH = 8
 """Rows that a file is made for at most: its memory is planned for them. More are run in parts.
 
-Beyond 15, lowering a convolution narrows the range without a word: torch picks NNPACK's kernel for fewer than 16 rows,
+Beyond 15, lowering a convolution narrows the range without a word: a guard of fewer than 16 rows enters the trace,
 and the trace then holds for those alone.
 """
 IDENTIFIER = b"ET12"

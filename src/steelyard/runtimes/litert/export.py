@@ -1,13 +1,12 @@
 """Write torch modules as LiteRT's files."""
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from steelyard.core.errors import RuntimeFailureError
 from steelyard.core.protocols import Feed, Source
-from steelyard.runtimes.loading import check_installed, first_line, library, positional
+from steelyard.runtimes.loading import check_installed, first_line, library, positional, silenced
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +40,7 @@ class LiteRtExporter:
         converter.config.show_progress = False
         row = tuple(torch.from_numpy(each[:1].copy()) for each in positional(example))
         try:
-            with warnings.catch_warnings(), torch.no_grad():
-                warnings.simplefilter("ignore")
+            with silenced(), torch.no_grad():
                 converter.convert(module.eval(), row).export(str(path))
         except Exception as error:
             raise RuntimeFailureError(f"LiteRT can't convert the module: {first_line(error)}") from error

@@ -1,7 +1,6 @@
 """Export torch modules to ONNX files for ONNX Runtime."""
 
 import shutil
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 from steelyard.core.errors import RuntimeFailureError
 from steelyard.core.protocols import Feed, Source
 from steelyard.core.task import Array
-from steelyard.runtimes.loading import check_installed, first_line, repeated
+from steelyard.runtimes.loading import check_installed, first_line, repeated, silenced
 
 OPSET = 17
 """Old enough for every ONNX Runtime that the package admits, new enough for all operators of the families here."""
@@ -84,9 +83,8 @@ def export(module: Any, example: Feed, path: Path) -> str:
 def _by_tracing(module: Any, names: list[str], rows: tuple[Array, ...], path: Path) -> None:
     import torch  # noqa: PLC0415  heavy, and asking an exporter what it takes must not load it
 
-    with warnings.catch_warnings(), torch.no_grad():
-        # The exporter announces its own deprecation, and the tracer every constant shape, at each call.
-        warnings.simplefilter("ignore")
+    # The exporter announces its own deprecation, and the tracer every constant shape, at each call.
+    with silenced(), torch.no_grad():
         torch.onnx.export(
             module,
             tuple(torch.from_numpy(each) for each in rows),
@@ -102,8 +100,7 @@ def _by_tracing(module: Any, names: list[str], rows: tuple[Array, ...], path: Pa
 def _by_torch_export(module: Any, names: list[str], rows: tuple[Array, ...], path: Path) -> None:
     import torch  # noqa: PLC0415
 
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
+    with silenced(), torch.no_grad():
         batch = torch.export.Dim("n")
         program = torch.onnx.export(
             module,

@@ -1,7 +1,6 @@
 """Write torch modules as archives of exported programs."""
 
 import copy
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any
 
 from steelyard.core.errors import RuntimeFailureError
 from steelyard.core.protocols import Feed, Source
-from steelyard.runtimes.loading import check_installed, first_line, repeated
+from steelyard.runtimes.loading import check_installed, first_line, repeated, silenced
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +82,7 @@ def tracing() -> Iterator[None]:
     """Tracing without gradients, and without the deprecations that torch announces of its own at each call."""
     import torch  # noqa: PLC0415
 
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
+    with silenced(), torch.no_grad():
         yield
 
 
