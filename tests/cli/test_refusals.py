@@ -82,13 +82,13 @@ NAMES = [
     (
         ["--max-energy-mj", "1"],
         "input",
-        "'max_energy' asks for energy, which can't be measured on this machine; use latency, size or memory.",
+        "'max_energy' asks for energy, which a search does not measure; use latency, size or memory.",
         "max_energy",
     ),
     (
         ["--minimize", "energy"],
         "input",
-        "'minimize' asks for energy, which can't be measured on this machine; use latency, size or memory.",
+        "'minimize' asks for energy, which a search does not measure; use latency, size or memory.",
         "minimize",
     ),
     (

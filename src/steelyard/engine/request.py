@@ -167,7 +167,7 @@ def _check_energy(goal: Goal) -> None:
     asked = "max_energy" if goal.max_energy_j is not None else "minimize" if goal.minimize == "energy" else None
     if asked is not None:
         raise InputError(
-            f"'{asked}' asks for energy, which can't be measured on this machine; use latency, size or memory.",
+            f"'{asked}' asks for energy, which a search does not measure; use latency, size or memory.",
             field=asked,
         )
 
