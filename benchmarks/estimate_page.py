@@ -52,8 +52,8 @@ def figures_of(plain: dict[str, Any]) -> str:
         [
             f"`{plain['command']}` on {environment['processor']}, {environment['cores']} cores, ONNX Runtime "
             f"{environment['versions'].get('onnxruntime', '?')}: {figures['networks']} networks that took no part "
-            f"in learning, learned from {figures['learned_from']} micro-models. {built}; {build['folder_bytes'] / 1e6:.0f} "
-            "MB are kept.",
+            f"in learning, learned from {figures['learned_from']} micro-models. {built}; "
+            f"{build['folder_bytes'] / 1e6:.0f} MB are kept.",
             "",
             "| networks | n | within 10 % | within 20 % | median error | bias | rank correlation | 90 % interval "
             "holds | 95 % interval holds | its half width |",
