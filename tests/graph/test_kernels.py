@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from steelyard.core.errors import InputError
 from steelyard.graph.kernels import input_shapes, program_of
 from steelyard.graph.micro.mixture import draw_micro
-from steelyard.graph.shapes import walk
+from steelyard.graph.shapes import inferred_shapes, walk
 
 
 def model_of(
@@ -90,6 +90,13 @@ def test_an_unknown_operator_takes_its_shape_from_the_source_file() -> None:
     known = program_of(model, {"x": (2, 3)}, {"y": (2, 3)})
     assert not known.uncounted
     assert known.kernels[0].numbers[0] == 6
+
+
+def test_shapes_that_only_the_source_file_tells_are_inferred() -> None:
+    nodes = [helper.make_node("Relu", ["x"], ["a"]), helper.make_node("Hardmax", ["a"], ["y"])]
+    assert inferred_shapes(model_of(nodes, ("n", 3), {}, "y"), {"x": (5, 3)}) == {"a": (5, 3), "y": (5, 3)}
+    contradiction = [helper.make_node("Gemm", ["x", "w"], ["y"])]
+    assert inferred_shapes(model_of(contradiction, ("n", 3), {"w": floats(4, 2)}, "y"), {"x": (5, 3)}) == {}
 
 
 def test_a_loop_is_counted_by_nobody() -> None:

@@ -13,6 +13,7 @@ from steelyard.engine.learning import observe_record, read_cost_model
 from steelyard.engine.optimiser import Optimiser
 from steelyard.graph.kernels import Program, input_shapes, program_of
 from steelyard.graph.reading import read_graph, read_model
+from steelyard.graph.shapes import inferred_shapes
 from steelyard.measure.predicted.composition import Record
 from steelyard.measure.predicted.costmodel import CostModel, unfamiliar
 
@@ -127,11 +128,17 @@ def read_program(path: Path, shapes: Mapping[str, Shape], batch: int, optimiser:
     if optimiser is None:
         with Optimiser() as started:
             return read_program(path, shapes, batch, started)
-    inputs = input_shapes(read_model(path), shapes, batch)
+    source = read_model(path)
+    inputs = input_shapes(source, shapes, batch)
     with tempfile.TemporaryDirectory(prefix="steelyard-") as folder:
         target = Path(folder) / "optimised.onnx"
         optimiser.optimise(path, target)
-        return program_of(read_graph(target), inputs)
+        graph = read_graph(target)
+        program = program_of(graph, inputs)
+        if not program.uncounted:
+            return program
+        # An operator without a rule: the source file may tell the shape of what it returns.
+        return program_of(graph, inputs, inferred_shapes(source, inputs))
 
 
 def _record(program: Program, seconds: float) -> Record:

@@ -70,6 +70,39 @@ def walk(graph: onnx.GraphProto, inputs: Mapping[str, Shape], known: Mapping[str
     return nodes, tensors
 
 
+def inferred_shapes(model: onnx.ModelProto, inputs: Mapping[str, Shape]) -> dict[str, Shape]:
+    """Shapes by name that ONNX's own inference finds in a source file; none where the file contradicts itself.
+
+    Args:
+        model: the source file, whose weights are not copied.
+        inputs: shape of each input.
+    """
+    light = onnx.ModelProto(ir_version=max(model.ir_version, 4), opset_import=model.opset_import)
+    light.graph.name = "shapes"
+    light.graph.node.extend(model.graph.node)
+    for tensor in model.graph.initializer:
+        if math.prod(tensor.dims) > _FEW:
+            known = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+            light.graph.input.append(known)
+        else:
+            light.graph.initializer.append(tensor)
+    for value in model.graph.input:
+        if value.name in inputs:
+            kind = value.type.tensor_type.elem_type
+            light.graph.input.append(onnx.helper.make_tensor_value_info(value.name, kind, list(inputs[value.name])))
+    light.graph.output.extend(onnx.ValueInfoProto(name=value.name) for value in model.graph.output)
+    try:
+        found = onnx.shape_inference.infer_shapes(light, data_prop=True).graph
+    except onnx.shape_inference.InferenceError:
+        return {}
+    shapes = {}
+    for value in (*found.value_info, *found.output):
+        sizes = value.type.tensor_type.shape.dim
+        if value.type.tensor_type.HasField("shape") and all(size.HasField("dim_value") for size in sizes):
+            shapes[value.name] = tuple(size.dim_value for size in sizes)
+    return shapes
+
+
 def _store(name: str, tensor: onnx.TensorProto, tensors: Tensors) -> None:
     tensors.shapes[name] = tuple(tensor.dims)
     tensors.types[name] = TYPE_NAMES.get(tensor.data_type, "undefined")
