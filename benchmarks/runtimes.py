@@ -29,7 +29,13 @@ def main() -> None:
             f"{file}:{name}", shape=shape, runtime=RUNTIMES, budget=asked.budget, batches=(8,)
         ).to_json()
         figures[name] = {
-            runtime: {key: each[key] for key in ("metrics", "parity", "error")} | {"noise": each["notes"].get("noise")}
+            runtime: {
+                "metrics": each["metrics"],
+                "parity": each["parity"],
+                # Where the file lies is nobody's business.
+                "error": each["error"] and each["error"].replace(f"{file.parent}/", ""),
+                "noise": each["notes"].get("noise"),
+            }
             for runtime, each in found["runtimes"].items()
         }
     write_result(asked.json, command_line(), figures)
