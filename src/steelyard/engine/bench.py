@@ -100,17 +100,11 @@ class Bench:
         latency = self.latency([subject, *self._floor(name)], protocol, Narrow(self.settings.half_width))
         if subject.key in latency.failures:
             raise latency.failures[subject.key]
-        memory = measure_memory([subject], self.feed.rows, protocol)
-        if subject.key in memory.failures:
-            raise memory.failures[subject.key]
         energy = measure_energy(subject, self.feed.rows, protocol)
-        peaks = memory.peaks[subject.key]
         metrics = {
             **self.counted(name, subject),
             **latency.metrics[subject.key],
-            "peak_memory_bytes": peaks["peak"],
-            "load_memory_bytes": peaks["load"],
-            "run_memory_bytes": peaks["run"],
+            **self._memory(name, subject, protocol),
         }
         if FLOOR in latency.metrics:
             metrics["latency_floor_s"] = latency.metrics[FLOOR]["latency_p50_s"]
@@ -119,6 +113,25 @@ class Bench:
         self._traced(name, subject, protocol, metrics)
         notes: dict[str, Any] = {**latency.notes[subject.key], "noise": latency.noise, "energy": energy.reason}
         return RuntimeProfile(metrics, parity, self._batches(name, subject), notes)
+
+    def _memory(self, name: str, subject: Subject, protocol: Protocol) -> dict[str, Quantity]:
+        """Peaks of memory, loading and running; where the runtime keeps an arena, without it too.
+
+        Raises:
+            MeasurementError: if the model can't be loaded or run.
+        """
+        found = measure_memory([subject], self.feed.rows, protocol)
+        if subject.key in found.failures:
+            raise found.failures[subject.key]
+        peaks = found.peaks[subject.key]
+        figures = {f"{part}_memory_bytes": peaks[part] for part in ("peak", "load", "run")}
+        runtime: Runtime = self.registry.get("runtime", name)
+        if False in runtime.options.get("arena", ()):
+            bare = replace(subject, options={**subject.options, "arena": False})
+            beside = measure_memory([bare], self.feed.rows, protocol, baseline=found.baseline)
+            if bare.key in beside.peaks:
+                figures["peak_memory_without_arena_bytes"] = beside.peaks[bare.key]["peak"]
+        return figures
 
     def _traced(self, name: str, subject: Subject, protocol: Protocol, metrics: dict[str, Quantity]) -> None:
         """Layers, limit and audit of the first ONNX file that ONNX Runtime runs, and the figures that come of them."""

@@ -30,6 +30,7 @@ FIGURES: Mapping[str, str] = {
     "peak_memory_bytes": "peak memory",
     "load_memory_bytes": "peak while loading",
     "run_memory_bytes": "peak while running",
+    "peak_memory_without_arena_bytes": "peak without the arena",
     "parameters": "parameters",
     "macs": "MACs",
     "activations": "activations",
