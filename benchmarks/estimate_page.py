@@ -61,6 +61,7 @@ def figures_of(plain: dict[str, Any]) -> str:
             row("all", figures["all"]),
             *types,
             *families,
+            row("all, told of other families", figures["told_of_other_families"]["all"]),
             *alone,
             "",
             f"The rank correlation within the worst family is {spans[0]} by MACs and {spans[1]} by parameters.",
