@@ -21,6 +21,7 @@ from steelyard.engine.lane import default_workers, lanes, nominal_time
 from steelyard.engine.limits import audit_of, limit_of
 from steelyard.engine.registries import extended_registry
 from steelyard.engine.sources import Source
+from steelyard.engine.teaching import teach
 from steelyard.graph.reading import file_bytes
 from steelyard.measure.calling import call
 from steelyard.measure.energy import measure_energy
@@ -111,6 +112,14 @@ class Bench:
         if energy.quantity is not None:
             metrics["energy_j"] = energy.quantity
         self._traced(name, subject, protocol, metrics)
+        teach(
+            subject.path,
+            metrics["latency_p50_s"].value,
+            runtime=name,
+            threads=self.settings.threads,
+            batch=self.feed.batch,
+            shapes=self.feed.shapes(self.source.signature),
+        )
         notes: dict[str, Any] = {**latency.notes[subject.key], "noise": latency.noise, "energy": energy.reason}
         return RuntimeProfile(metrics, parity, self._batches(name, subject), notes)
 

@@ -57,6 +57,11 @@ def learning_folder() -> Path:
     return cache_folder() / f"costmodel-{key}"
 
 
+def is_built(folder: Path | None = None) -> bool:
+    """Whether a cost model was built on this machine."""
+    return ((folder or learning_folder()) / "model.npz").is_file()
+
+
 def read_cost_model(folder: Path | None = None) -> CostModel | None:
     """The cost model that was built here, or None."""
     try:

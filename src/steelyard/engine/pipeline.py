@@ -19,7 +19,7 @@ from steelyard.core.trial import Failure, Measurement, Trial
 from steelyard.core.wire import Plain, content_key
 from steelyard.engine.assemble import assemble
 from steelyard.engine.busy import BusyClock
-from steelyard.engine.certify import Certifier
+from steelyard.engine.certify import Certifier, Verdict
 from steelyard.engine.conversion import floor_model
 from steelyard.engine.elsewhere import check_minimized, check_study, choose_elsewhere
 from steelyard.engine.lane import INPUT_ROWS, Lane, lanes, make_protocol, nominal_time
@@ -30,6 +30,7 @@ from steelyard.engine.problem import StudyProblem
 from steelyard.engine.registries import extended_registry
 from steelyard.engine.search import Search, nothing
 from steelyard.engine.statement import introduce
+from steelyard.engine.teaching import teach
 from steelyard.engine.workers import LocalWorkers, WorkerProcess
 from steelyard.measure.environment import read_environment
 from steelyard.store.study import Study, open_study
@@ -169,11 +170,25 @@ def _answer(run: Run, render: Render) -> Outcome:
     }
     about = {**task_manifest(plan.task), "own": dict(plan.files), "batch": plan.batch, "threads": plan.threads}
     pack(outcome, about, sources, render)
+    if lane.rounds:
+        _teach(plan, study, verdict)
     spent = _spent(run, trials, certify_s)
     study.put("spent", spent)
     # The report can't hold the seconds that drawing it took; the answer can.
     kinds = {name: seconds for name, seconds in spent.items() if name != "wall_s"}
     return replace(outcome, spent=kinds, wall_s=spent["wall_s"])
+
+
+def _teach(plan: Plan, study: Study, verdict: Verdict) -> None:
+    """Tell the cost model of this machine what the last round found of the chosen model and the reference."""
+    for trial in {each.key: each for each in (verdict.reference, verdict.chosen)}.values():
+        latency = verdict.metrics[trial.key].get("latency_p50_s")
+        if latency is not None and isinstance(trial.outcome, Measurement):
+            path = study.artifacts.path(trial.outcome.artifact, ".onnx")
+            if path.is_file():
+                teach(
+                    path, latency.value, runtime=plan.space.runtime, threads=plan.threads, batch=plan.batch, shapes={}
+                )
 
 
 def _check_made(trials: list[Trial]) -> None:
