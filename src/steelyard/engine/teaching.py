@@ -1,4 +1,4 @@
-"""The cost model hears of what was measured by the full protocol, where one was built: estimates are the better for it."""
+"""The cost model hears of what was measured by the full protocol, where one was built: estimates are better for it."""
 
 import logging
 from collections.abc import Mapping
