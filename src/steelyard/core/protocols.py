@@ -169,6 +169,14 @@ class Runtime(Protocol):
         """
 
     @property
+    def describer(self) -> str:
+        """Address of the function that says what a file takes and gives, "module:function"; empty where none can.
+
+        It takes `(path)`, or `(path, trust)` where `runs_code`, and returns {"inputs": [...], "outputs": [...]}, each a
+        `Port` in its plain form. It is called in a process of its own.
+        """
+
+    @property
     def imports(self) -> tuple[str, ...]:
         """Modules that the loader imports late: no model pays for them."""
 

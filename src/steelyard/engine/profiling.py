@@ -16,6 +16,7 @@ from steelyard.core.registry import Registry
 from steelyard.core.wire import Plain
 from steelyard.engine.bench import Bench, Settings
 from steelyard.engine.feeding import Feed, drawn, from_arrays, from_file
+from steelyard.engine.ports import signature_of_file
 from steelyard.engine.sources import Source, open_source
 from steelyard.graph.reading import read_model
 from steelyard.graph.signature import signature_of
@@ -176,7 +177,7 @@ def _on(bench: Bench, name: str, listen: Listener) -> RuntimeProfile:
 def _fed(source: Source, question: Question, registry: Registry, folder: Path) -> tuple[Feed, Signature, Path | None]:
     """Inputs, the signature that they fit, and the ONNX file of a module."""
     if source.module is None:
-        signature = source.signature or _stated(source, question)
+        signature = source.signature or _told(source, registry) or _stated(source, question)
         return feed_for(source, signature, question), signature, None
     path = folder / "exported.onnx"
     exporter: Exporter = registry.get("exporter", "onnxruntime")
@@ -191,6 +192,13 @@ def _fed(source: Source, question: Question, registry: Registry, folder: Path) -
             signature = signature_of(read_model(path))
             return feed_for(source, signature, question), signature, path
     raise InputError(f"{source.name} can't be exported with these inputs: {first}", field="shape") from first
+
+
+def _told(source: Source, registry: Registry) -> Signature | None:
+    """What the file's own runtime says that it takes; None where it can't."""
+    if source.path is None or source.runtime is None:
+        return None
+    return signature_of_file(registry.get("runtime", source.runtime), source.path, trust=source.is_trusted)
 
 
 def _stated(source: Source, question: Question, kind: str = "float32") -> Signature:

@@ -215,6 +215,7 @@ class FakeRuntime:
     suffix: str = ".fake"
     companions: tuple[str, ...] = ()
     loader: str = "steelyard.testing.fakes:open_fake"
+    describer: str = ""
     imports: tuple[str, ...] = ()
     options: Mapping[str, tuple[Setting, ...]] = field(default_factory=lambda: {"pace": ("slow", "fast")})
     runs_code: bool = False

@@ -12,6 +12,7 @@ from steelyard.core.candidate import Setting
 from steelyard.core.errors import RuntimeFailureError
 from steelyard.core.protocols import Feed, Session
 from steelyard.core.task import Array
+from steelyard.core.wire import Plain
 from steelyard.runtimes.loading import check_file, check_options, first_line, library, positional, refusal
 
 NAME = "ExecuTorch"
@@ -22,6 +23,18 @@ LARGEST_BATCH = 8
 Beyond 15, lowering a convolution narrows the range without a word: a guard of fewer than 16 rows enters the trace,
 and the trace then holds for those alone.
 """
+_TYPES = {
+    0: "uint8",
+    1: "int8",
+    2: "int16",
+    3: "int32",
+    4: "int64",
+    5: "float16",
+    6: "float32",
+    7: "float64",
+    11: "bool",
+}
+"""Element types by torch's numbers of them: c10/core/ScalarType.h."""
 IDENTIFIER = b"ET12"
 """What stands at byte 4 of every file of this format's one version (executorch, schema/program.fbs)."""
 
@@ -63,6 +76,7 @@ class ExecuTorchRuntime:
     suffix: str = ".pte"
     companions: tuple[str, ...] = ()
     loader: str = "steelyard.runtimes.executorch.run:open_session"
+    describer: str = "steelyard.runtimes.executorch.run:ports_of"
     imports: tuple[str, ...] = ("torch", "executorch.runtime")
     options: Mapping[str, tuple[Setting, ...]] = field(default_factory=lambda: OPTIONS)
     runs_code: bool = False
@@ -91,6 +105,23 @@ def open_session(path: str, threads: int, **options: Setting) -> Callable[[Feed]
         InputError: if an option is given.
     """
     return _load(Path(path), threads, options).run
+
+
+def ports_of(path: str) -> Plain:
+    """What a file takes and gives, by the plain form of ports; axes have the largest size that memory is planned for.
+
+    Raises:
+        RuntimeFailureError: if ExecuTorch refuses the file.
+    """
+    about = _load(Path(path), 1, {}).method.metadata
+
+    def port(name: str, each: Any) -> Plain:
+        return {"name": name, "type": _TYPES.get(int(each.dtype()), "undefined"), "shape": list(each.sizes())}
+
+    return {
+        "inputs": [port(f"x{i or ''}", about.input_tensor_meta(i)) for i in range(about.num_inputs())],
+        "outputs": [port(f"y{i or ''}", about.output_tensor_meta(i)) for i in range(about.num_outputs())],
+    }
 
 
 def _load(path: Path, threads: int, options: Mapping[str, Setting]) -> ExecuTorchSession:

@@ -12,6 +12,7 @@ from steelyard.core.candidate import Setting
 from steelyard.core.errors import RuntimeFailureError
 from steelyard.core.protocols import Feed, Session
 from steelyard.core.task import Array
+from steelyard.core.wire import Plain
 from steelyard.runtimes.loading import check_file, check_options, first_line, library, positional, refusal
 
 NAME = "LiteRT"
@@ -67,6 +68,7 @@ class LiteRtRuntime:
     suffix: str = ".tflite"
     companions: tuple[str, ...] = ()
     loader: str = "steelyard.runtimes.litert.run:open_session"
+    describer: str = "steelyard.runtimes.litert.run:ports_of"
     imports: tuple[str, ...] = ("ai_edge_litert.interpreter",)
     options: Mapping[str, tuple[Setting, ...]] = field(default_factory=lambda: OPTIONS)
     runs_code: bool = False
@@ -95,6 +97,23 @@ def open_session(path: str, threads: int, **options: Setting) -> Callable[[Feed]
         InputError: if an option is given.
     """
     return _load(Path(path), threads, options).run
+
+
+def ports_of(path: str) -> Plain:
+    """What a file takes and gives, by the plain form of ports; every axis has the size that the file is made for.
+
+    Raises:
+        RuntimeFailureError: if LiteRT refuses the file.
+    """
+    raw = _load(Path(path), 1, {}).raw
+
+    def port(each: Any) -> Plain:
+        return {"name": each["name"], "type": np.dtype(each["dtype"]).name, "shape": [int(n) for n in each["shape"]]}
+
+    return {
+        "inputs": [port(each) for each in raw.get_input_details()],
+        "outputs": [port(each) for each in raw.get_output_details()],
+    }
 
 
 def _load(path: Path, threads: int, options: Mapping[str, Setting]) -> LiteRtSession:

@@ -12,6 +12,7 @@ from steelyard.core.candidate import Setting
 from steelyard.core.errors import RuntimeFailureError
 from steelyard.core.protocols import Feed, Session
 from steelyard.core.task import Array
+from steelyard.core.wire import Plain
 from steelyard.runtimes.loading import check_file, check_options, first_line, library, refusal
 
 NAME = "OpenVINO"
@@ -92,6 +93,7 @@ class OpenVinoRuntime:
     suffix: str = ".xml"
     companions: tuple[str, ...] = (".bin",)
     loader: str = "steelyard.runtimes.openvino.run:open_session"
+    describer: str = "steelyard.runtimes.openvino.run:ports_of"
     imports: tuple[str, ...] = ("openvino",)
     options: Mapping[str, tuple[Setting, ...]] = field(default_factory=lambda: OPTIONS)
     runs_code: bool = False
@@ -120,6 +122,26 @@ def open_session(path: str, threads: int, **options: Setting) -> Callable[[Feed]
         InputError: if an option is not known.
     """
     return _load(Path(path), threads, options).run
+
+
+def ports_of(path: str) -> Plain:
+    """What a file takes and gives, by the plain form of ports; free axes are null.
+
+    Raises:
+        RuntimeFailureError: if OpenVINO refuses the file.
+    """
+    openvino = library("openvino", runtime="openvino", package="openvino")
+    _check_kind(Path(path))
+
+    def port(each: Any) -> Plain:
+        axes = [axis.get_length() if axis.is_static else None for axis in each.get_partial_shape()]
+        return {"name": each.get_any_name(), "type": each.get_element_type().to_dtype().name, "shape": axes}
+
+    try:
+        model = openvino.Core().read_model(path)
+        return {"inputs": [port(each) for each in model.inputs], "outputs": [port(each) for each in model.outputs]}
+    except Exception as error:
+        raise refusal(NAME, Path(path), _why(error)) from error
 
 
 def _load(path: Path, threads: int, options: Mapping[str, Setting]) -> Session:

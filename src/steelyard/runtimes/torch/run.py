@@ -12,6 +12,7 @@ from steelyard.core.candidate import Setting
 from steelyard.core.errors import RuntimeFailureError
 from steelyard.core.protocols import Feed, Session
 from steelyard.core.task import Array
+from steelyard.core.wire import Plain
 from steelyard.runtimes.loading import check_file, check_options, check_trust, first_line, library, positional, refusal
 
 NAME = "torch"
@@ -49,6 +50,7 @@ class TorchRuntime:
     suffix: str = ".pt2"
     companions: tuple[str, ...] = ()
     loader: str = "steelyard.runtimes.torch.run:open_session"
+    describer: str = "steelyard.runtimes.torch.run:ports_of"
     imports: tuple[str, ...] = ("torch", "steelyard.runtimes.torch.opening")
     options: Mapping[str, tuple[Setting, ...]] = field(default_factory=lambda: OPTIONS)
     runs_code: bool = True
@@ -76,6 +78,32 @@ def open_session(path: str, threads: int, **options: Setting) -> Callable[[Feed]
         RuntimeFailureError: if torch refuses the file.
     """
     return _load(Path(path), threads, options).run
+
+
+def ports_of(path: str, trust: bool) -> Plain:
+    """What a file takes and gives, by the plain form of ports; free axes are null.
+
+    Raises:
+        InputError: if it is not trusted.
+        RuntimeFailureError: if torch refuses the file.
+    """
+    check_trust(Path(path), trust=trust)
+    export = library("torch.export", runtime=NAME, package="torch")
+    try:
+        program = export.load(path)
+        values = {node.name: node.meta.get("val") for node in program.graph.nodes}
+        signature = program.graph_signature
+        return {
+            "inputs": [_port(name, values[name]) for name in signature.user_inputs],
+            "outputs": [_port(name, values[name]) for name in signature.user_outputs],
+        }
+    except Exception as error:
+        raise refusal(NAME, Path(path), first_line(error)) from error
+
+
+def _port(name: str, value: Any) -> Plain:
+    axes = [size if isinstance(size, int) else None for size in value.shape]
+    return {"name": name, "type": str(value.dtype).removeprefix("torch."), "shape": axes}
 
 
 def _load(path: Path, threads: int, given: Mapping[str, Setting]) -> TorchSession:
