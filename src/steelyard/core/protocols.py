@@ -169,6 +169,15 @@ class Runtime(Protocol):
         """
 
     @property
+    def describer(self) -> str:
+        """Address of the function that tells what a file takes and gives, "module:function"; empty where none can.
+
+        It takes `(path, **options)`, among them `trust` where `runs_code`, and returns `inputs` and `outputs`: lists of
+        `name`, `type` as numpy calls it, and `shape`, None for a free axis or where the rank is not known. It is called
+        in a process of its own, because reading a hostile file may crash it.
+        """
+
+    @property
     def imports(self) -> tuple[str, ...]:
         """Modules that the loader imports late: no model pays for them."""
 

@@ -12,6 +12,7 @@ from steelyard.core.candidate import Setting
 from steelyard.core.errors import RuntimeFailureError
 from steelyard.core.protocols import Feed, Session
 from steelyard.core.task import Array
+from steelyard.core.wire import Plain
 from steelyard.runtimes.loading import check_file, check_options, first_line, library, positional, refusal
 
 NAME = "ExecuTorch"
@@ -24,6 +25,10 @@ and the trace then holds for those alone.
 """
 IDENTIFIER = b"ET12"
 """What stands at byte 4 of every file of this format's one version (executorch, schema/program.fbs)."""
+TYPES: Mapping[int, str] = MappingProxyType(
+    {0: "uint8", 1: "int8", 2: "int16", 3: "int32", 4: "int64", 5: "float16", 6: "float32", 7: "float64", 11: "bool"}
+)
+"""Types of elements by their numbers in a file (executorch, schema/scalar_type.fbs), as numpy calls them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,7 @@ class ExecuTorchRuntime:
     suffix: str = ".pte"
     companions: tuple[str, ...] = ()
     loader: str = "steelyard.runtimes.executorch.run:open_session"
+    describer: str = "steelyard.runtimes.executorch.run:ports"
     imports: tuple[str, ...] = ("torch", "executorch.runtime")
     options: Mapping[str, tuple[Setting, ...]] = field(default_factory=lambda: OPTIONS)
     runs_code: bool = False
@@ -91,6 +97,51 @@ def open_session(path: str, threads: int, **options: Setting) -> Callable[[Feed]
         InputError: if an option is given.
     """
     return _load(Path(path), threads, options).run
+
+
+def ports(path: str, **options: Setting) -> Plain:
+    """What a file takes and gives: `inputs` and `outputs`, each of `name`, `type` and `shape`.
+
+    In a shape None is a free first axis.
+
+    Args:
+        path: the model file.
+        options: none is known.
+
+    Raises:
+        RuntimeFailureError: if ExecuTorch refuses the file.
+        InputError: if an option is given.
+        MissingExtraError: if executorch is not installed.
+    """
+    session = _load(Path(path), 1, options)
+    try:
+        told = session.program.metadata("forward")
+        inputs = [_port(f"input_{k}", told.input_tensor_meta(k)) for k in range(told.num_inputs())]
+        outputs = [_port(f"output_{k}", told.output_tensor_meta(k)) for k in range(told.num_outputs())]
+    except Exception as error:
+        raise refusal(NAME, Path(path), first_line(error)) from error
+    if _takes_one_row(session, inputs):
+        for each in (*inputs, *outputs):
+            each["shape"] = [None, *each["shape"][1:]]
+    return {"inputs": inputs, "outputs": outputs}
+
+
+def _port(name: str, told: Any) -> dict[str, Any]:
+    number = int(told.dtype())
+    return {"name": name, "type": TYPES.get(number, f"type {number}"), "shape": [int(size) for size in told.sizes()]}
+
+
+def _takes_one_row(session: ExecuTorchSession, inputs: list[dict[str, Any]]) -> bool:
+    """Whether the first axis is free: a file says how long it may get, and only a run tells whether it must be."""
+    known = all(each["shape"] and each["type"] in TYPES.values() for each in inputs)
+    firsts = {each["shape"][0] for each in inputs if each["shape"]}
+    if not known or len(firsts) != 1 or firsts == {1}:
+        return False
+    try:
+        session.run({each["name"]: np.zeros((1, *each["shape"][1:]), each["type"]) for each in inputs})
+    except RuntimeFailureError:
+        return False
+    return True
 
 
 def _load(path: Path, threads: int, options: Mapping[str, Setting]) -> ExecuTorchSession:
