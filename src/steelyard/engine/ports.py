@@ -40,8 +40,6 @@ def signature_of_file(registry: Registry, runtime: str, path: Path, *, trust: bo
         raise InputError(error.message, field="model") from error
     signature = _signature(told, runtime)
     names = [port.name for port in signature.inputs]
-    if not names:
-        raise InputError(f"{key} takes no input, so there is nothing to measure it with.", field="model")
     if len(set(names)) < len(names):
         raise InputError(f"{key} has two inputs of one name ({', '.join(names)}); name them apart.", field="model")
     return signature
