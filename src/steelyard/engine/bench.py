@@ -265,6 +265,8 @@ class Bench:
             if subject.key in found.metrics:
                 figures = found.metrics[subject.key]
                 points.append(BatchPoint(size, figures["latency_p50_s"], figures["throughput_per_s"]))
+            else:
+                self.remarks.append(f"{name}, batch {size}: {found.failures[subject.key].message}")
         return tuple(points)
 
     def onnx(self) -> Path | None:
