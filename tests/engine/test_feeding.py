@@ -30,6 +30,14 @@ def test_a_text_that_is_no_shape_is_refused(text) -> None:
     assert error.value.message == (f"'shape' must be sizes such as 1,3,32,32 or NAME:1,3,32,32, got {text!r}.")
 
 
+def test_a_model_without_inputs_is_refused() -> None:
+    sentence = "^'model' must take an input, got one that takes none.$"
+    with pytest.raises(InputError, match=sentence):
+        drawn(Signature(()), {}, batch=None, seed=0)
+    with pytest.raises(InputError, match=sentence):
+        from_arrays({"x": np.ones((2, 3))}, Signature(()), "rows.npz", batch=None)
+
+
 def test_a_shape_that_stands_twice_is_refused() -> None:
     with pytest.raises(InputError, match=r"^'shape' is given twice for 'x'; give it once\.$"):
         parse_shapes(["x:1,2", "x:1,3"])

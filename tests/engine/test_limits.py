@@ -40,7 +40,7 @@ def test_the_limit_says_how_far_and_bound_by_what() -> None:
     assert found["time_by_bound"] == {"compute": pytest.approx(0.6), "memory": pytest.approx(0.3), "overhead": 0.1}
     assert found["bound"] == "compute"
     assert found["text"] == (
-        "Reaches 50 % of the speed that this machine's peaks allow (0.05 ms against 0.1 ms); bound by its products."
+        "Reaches 50 % of the speed that this machine's peaks allow (50.0 µs against 100 µs); bound by its products."
     )
     used = found["utilisation"]
     assert (used["low"], used["value"], used["high"]) == pytest.approx((31 / 125, 0.31, 31 / 80))

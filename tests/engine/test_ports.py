@@ -1,5 +1,7 @@
-"""What files of every runtime take, asked of the runtime itself in a process of its own."""
+"""What a file takes, as its runtime tells it, and what becomes of files and runtimes that can't."""
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,60 +9,88 @@ import pytest
 import torch
 
 from steelyard.builtin import registry
-from steelyard.core.errors import InputError
+from steelyard.core.errors import InputError, MissingExtraError
 from steelyard.core.port import Port
+from steelyard.core.registry import Registry
 from steelyard.engine.ports import signature_of_file
 
-SAMPLES = Path(__file__).resolve().parents[1] / "runtimes" / "samples"
+SAMPLE = Path(__file__).parents[1] / "runtimes" / "samples" / "cnn.tflite"
 
 
-def file_for(runtime: str, folder: Path) -> Path:
+def asked(runtime, path, **options):
+    return signature_of_file(registry, runtime, path, trust=options.get("trust", False), key=path.name)
+
+
+def exported(runtime, path):
     torch.manual_seed(0)
-    module = torch.nn.Sequential(torch.nn.Linear(6, 4), torch.nn.ReLU(), torch.nn.Linear(4, 3))
-    path = folder / f"net{registry.get('runtime', runtime).suffix}"
+    module = torch.nn.Sequential(torch.nn.Linear(6, 16), torch.nn.ReLU(), torch.nn.Linear(16, 3))
     registry.get("exporter", runtime).export(module, np.zeros((2, 6), np.float32), path)
     return path
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("runtime", "suffix"), [("openvino", ".xml"), ("executorch", ".pte"), ("torch", ".pt2")])
+def test_a_file_with_a_free_batch_says_so(tmp_path, runtime, suffix) -> None:
+    found = asked(runtime, exported(runtime, tmp_path / f"net{suffix}"), trust=runtime == "torch")
+    (first,), (last,) = found.inputs, found.outputs
+    assert (first.type, first.shape) == ("float32", (None, 6))
+    assert (last.type, last.shape) == ("float32", (None, 3))
+
+
+def test_a_file_for_one_row_says_so() -> None:
+    (first,) = asked("litert", SAMPLE).inputs
+    assert (first.type, first.shape[0]) == ("float32", 1)
+
+
+def test_a_runtime_that_can_not_tell_gives_nothing(tmp_path) -> None:
+    assert asked("onnxruntime", tmp_path / "net.onnx") is None
+
+
+@pytest.mark.parametrize(("runtime", "suffix"), [("openvino", ".xml"), ("litert", ".tflite")])
+def test_a_file_that_is_none_is_one_sentence(tmp_path, runtime, suffix) -> None:
+    path = tmp_path / f"net{suffix}"
+    path.write_bytes(b"this is no model " * 9)
+    with pytest.raises(InputError, match=f"can't load {path.name}: it is no "):
+        asked(runtime, path)
+
+
+@pytest.mark.slow
+def test_a_program_is_not_opened_to_tell_unless_it_is_trusted(tmp_path) -> None:
+    with pytest.raises(InputError, match="can run code when it is opened"):
+        asked("torch", exported("torch", tmp_path / "net.pt2"))
+
+
+def described_by(tmp_path, monkeypatch, body) -> Registry:
+    (tmp_path / "odd_ports.py").write_text(f"import os\ndef ports(path, **options):\n    {body}\n", encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{':'.join(filter(None, sys.path))}")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    odd = replace(registry.get("runtime", "litert"), name="odd", suffix=".odd", describer="odd_ports:ports")
+    return registry.with_entry("runtime", "odd", odd)
+
+
 @pytest.mark.parametrize(
-    ("runtime", "port"),
+    ("body", "sentence"),
     [
-        ("openvino", Port("x", "float32", (None, 6))),
-        ("executorch", Port("x", "float32", (8, 6))),
-        ("torch", Port("input", "float32", (None, 6))),
+        ("os.abort()", "model 'net' could not be measured: its process was killed by signal 6."),
+        ("return 3", "the describer of the runtime 'odd' must return inputs and outputs, each of name, type and shape"),
+        (
+            "return {'inputs': [{'name': 'x', 'type': 'int8', 'shape': [1]}] * 2, 'outputs': []}",
+            r"net has two inputs of one name \(x, x\); name them apart.",
+        ),
     ],
 )
-def test_a_file_says_what_it_takes(runtime, port, tmp_path) -> None:
-    found = signature_of_file(registry.get("runtime", runtime), file_for(runtime, tmp_path), trust=True)
-    assert found.inputs == (port,)
-    assert found.outputs[0].shape[-1] == 3
+def test_a_describer_that_fails_is_one_sentence(tmp_path, monkeypatch, body, sentence) -> None:
+    odd = described_by(tmp_path, monkeypatch, body)
+    with pytest.raises(InputError, match=f"^{sentence}"):
+        signature_of_file(odd, "odd", tmp_path, trust=False, key="net")
 
 
-@pytest.mark.slow
-def test_a_stored_litert_file_says_what_it_takes() -> None:
-    path = next(SAMPLES.glob("*.tflite"))
-    found = signature_of_file(registry.get("runtime", "litert"), path, trust=False)
-    assert found.inputs[0].type == "float32"
-    assert found.inputs[0].shape[0] == 1
+def test_a_library_that_is_missing_is_said_with_what_installs_it(tmp_path, monkeypatch) -> None:
+    body = "from steelyard.runtimes.loading import library; library('no_such', runtime='odd', package='no-such')"
+    odd = described_by(tmp_path, monkeypatch, body)
+    with pytest.raises(MissingExtraError, match="needs no-such; install it with: pip install"):
+        signature_of_file(odd, "odd", tmp_path, trust=False, key="net")
 
 
-def test_onnx_files_are_read_without_their_runtime(tmp_path) -> None:
-    assert signature_of_file(registry.get("runtime", "onnxruntime"), tmp_path / "none.onnx", trust=False) is None
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("runtime", "suffix"), [("openvino", ".xml"), ("litert", ".tflite"), ("executorch", ".pte")])
-def test_garbage_is_one_sentence(runtime, suffix, tmp_path) -> None:
-    path = tmp_path / f"net{suffix}"
-    path.write_bytes(b"this is no model\n" * 50)
-    with pytest.raises(InputError, match=rf"^net\{suffix} can't be opened: .*\.$"):
-        signature_of_file(registry.get("runtime", runtime), path, trust=False)
-
-
-@pytest.mark.slow
-def test_an_untrusted_archive_is_not_opened(tmp_path) -> None:
-    path = tmp_path / "net.pt2"
-    path.write_bytes(b"PK")
-    with pytest.raises(InputError, match=r"net\.pt2 can run code when it is opened"):
-        signature_of_file(registry.get("runtime", "torch"), path, trust=False)
+def test_ports_are_said_as_people_read_them() -> None:
+    assert str(Port("x", "float32", (None, 6))) == "x float32 (?, 6)"

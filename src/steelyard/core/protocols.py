@@ -170,10 +170,11 @@ class Runtime(Protocol):
 
     @property
     def describer(self) -> str:
-        """Address of the function that says what a file takes and gives, "module:function"; empty where none can.
+        """Address of the function that tells what a file takes and gives, "module:function"; empty where none can.
 
-        It takes `(path)`, or `(path, trust)` where `runs_code`, and returns {"inputs": [...], "outputs": [...]}, each a
-        `Port` in its plain form. It is called in a process of its own.
+        It takes `(path, **options)`, among them `trust` where `runs_code`, and returns `inputs` and `outputs`: lists of
+        `name`, `type` as numpy calls it, and `shape`, None for a free axis or where the rank is not known. It is called
+        in a process of its own, because reading a hostile file may crash it.
         """
 
     @property

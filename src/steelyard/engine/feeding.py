@@ -88,6 +88,7 @@ def drawn(signature: Signature, asked: Mapping[str, tuple[int, ...]], *, batch: 
         InputError: if axes are free and no shape says how long they are, a shape contradicts the model, or inputs
             would fill the memory.
     """
+    _check_inputs(signature)
     named = _named(signature, asked)
     shapes = {port.name: _shape(port, named.get(port.name), batch) for port in signature.inputs}
     firsts = {shape[0] if shape else 0 for shape in shapes.values()}
@@ -120,6 +121,7 @@ def from_arrays(arrays: Mapping[str, Array], signature: Signature, origin: str, 
     Raises:
         DataError: if an input has no array, or one of another shape or type than the model takes.
     """
+    _check_inputs(signature)
     single = len(signature.inputs) == 1
     found = {port.name: _array_for(port, arrays, origin, single=single) for port in signature.inputs}
     rows = {port.name: _fitting(port, found[port.name], origin) for port in signature.inputs}
@@ -137,6 +139,11 @@ def from_arrays(arrays: Mapping[str, Array], signature: Signature, origin: str, 
         origin=origin,
         can_batch=own is None,
     )
+
+
+def _check_inputs(signature: Signature) -> None:
+    if not signature.inputs:
+        raise InputError("'model' must take an input, got one that takes none.", field="model")
 
 
 def from_file(path: Path, signature: Signature, *, batch: int | None, trust: bool = False) -> Feed:

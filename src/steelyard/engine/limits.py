@@ -180,9 +180,17 @@ def _said(attainable_s: float, latency: Quantity, bound: Bound) -> str:
     """The limit for people."""
     reached = f"{attainable_s / latency.value:.0%}".replace("%", " %")
     return (
-        f"Reaches {reached} of the speed that this machine's peaks allow ({1e3 * attainable_s:.3g} ms against "
-        f"{1e3 * latency.value:.3g} ms); bound by {_CAUSES[bound]}."
+        f"Reaches {reached} of the speed that this machine's peaks allow ({_time(attainable_s)} against "
+        f"{_time(latency.value)}); bound by {_CAUSES[bound]}."
     )
+
+
+def _time(seconds: float) -> str:
+    """Three digits in the unit that people read them in."""
+    for least, factor, unit in ((0.9995, 1.0, "s"), (9.995e-4, 1e3, "ms")):
+        if seconds >= least:
+            return f"{factor * seconds:#.3g} {unit}".replace(". ", " ")
+    return f"{1e6 * seconds:#.3g} µs".replace(". ", " ")
 
 
 def write_probes(folder: Path) -> list[Probe]:

@@ -115,7 +115,7 @@ def profile(
         inputs = _described(signature, feed, question)
         if question.estimate:
             return _estimated(bench, signature, inputs, listen)
-        compared = [_other(text, other, names[0], feed, source.name) for text, other in others]
+        compared = [_other(text, other, names[0], feed, first=source.name, registry=registry) for text, other in others]
         found = {name: _on(bench, name, listen) for name in names}
         if all(each.error is not None for each in found.values()):
             reasons = "; ".join(f"{name}: {each.error}" for name, each in found.items())
@@ -177,7 +177,7 @@ def _on(bench: Bench, name: str, listen: Listener) -> RuntimeProfile:
 def _fed(source: Source, question: Question, registry: Registry, folder: Path) -> tuple[Feed, Signature, Path | None]:
     """Inputs, the signature that they fit, and the ONNX file of a module."""
     if source.module is None:
-        signature = source.signature or _told(source, registry) or _stated(source, question)
+        signature = signature_for(source, registry) or _stated(source, question)
         return feed_for(source, signature, question), signature, None
     path = folder / "exported.onnx"
     exporter: Exporter = registry.get("exporter", "onnxruntime")
@@ -194,11 +194,16 @@ def _fed(source: Source, question: Question, registry: Registry, folder: Path) -
     raise InputError(f"{source.name} can't be exported with these inputs: {first}", field="shape") from first
 
 
-def _told(source: Source, registry: Registry) -> Signature | None:
-    """What the file's own runtime says that it takes; None where it can't."""
-    if source.path is None or source.runtime is None:
-        return None
-    return signature_of_file(registry.get("runtime", source.runtime), source.path, trust=source.is_trusted)
+def signature_for(source: Source, registry: Registry) -> Signature | None:
+    """What a file takes, as it says itself or as its runtime tells; None where neither can.
+
+    Raises:
+        InputError: if its runtime refuses the file.
+        MissingExtraError: if its runtime is not installed.
+    """
+    if source.signature is not None or source.path is None or source.runtime is None:
+        return source.signature
+    return signature_of_file(registry, source.runtime, source.path, trust=source.is_trusted, key=source.name)
 
 
 def _stated(source: Source, question: Question, kind: str = "float32") -> Signature:
@@ -235,7 +240,7 @@ def feed_for(source: Source, signature: Signature, question: Question) -> Feed:
     return from_arrays({"x": rows}, signature, str(question.data), batch=question.batch)
 
 
-def _other(text: str, other: Source, name: str, feed: Feed, first: str) -> tuple[str, Source]:
+def _other(text: str, other: Source, name: str, feed: Feed, *, first: str, registry: Registry) -> tuple[str, Source]:
     """Another model to compare with, if it is made for the same runtime and takes the same inputs.
 
     Raises:
@@ -243,11 +248,12 @@ def _other(text: str, other: Source, name: str, feed: Feed, first: str) -> tuple
     """
     if other.path is None or other.runtime != name:
         raise InputError(f"'compare' {text} must be a file for {name}, as {first} is measured on it.", field="compare")
-    if other.signature is not None:
-        names = [port.name for port in other.signature.inputs]
+    signature = signature_for(other, registry)
+    if signature is not None:
+        names = [port.name for port in signature.inputs]
         rows = feed.rows if isinstance(feed.rows, Mapping) else dict.fromkeys(names, feed.rows)
         try:
-            from_arrays(rows, other.signature, f"the input of {first}", batch=feed.batch)
+            from_arrays(rows, signature, f"the input of {first}", batch=feed.batch)
         except InputError as error:
             raise InputError(f"'compare' {text} takes other inputs: {error.message}", field="compare") from error
     return text, other

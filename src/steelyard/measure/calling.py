@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from steelyard.core.errors import InputError, MeasurementError
+from steelyard.core.errors import InputError, MeasurementError, MissingExtraError
 from steelyard.core.wire import Plain
 from steelyard.measure.process import run_child
 
@@ -33,6 +33,7 @@ def call(
 
     Raises:
         InputError: if the function raised one.
+        MissingExtraError: if a library that it needs is not installed.
         MeasurementError: if it raised anything else, or the process died or did not end in time.
     """
     request = {
@@ -49,4 +50,6 @@ def call(
     refused = answer["refused"]
     if refused["kind"] in _OF_INPUT:
         raise InputError(refused["message"], field=refused["field"])
+    if refused["kind"] == MissingExtraError.kind:
+        raise MissingExtraError(refused["message"], field=refused["field"])
     raise MeasurementError(refused["message"])

@@ -14,7 +14,6 @@ from steelyard.report.formatting import (
     format_count,
     format_interval,
     format_seconds,
-    format_times,
     significant,
 )
 from steelyard.report.tables import NOTHING, Cell, Column, Row, Table
@@ -195,7 +194,7 @@ def comparison_sentence(found: Comparison, first: str) -> str:
     """What can be said of two models: which is faster and by how much, or that there is no difference to tell."""
     name, runtime = cleaned(found.model), found.runtime
     if found.ratio is None:
-        return f"{name} on {runtime}: {found.error}"
+        return f"{name} on {runtime}: {cleaned(found.error or UNKNOWN)}"
     ratio = found.ratio
     if ratio.low is None or ratio.high is None:
         return f"{name} on {runtime}: measured in one process, too few to compare"
@@ -209,4 +208,5 @@ def comparison_sentence(found: Comparison, first: str) -> str:
 
 
 def _span(value: float, low: float, high: float) -> str:
-    return f"{format_times(value)} [{low:.3f}, {high:.3f}]"
+    digits = 3 if high < 10 else 1
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"

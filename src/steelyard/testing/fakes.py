@@ -215,7 +215,7 @@ class FakeRuntime:
     suffix: str = ".fake"
     companions: tuple[str, ...] = ()
     loader: str = "steelyard.testing.fakes:open_fake"
-    describer: str = ""
+    describer: str = "steelyard.testing.fakes:fake_ports"
     imports: tuple[str, ...] = ()
     options: Mapping[str, tuple[Setting, ...]] = field(default_factory=lambda: {"pace": ("slow", "fast")})
     runs_code: bool = False
@@ -241,3 +241,12 @@ class FakeRuntime:
 def open_fake(path: str, threads: int, **options: Any) -> Callable[[Feed], Array]:
     """The loader of measuring processes."""
     return FakeRuntime().load(Path(path), threads=threads, **options).run
+
+
+def fake_ports(path: str, **options: Any) -> Plain:
+    """What a `.fake` file takes and gives: rows as wide as its matrix is high, and as wide as it is."""
+    del options
+    height, width = np.asarray(json.loads(Path(path).read_text(encoding="utf-8"))).shape
+    named = (("x", height), ("y", width))
+    (x,), (y,) = ([{"name": name, "type": "float32", "shape": [None, size]}] for name, size in named)
+    return {"inputs": [x], "outputs": [y]}

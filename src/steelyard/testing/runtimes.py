@@ -40,6 +40,7 @@ def check_runtime(runtime: Runtime, model: Path, rows: Array) -> None:
     threaded = attempt(lambda: runtime.load(model, threads=2, trust=True), f"loading {model.name} for two threads")
     require_close(threaded.run(rows), outputs, f"outputs of {runtime.name} on one thread and on two")
     _check_loader(runtime, model, rows, outputs)
+    _check_describer(runtime, model, rows)
     _check_refusals(runtime, model)
     _check_options(runtime, model)
 
@@ -52,6 +53,26 @@ def _check_loader(runtime: Runtime, model: Path, rows: Array, outputs: Array) ->
     if runtime.runs_code:
         require_error(lambda: runtime.load(model), InputError, "an untrusted file")
         require_error(lambda: import_object(runtime.loader)(str(model), 1), InputError, "an untrusted file")
+
+
+def _check_describer(runtime: Runtime, model: Path, rows: Array) -> None:
+    """What a file is said to take is what it was run on, and nothing untrusted is opened to tell it."""
+    if not runtime.describer:
+        return
+    trusted = {"trust": True} if runtime.runs_code else {}
+    describe = attempt(lambda: import_object(runtime.describer), f"the describer of {runtime.name}")
+    told = attempt(lambda: describe(str(model), **trusted), f"describing {model.name}")
+    what = f"the describer of {runtime.name} must give 'inputs' and 'outputs'"
+    require(isinstance(told, dict) and set(told) == {"inputs", "outputs"}, f"{what}, got {told!r}.")
+    for each in (*told["inputs"], *told["outputs"]):
+        require(set(each) == {"name", "type", "shape"}, f"{what} of name, type and shape, got {each!r}.")
+    (first,) = told["inputs"]
+    fits = first["type"] == rows.dtype.name and list(rows.shape[1:]) == [
+        size if size is not None else own for size, own in zip(first["shape"][1:], rows.shape[1:], strict=True)
+    ]
+    require(fits, f"{what} that fit the rows {rows.dtype} {rows.shape}, got {first!r}.")
+    if runtime.runs_code:
+        require_error(lambda: describe(str(model)), InputError, "an untrusted file to describe")
 
 
 def _check_options(runtime: Runtime, model: Path) -> None:

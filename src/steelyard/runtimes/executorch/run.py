@@ -23,20 +23,12 @@ LARGEST_BATCH = 8
 Beyond 15, lowering a convolution narrows the range without a word: a guard of fewer than 16 rows enters the trace,
 and the trace then holds for those alone.
 """
-_TYPES = {
-    0: "uint8",
-    1: "int8",
-    2: "int16",
-    3: "int32",
-    4: "int64",
-    5: "float16",
-    6: "float32",
-    7: "float64",
-    11: "bool",
-}
-"""Element types by torch's numbers of them: c10/core/ScalarType.h."""
 IDENTIFIER = b"ET12"
 """What stands at byte 4 of every file of this format's one version (executorch, schema/program.fbs)."""
+TYPES: Mapping[int, str] = MappingProxyType(
+    {0: "uint8", 1: "int8", 2: "int16", 3: "int32", 4: "int64", 5: "float16", 6: "float32", 7: "float64", 11: "bool"}
+)
+"""Types of elements by their numbers in a file (executorch, schema/scalar_type.fbs), as numpy calls them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +68,7 @@ class ExecuTorchRuntime:
     suffix: str = ".pte"
     companions: tuple[str, ...] = ()
     loader: str = "steelyard.runtimes.executorch.run:open_session"
-    describer: str = "steelyard.runtimes.executorch.run:ports_of"
+    describer: str = "steelyard.runtimes.executorch.run:ports"
     imports: tuple[str, ...] = ("torch", "executorch.runtime")
     options: Mapping[str, tuple[Setting, ...]] = field(default_factory=lambda: OPTIONS)
     runs_code: bool = False
@@ -107,21 +99,49 @@ def open_session(path: str, threads: int, **options: Setting) -> Callable[[Feed]
     return _load(Path(path), threads, options).run
 
 
-def ports_of(path: str) -> Plain:
-    """What a file takes and gives, by the plain form of ports; axes have the largest size that memory is planned for.
+def ports(path: str, **options: Setting) -> Plain:
+    """What a file takes and gives: `inputs` and `outputs`, each of `name`, `type` and `shape`.
+
+    In a shape None is a free first axis.
+
+    Args:
+        path: the model file.
+        options: none is known.
 
     Raises:
         RuntimeFailureError: if ExecuTorch refuses the file.
+        InputError: if an option is given.
+        MissingExtraError: if executorch is not installed.
     """
-    about = _load(Path(path), 1, {}).method.metadata
+    session = _load(Path(path), 1, options)
+    try:
+        told = session.program.metadata("forward")
+        inputs = [_port(f"input_{k}", told.input_tensor_meta(k)) for k in range(told.num_inputs())]
+        outputs = [_port(f"output_{k}", told.output_tensor_meta(k)) for k in range(told.num_outputs())]
+    except Exception as error:
+        raise refusal(NAME, Path(path), first_line(error)) from error
+    if _takes_one_row(session, inputs):
+        for each in (*inputs, *outputs):
+            each["shape"] = [None, *each["shape"][1:]]
+    return {"inputs": inputs, "outputs": outputs}
 
-    def port(name: str, each: Any) -> Plain:
-        return {"name": name, "type": _TYPES.get(int(each.dtype()), "undefined"), "shape": list(each.sizes())}
 
-    return {
-        "inputs": [port(f"x{i or ''}", about.input_tensor_meta(i)) for i in range(about.num_inputs())],
-        "outputs": [port(f"y{i or ''}", about.output_tensor_meta(i)) for i in range(about.num_outputs())],
-    }
+def _port(name: str, told: Any) -> dict[str, Any]:
+    number = int(told.dtype())
+    return {"name": name, "type": TYPES.get(number, f"type {number}"), "shape": [int(size) for size in told.sizes()]}
+
+
+def _takes_one_row(session: ExecuTorchSession, inputs: list[dict[str, Any]]) -> bool:
+    """Whether the first axis is free: a file says how long it may get, and only a run tells whether it must be."""
+    known = all(each["shape"] and each["type"] in TYPES.values() for each in inputs)
+    firsts = {each["shape"][0] for each in inputs if each["shape"]}
+    if not known or len(firsts) != 1 or firsts == {1}:
+        return False
+    try:
+        session.run({each["name"]: np.zeros((1, *each["shape"][1:]), each["type"]) for each in inputs})
+    except RuntimeFailureError:
+        return False
+    return True
 
 
 def _load(path: Path, threads: int, options: Mapping[str, Setting]) -> ExecuTorchSession:

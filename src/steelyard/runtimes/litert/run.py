@@ -68,7 +68,7 @@ class LiteRtRuntime:
     suffix: str = ".tflite"
     companions: tuple[str, ...] = ()
     loader: str = "steelyard.runtimes.litert.run:open_session"
-    describer: str = "steelyard.runtimes.litert.run:ports_of"
+    describer: str = "steelyard.runtimes.litert.run:ports"
     imports: tuple[str, ...] = ("ai_edge_litert.interpreter",)
     options: Mapping[str, tuple[Setting, ...]] = field(default_factory=lambda: OPTIONS)
     runs_code: bool = False
@@ -99,24 +99,43 @@ def open_session(path: str, threads: int, **options: Setting) -> Callable[[Feed]
     return _load(Path(path), threads, options).run
 
 
-def ports_of(path: str) -> Plain:
-    """What a file takes and gives, by the plain form of ports; every axis has the size that the file is made for.
+def ports(path: str, **options: Setting) -> Plain:
+    """What a file takes and gives: `inputs` and `outputs`, each of `name`, `type` and `shape`.
+
+    A file is made for one size of every axis.
+
+    Args:
+        path: the model file.
+        options: none is known.
 
     Raises:
         RuntimeFailureError: if LiteRT refuses the file.
+        InputError: if an option is given.
+        MissingExtraError: if ai-edge-litert is not installed.
     """
-    raw = _load(Path(path), 1, {}).raw
-
-    def port(each: Any) -> Plain:
-        return {"name": each["name"], "type": np.dtype(each["dtype"]).name, "shape": [int(n) for n in each["shape"]]}
-
+    raw = _interpreter(Path(path), 1, options)
     return {
-        "inputs": [port(each) for each in raw.get_input_details()],
-        "outputs": [port(each) for each in raw.get_output_details()],
+        "inputs": [_port(each) for each in raw.get_input_details()],
+        "outputs": [_port(each) for each in raw.get_output_details()],
     }
 
 
+def _port(details: Mapping[str, Any]) -> Plain:
+    shape = [int(size) for size in details["shape"]]
+    return {"name": str(details["name"]), "type": np.dtype(details["dtype"]).name, "shape": shape}
+
+
 def _load(path: Path, threads: int, options: Mapping[str, Setting]) -> LiteRtSession:
+    raw = _interpreter(path, threads, options)
+    inputs, outputs = raw.get_input_details(), raw.get_output_details()
+    if not inputs or not outputs or not len(inputs[0]["shape"]):
+        raise refusal(NAME, path, "it takes no rows or gives nothing")
+    rows = int(inputs[0]["shape"][0])
+    return LiteRtSession(raw, tuple(each["index"] for each in inputs), outputs[0]["index"], rows)
+
+
+def _interpreter(path: Path, threads: int, options: Mapping[str, Setting]) -> Any:
+    """The library's own interpreter, its tensors allocated."""
     check_options("litert", OPTIONS, options)
     interpreter = library("ai_edge_litert.interpreter", runtime="litert", package="ai-edge-litert")
     check_file(path, NAME)
@@ -126,11 +145,9 @@ def _load(path: Path, threads: int, options: Mapping[str, Setting]) -> LiteRtSes
     try:
         raw = interpreter.Interpreter(model_path=str(path), num_threads=threads)
         raw.allocate_tensors()
-        inputs, outputs = raw.get_input_details(), raw.get_output_details()
-        rows = int(inputs[0]["shape"][0])
-        return LiteRtSession(raw, tuple(each["index"] for each in inputs), outputs[0]["index"], rows)
     except Exception as error:
         raise refusal(NAME, path, first_line(error)) from error
+    return raw
 
 
 RUNTIME = LiteRtRuntime()

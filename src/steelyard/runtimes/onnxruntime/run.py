@@ -57,6 +57,7 @@ class OnnxRuntime:
     suffix: str = ".onnx"
     companions: tuple[str, ...] = ()
     loader: str = "steelyard.runtimes.onnxruntime.run:open_session"
+    # ONNX files are read without a runtime: `steelyard.graph.signature`.
     describer: str = ""
     imports: tuple[str, ...] = ("onnxruntime",)
     options: Mapping[str, tuple[Setting, ...]] = field(default_factory=lambda: OPTIONS)

@@ -93,7 +93,7 @@ class OpenVinoRuntime:
     suffix: str = ".xml"
     companions: tuple[str, ...] = (".bin",)
     loader: str = "steelyard.runtimes.openvino.run:open_session"
-    describer: str = "steelyard.runtimes.openvino.run:ports_of"
+    describer: str = "steelyard.runtimes.openvino.run:ports"
     imports: tuple[str, ...] = ("openvino",)
     options: Mapping[str, tuple[Setting, ...]] = field(default_factory=lambda: OPTIONS)
     runs_code: bool = False
@@ -124,24 +124,38 @@ def open_session(path: str, threads: int, **options: Setting) -> Callable[[Feed]
     return _load(Path(path), threads, options).run
 
 
-def ports_of(path: str) -> Plain:
-    """What a file takes and gives, by the plain form of ports; free axes are null.
+def ports(path: str, **options: Setting) -> Plain:
+    """What a file takes and gives: `inputs` and `outputs`, each of `name`, `type` and `shape`.
+
+    In a shape None is a free axis, or an unknown rank.
+
+    Args:
+        path: the model file.
+        options: see `OPTIONS`; none changes them.
 
     Raises:
         RuntimeFailureError: if OpenVINO refuses the file.
+        InputError: if an option is not known.
+        MissingExtraError: if openvino is not installed.
     """
+    check_options("openvino", OPTIONS, options)
     openvino = library("openvino", runtime="openvino", package="openvino")
     _check_kind(Path(path))
-
-    def port(each: Any) -> Plain:
-        axes = [axis.get_length() if axis.is_static else None for axis in each.get_partial_shape()]
-        return {"name": each.get_any_name(), "type": each.get_element_type().to_dtype().name, "shape": axes}
-
     try:
         model = openvino.Core().read_model(path)
-        return {"inputs": [port(each) for each in model.inputs], "outputs": [port(each) for each in model.outputs]}
+        return {"inputs": [_port(each) for each in model.inputs], "outputs": [_port(each) for each in model.outputs]}
     except Exception as error:
         raise refusal(NAME, Path(path), _why(error)) from error
+
+
+def _port(tensor: Any) -> Plain:
+    shape = tensor.partial_shape
+    return {
+        # Results often have no name of their own.
+        "name": tensor.any_name if tensor.names else tensor.node.friendly_name,
+        "type": np.dtype(tensor.element_type.to_dtype()).name,
+        "shape": [axis.get_length() if axis.is_static else None for axis in shape] if shape.rank.is_static else None,
+    }
 
 
 def _load(path: Path, threads: int, options: Mapping[str, Setting]) -> Session:

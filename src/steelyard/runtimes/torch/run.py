@@ -50,7 +50,7 @@ class TorchRuntime:
     suffix: str = ".pt2"
     companions: tuple[str, ...] = ()
     loader: str = "steelyard.runtimes.torch.run:open_session"
-    describer: str = "steelyard.runtimes.torch.run:ports_of"
+    describer: str = "steelyard.runtimes.torch.run:ports"
     imports: tuple[str, ...] = ("torch", "steelyard.runtimes.torch.opening")
     options: Mapping[str, tuple[Setting, ...]] = field(default_factory=lambda: OPTIONS)
     runs_code: bool = True
@@ -80,45 +80,59 @@ def open_session(path: str, threads: int, **options: Setting) -> Callable[[Feed]
     return _load(Path(path), threads, options).run
 
 
-def ports_of(path: str, trust: bool) -> Plain:
-    """What a file takes and gives, by the plain form of ports; free axes are null.
+def ports(path: str, **options: Setting) -> Plain:
+    """What a file takes and gives: `inputs` and `outputs`, each of `name`, `type` and `shape`.
+
+    In a shape None is a free axis.
+
+    Args:
+        path: the model file.
+        options: `trust`, without which nothing is opened, and those of `OPTIONS`.
 
     Raises:
-        InputError: if it is not trusted.
         RuntimeFailureError: if torch refuses the file.
+        InputError: if it is not trusted, or an option is not known.
+        MissingExtraError: if torch is not installed.
     """
-    check_trust(Path(path), trust=trust)
-    export = library("torch.export", runtime=NAME, package="torch")
+    program = _program(Path(path), options)
+    nodes = {node.name: node for node in program.graph.nodes}
+    told = program.graph_signature
     try:
-        program = export.load(path)
-        values = {node.name: node.meta.get("val") for node in program.graph.nodes}
-        signature = program.graph_signature
         return {
-            "inputs": [_port(name, values[name]) for name in signature.user_inputs],
-            "outputs": [_port(name, values[name]) for name in signature.user_outputs],
+            "inputs": [_port(name, nodes[name].meta["val"]) for name in told.user_inputs],
+            "outputs": [_port(name, nodes[name].meta["val"]) for name in told.user_outputs],
         }
     except Exception as error:
-        raise refusal(NAME, Path(path), first_line(error)) from error
+        raise refusal(NAME, Path(path), f"it takes or gives what is no tensor ({first_line(error)})") from error
 
 
 def _port(name: str, value: Any) -> Plain:
-    axes = [size if isinstance(size, int) else None for size in value.shape]
-    return {"name": name, "type": str(value.dtype).removeprefix("torch."), "shape": axes}
+    shape = [size if isinstance(size, int) else None for size in value.shape]
+    return {"name": name, "type": str(value.dtype).removeprefix("torch."), "shape": shape}
 
 
 def _load(path: Path, threads: int, given: Mapping[str, Setting]) -> TorchSession:
+    torch = library("torch", runtime=NAME, package="torch")
+    torch.set_num_threads(threads)
+    exported = _program(path, given)
+    try:
+        program = exported.module()
+    except Exception as error:
+        raise refusal(NAME, path, first_line(error)) from error
+    return TorchSession(torch, torch.compile(program) if given.get("compiled") else program)
+
+
+def _program(path: Path, given: Mapping[str, Setting]) -> Any:
+    """The exported program, if it may be opened."""
     options = {name: setting for name, setting in given.items() if name != "trust"}
     check_options(NAME, OPTIONS, options)
     check_trust(path, trust=given.get("trust") is True)
     check_file(path, NAME)
-    torch = library("torch", runtime=NAME, package="torch")
     export = library("torch.export", runtime=NAME, package="torch")
-    torch.set_num_threads(threads)
     try:
-        program = export.load(str(path)).module()
+        return export.load(str(path))
     except Exception as error:
         raise refusal(NAME, path, first_line(error)) from error
-    return TorchSession(torch, torch.compile(program) if options.get("compiled") else program)
 
 
 RUNTIME = TorchRuntime()
