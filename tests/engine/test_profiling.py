@@ -48,6 +48,13 @@ def check_nothing_is_left(folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_an_onnx_file_is_converted_for_another_runtime(folder) -> None:
+    found = asked(exported("onnxruntime", folder / "net.onnx"), runtimes=("openvino",))
+    assert found.runtimes["openvino"].parity["source"] == "ONNX Runtime, unoptimised"
+    check_nothing_is_left(folder)
+
+
+@pytest.mark.slow
 def test_a_file_of_another_runtime_needs_no_shape(folder) -> None:
     found = asked(exported("openvino", folder / "net.xml"))
     (port,) = found.inputs["ports"]
