@@ -18,7 +18,7 @@ demo: $(READY)  ## The main job on real data: find, prove and pack a digit class
 	$(BIN)/steelyard find digits --model cnn --max-drop 0.02 --budget 80s --out steelyard-out/demo
 
 test: $(READY) lint  ## Every check that CI runs; tests that need ../shared/data are skipped where it is missing.
-	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not bench" --cov --cov-report=term:skip-covered tests
 
 check: $(READY) lint  ## Format, lint, types, import contracts, fast tests: under a minute, offline.
 	$(BIN)/python -m pytest -q -m "not slow and not shared" tests
@@ -30,6 +30,7 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 bench: $(READY)  ## Benchmarks; each writes JSON with its environment into benchmarks/results. Gates nothing.
+	$(BIN)/python -m pytest -q -m bench tests
 	$(BIN)/python benchmarks/guarantee.py --json benchmarks/results/guarantee.json
 	$(BIN)/python benchmarks/overhead.py --json benchmarks/results/overhead.json
 	$(BIN)/python benchmarks/kill.py --json benchmarks/results/kill.json

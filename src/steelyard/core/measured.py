@@ -23,6 +23,7 @@ UNITS: Mapping[str, Unit] = {
     "throughput_per_s": "1/s",
     "peak_memory_bytes": "B",
     "load_memory_bytes": "B",
+    "load_s": "s",
     "run_memory_bytes": "B",
     "energy_j": "J",
 }

@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,9 @@ class Lane:
         )
         if floors:
             self.floor = floor_of(found)
+        if found.noise is not None:
+            # Waiting did not help: further rounds go on at once, and their intervals hold the noise.
+            self.protocol = replace(self.protocol, waits_s=())
         return found
 
     def subject(self, key: str, path: Path) -> Subject:

@@ -83,7 +83,7 @@ class Protocol:
     cap_s: float = 30.0
     start_s: float = 30.0
     load_s: float = 20.0
-    waits_s: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
+    waits_s: tuple[float, ...] = (0.5, 1.0, 2.0)
 
     def __post_init__(self) -> None:
         """Refuse counts below one.
