@@ -123,6 +123,25 @@ class Family(Protocol):
         """
 
 
+class ModuleStep(Protocol):
+    """One compression step on a torch module."""
+
+    @property
+    def name(self) -> str:
+        """The step's name."""
+
+    def apply(self, module: Any, lesson: Any) -> tuple[Any, Plain]:
+        """A compressed copy of a module, the one given left as it was, and what was done.
+
+        Args:
+            module: a `torch.nn.Module`.
+            lesson: what it may learn from, a `steelyard.training.lesson.Lesson`.
+
+        Raises:
+            SteelyardError: if the step does not fit the module.
+        """
+
+
 class Step(Protocol):
     """One compression step on a model file."""
 
@@ -130,7 +149,7 @@ class Step(Protocol):
     def name(self) -> str:
         """The step's name."""
 
-    def apply(self, source: Path, target: Path, rows: Iterator[Array]) -> Plain:
+    def apply(self, source: Path, target: Path, rows: Iterator[Feed]) -> Plain:
         """Write the compressed model to `target`; `rows` are batches of training inputs. Returns what was done.
 
         Raises:

@@ -2,7 +2,7 @@
 
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from steelyard.core.errors import SteelyardError
+from steelyard.core.protocols import Feed
 from steelyard.core.task import Array
 from steelyard.core.wire import Plain
 
@@ -34,7 +35,7 @@ class Quantize:
     rows: int = 512
     name: str = "quantize"
 
-    def apply(self, source: Path, target: Path, rows: Iterator[Array]) -> Plain:
+    def apply(self, source: Path, target: Path, rows: Iterator[Feed]) -> Plain:
         """Write the quantized model; `rows` are batches of training inputs for calibration.
 
         Raises:
@@ -80,7 +81,7 @@ class Quantize:
 class _Reader:
     """Feeds ONNX Runtime's calibrator: one batch at a time, `most` rows in all."""
 
-    def __init__(self, rows: Iterator[Array], most: int) -> None:
+    def __init__(self, rows: Iterator[Feed], most: int) -> None:
         self.rows = rows
         self.left = most
 
@@ -90,9 +91,10 @@ class _Reader:
         batch = next(self.rows, None)
         if batch is None:
             return None
-        batch = np.ascontiguousarray(batch[: self.left], dtype=np.float32)
-        self.left -= len(batch)
-        return {"x": batch}
+        feed = batch if isinstance(batch, Mapping) else {"x": np.ascontiguousarray(batch, dtype=np.float32)}
+        feed = {name: array[: self.left] for name, array in feed.items()}
+        self.left -= len(next(iter(feed.values())))
+        return feed
 
 
 def weighted_nodes(model: Any) -> list[str]:
