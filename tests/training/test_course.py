@@ -27,7 +27,9 @@ def test_the_pupil_comes_nearer_to_what_it_is_told(distill: float) -> None:
     teacher, pupil = net(1), net(2)
     learn(teacher, Lesson(rows(), rows(), teacher, cross_entropy), Course(epochs=30, rate=1e-2, batch=16, distill=0))
     before = _agreement(pupil, teacher)
-    learn(pupil, Lesson(rows(), rows(), teacher, cross_entropy), Course(epochs=30, rate=1e-2, batch=16, distill=distill))
+    learn(
+        pupil, Lesson(rows(), rows(), teacher, cross_entropy), Course(epochs=30, rate=1e-2, batch=16, distill=distill)
+    )
     assert _agreement(pupil, teacher) > max(0.9, before)
 
 

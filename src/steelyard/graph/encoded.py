@@ -38,7 +38,7 @@ LARGEST_SKELETON = 1 << 26
 """Bytes of a model without its weights: language models of a hundred layers have a tenth of that."""
 LARGEST_BYTES = 2**31 - 1
 """Largest protobuf message: protobuf.dev, "Encoding", size limits."""
-_WIDTHS = {
+_WIDTHS: dict[int, int] = {
     onnx.TensorProto.FLOAT: 4,
     onnx.TensorProto.UINT8: 1,
     onnx.TensorProto.INT8: 1,
@@ -260,9 +260,11 @@ def _read_array(reader: Coder, shape: tuple[int, ...], width: int) -> Array:
 
 def _planes(array: Array) -> bytes:
     """The first bytes of all elements, then the second ones: signs and exponents deflate better side by side."""
-    return np.frombuffer(array.astype(array.dtype.newbyteorder("<")).tobytes(), np.uint8).reshape(
-        -1, array.dtype.itemsize
-    ).T.tobytes()
+    return (
+        np.frombuffer(array.astype(array.dtype.newbyteorder("<")).tobytes(), np.uint8)
+        .reshape(-1, array.dtype.itemsize)
+        .T.tobytes()
+    )
 
 
 def _layouts(array: Array) -> Iterator[Layout]:
@@ -328,4 +330,3 @@ def _read_varint(data: bytes) -> tuple[int, int]:
 
 def _digest(body: bytes) -> bytes:
     return hashlib.blake2b(body, digest_size=DIGEST_BYTES).digest()
-
