@@ -11,10 +11,12 @@ import numpy as np
 from steelyard.core.errors import BundleError, InputError
 from steelyard.core.kit import InputKind, Kit, KitPoint
 from steelyard.core.outcome import Outcome, Point
+from steelyard.core.port import Signature
 from steelyard.core.protocols import Runtime
-from steelyard.core.task import Array, Column, ImageInput, InputSpec, input_from_json
+from steelyard.core.task import Array, Column, ImageInput, InputSpec, TensorInput, input_from_json, structured
 from steelyard.core.wire import Plain
 from steelyard.engine.evidence import packed_points, read_evidence
+from steelyard.engine.feeding import drawn
 from steelyard.engine.lane import INPUT_ROWS
 from steelyard.engine.registries import extended_registry
 from steelyard.graph.identity import identity_model
@@ -100,6 +102,9 @@ def random_rows(spec: InputSpec, seed: int, rows: int = INPUT_ROWS) -> Array:
         shape = (-1, 1, 1) if spec.layout == "chw" else (-1,)
         mean, std = (np.array(each, dtype=np.float64).reshape(shape) for each in (spec.mean, spec.std))
         return np.asarray(unit * std + mean, dtype=np.float32)
+    if isinstance(spec, TensorInput):
+        found = drawn(Signature(spec.ports), {}, batch=rows, seed=seed).example()
+        return structured(found if isinstance(found, Mapping) else {spec.ports[0].name: found})
     columns = [_column(column, rows, random) for column in spec.columns]
     return np.stack(columns, axis=1).astype(np.float32)
 

@@ -14,10 +14,10 @@ import numpy as np
 
 from steelyard.core.candidate import Candidate
 from steelyard.core.errors import SteelyardError, WorkerError
-from steelyard.core.protocols import Exporter, Family, Metric, Runtime, Task
+from steelyard.core.protocols import Exporter, Family, Feed, Metric, Runtime, Task
 from steelyard.core.quantity import Quantity
 from steelyard.core.registry import Registry
-from steelyard.core.task import Array, ClassOutput, Rows
+from steelyard.core.task import Array, ClassOutput, Rows, feed_of
 from steelyard.core.wire import Plain, dumps, write_text
 from steelyard.engine.conversion import SOURCE_SUFFIX, artifact_bytes, check_parity, floor_model
 from steelyard.engine.evaluating import outputs_of
@@ -187,7 +187,7 @@ class Workshop:
         """Known for linear regressions, whose loss has one curvature."""
         if candidate.family != "linear" or isinstance(self.task.output, ClassOutput):
             return None
-        return stable_rate_of(model, next(_sample(self.task.train, TRAIN_ROWS, self.seed).batches(TRAIN_ROWS)))
+        return stable_rate_of(model, np.asarray(_sample(self.task.train, TRAIN_ROWS, self.seed).x, dtype=np.float32))
 
     def _parity(self, model: Any, candidate: Candidate, path: Path) -> Plain:
         """The file against the module it came from, on real inputs.
@@ -258,11 +258,11 @@ class Workshop:
         return Quantity(metric(outputs, targets), metric.unit, n=len(targets))
 
 
-def calibration(train: Rows, seed: int, size: int = 64) -> Iterator[Array]:
+def calibration(train: Rows, seed: int, size: int = 64) -> Iterator[Feed]:
     """Batches of training inputs in a seeded order, so that sorted data don't mislead a calibration."""
     order = np.random.default_rng(seed).permutation(len(train))
     for start in range(0, len(train), size):
-        yield np.ascontiguousarray(train.x[np.sort(order[start : start + size])], dtype=np.float32)
+        yield feed_of(train.x[np.sort(order[start : start + size])])
 
 
 def _sample(rows: Rows, most: int, seed: int) -> Rows:
@@ -272,9 +272,8 @@ def _sample(rows: Rows, most: int, seed: int) -> Rows:
     return Rows(rows.x[index], rows.y[index])
 
 
-def _example(rows: Rows) -> Array:
-    x = np.ascontiguousarray(rows.x[:2], dtype=np.float32)
-    return x if len(x) > 1 else np.concatenate([x, x])
+def _example(rows: Rows) -> Feed:
+    return feed_of(rows.x[:2] if len(rows) > 1 else np.concatenate([rows.x[:1], rows.x[:1]]))
 
 
 def _notes(result: Fit, exporter: str, parity: Plain) -> dict[str, Any]:

@@ -234,8 +234,7 @@ def _lane(run: Run) -> Lane:
     """The measuring lane, with the yardstick's nominal time and the latency floor of this study."""
     plan, study = run.plan, run.study
     cpu, _ = lanes(plan.workers)
-    inputs = run.work / "inputs.npy"
-    np.save(inputs, next(plan.task.valid.batches(max(plan.batch, INPUT_ROWS))))
+    inputs = _saved_inputs(run)
     registry = extended_registry(plan.registry, plan.plugins)
     runtime: Runtime = registry.get("runtime", plan.space.runtime)
     protocol = make_protocol(runtime, batch=plan.batch, threads=plan.threads, cpu=cpu)
@@ -260,6 +259,18 @@ def _lane(run: Run) -> Lane:
         identity=identity,
         floor=Quantity.from_json(floor) if floor else None,
     )
+
+
+def _saved_inputs(run: Run) -> Path:
+    """Real validation rows as a file that measuring processes read."""
+    feed = next(run.plan.task.valid.batches(max(run.plan.batch, INPUT_ROWS)))
+    if isinstance(feed, Mapping):
+        path = run.work / "inputs.npz"
+        np.savez(path, allow_pickle=False, **feed)
+        return path
+    path = run.work / "inputs.npy"
+    np.save(path, feed)
+    return path
 
 
 def _explored(run: Run) -> Lane:

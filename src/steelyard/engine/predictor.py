@@ -10,7 +10,7 @@ import numpy as np
 from steelyard.core.errors import BundleError
 from steelyard.core.protocols import Session
 from steelyard.core.registry import Registry, import_object
-from steelyard.core.task import Array, InputSpec, OutputSpec, input_from_json, output_from_json
+from steelyard.core.task import Array, InputSpec, OutputSpec, feed_of, input_from_json, output_from_json
 from steelyard.core.wire import Plain
 from steelyard.store.bundle import read_manifest, verified_file, verify
 from steelyard.tasks.preprocess import apply_own, decode, encode
@@ -50,7 +50,7 @@ class Predictor:
     def outputs(self, encoded: Array) -> Array:
         """Outputs (n, width) of rows that are already what the graph takes."""
         starts = range(0, len(encoded), BATCH)
-        parts = [self.session.run(np.ascontiguousarray(encoded[i : i + BATCH])) for i in starts]
+        parts = [self.session.run(feed_of(encoded[i : i + BATCH])) for i in starts]
         return np.concatenate(parts) if parts else np.empty((0, self.output.width), dtype=np.float32)
 
 

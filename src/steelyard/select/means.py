@@ -11,6 +11,7 @@ Z, with squared errors e², variance v of the targets and m the reference's rmse
 - r2, relative: e_c² − e_r² − eps·(v − e_r²), with the sign of R² of the reference.
 - accuracy, in groups: right_r − right_c − eps, or − eps·right_r where relative.
 - disagreement, in groups: differs − eps.
+- output_error, absolute: |c − r|² − eps²·|r|², of which the reference's own error is 0.
 
 References:
     Efron, Tibshirani: An Introduction to the Bootstrap, Chapman and Hall, 1993, chapter 12.
@@ -59,7 +60,7 @@ def mean_form(
     """The mean form of a drop; None where the metric has none.
 
     Args:
-        metric: rmse, r2, or one whose proof is "trinomial" or "disagreement".
+        metric: rmse, r2, output_error, or one whose proof is "trinomial" or "disagreement".
         reference: outputs (n, width) of the reference.
         candidate: outputs (n, width) of the candidate.
         targets: (n,).
@@ -71,6 +72,10 @@ def mean_form(
     if metric.proof == "disagreement":
         differs = ~agreeing(reference, candidate)
         return MeanForm(_table(differs, np.ones(len(differs))), _less, float)
+    if metric.name == "output_error" and not relative:
+        wanted = np.asarray(targets, dtype=np.float64).reshape(len(targets), -1)
+        apart = ((np.asarray(candidate, dtype=np.float64).reshape(wanted.shape) - wanted) ** 2).sum(axis=1)
+        return MeanForm(_table(apart, (wanted**2).sum(axis=1)), lambda epsilon: np.array([1.0, -(epsilon**2)]))
     if metric.name == "rmse":
         errors = squared_errors(candidate, targets), squared_errors(reference, targets)
         return _rmse(*errors, relative=relative, floor=floor)

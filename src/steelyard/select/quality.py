@@ -130,8 +130,12 @@ def decisions(outputs: Array) -> NDArray[np.int64]:
 
 
 def right(outputs: Array, targets: Array) -> NDArray[np.bool_]:
-    """Which rows are decided rightly (n,); never those with an output that is no number."""
-    hits: NDArray[np.bool_] = decisions(outputs) == np.asarray(targets)
+    """Which rows are decided rightly (n,); never those with an output that is no number.
+
+    Targets are classes (n,), or the scores (n, width) of a reference, whose decisions are right then.
+    """
+    truth = np.asarray(targets)
+    hits: NDArray[np.bool_] = decisions(outputs) == (decisions(truth) if truth.ndim > 1 else truth)
     return hits
 
 

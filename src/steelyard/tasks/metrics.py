@@ -193,6 +193,28 @@ def r2(outputs: Array, targets: Array) -> float:
     return 1.0 - ratio * ratio
 
 
+def agreement(outputs: Array, targets: Array) -> float:
+    """The share of rows decided as the reference decides them.
+
+    Args:
+        outputs: scores (n, classes).
+        targets: the classes that the reference names (n,), or its scores (n, classes).
+    """
+    return accuracy(outputs, predicted_classes(targets) if targets.ndim > 1 else targets)
+
+
+def output_error(outputs: Array, targets: Array) -> float:
+    """Root mean squared difference from the reference's outputs (n, width), as a share of their root mean square.
+
+    0 where both are 0 throughout, infinite where only the reference is or an output is no number.
+    """
+    size = float(np.sqrt(np.mean(np.square(targets, dtype=np.float64))))
+    apart = float(np.sqrt(np.mean(np.square(outputs - targets.reshape(outputs.shape), dtype=np.float64))))
+    if not math.isfinite(apart):
+        return math.inf
+    return apart / size if size > 0 else (math.inf if apart > 0 else 0.0)
+
+
 METRICS: dict[str, QualityMetric] = {
     "accuracy": QualityMetric(
         "accuracy", accuracy, higher_is_better=True, in_unit_range=True, proof="trinomial", worst=0.0
@@ -202,10 +224,13 @@ METRICS: dict[str, QualityMetric] = {
     "rmse": QualityMetric("rmse", rmse, higher_is_better=False, in_unit_range=False, proof="mean", worst=math.inf),
     "r2": QualityMetric("r2", r2, higher_is_better=True, in_unit_range=True, proof="mean", worst=-math.inf),
     "agreement": QualityMetric(
-        "agreement", accuracy, higher_is_better=True, in_unit_range=True, proof="disagreement", worst=0.0
+        "agreement", agreement, higher_is_better=True, in_unit_range=True, proof="disagreement", worst=0.0
+    ),
+    "output_error": QualityMetric(
+        "output_error", output_error, higher_is_better=False, in_unit_range=True, proof="mean", worst=math.inf
     ),
 }
-"""Every metric that ships. The targets of `agreement` are the classes that the reference names."""
+"""Every metric that ships. The targets of `agreement` and `output_error` are the outputs of the reference."""
 
 DEFAULT_METRICS: dict[TaskKind, str] = {
     "image-classification": "accuracy",
@@ -217,4 +242,6 @@ DEFAULT_METRICS: dict[TaskKind, str] = {
 
 def metrics_of(kind: TaskKind) -> tuple[str, ...]:
     """The metrics that every point of a task of this kind is given, the default one first."""
-    return ("rmse", "r2") if kind == "tabular-regression" else ("accuracy", "f1", "auc")
+    if kind == "label-free":
+        return ("agreement", "output_error")
+    return ("rmse", "r2") if kind in ("tabular-regression", "regression") else ("accuracy", "f1", "auc")
