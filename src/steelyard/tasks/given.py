@@ -126,9 +126,9 @@ def prepare_given(material: Material, given: Given, *, seed: int, kind: TaskKind
             f"{material.origin} must hold targets for every split or for none; {', '.join(without)} has none.",
             field="target",
         )
-    own = kind or _kind_of(found, material)
     outputs = given.run(next(iter(found.values())).x[:2])
     width = int(np.prod(outputs.shape[1:], dtype=np.int64))
+    own = kind or _kind_of(found, width, material)
     if own == "label-free":
         found, output = _judged_by_itself(found, width, given)
     elif own == "regression":
@@ -201,12 +201,12 @@ def _by_split(whole: _Part, material: Material) -> dict[str, _Part]:
     return {SPLITS[code]: whole.taken(np.flatnonzero(codes == code)) for code in sorted(set(codes.tolist()))}
 
 
-def _kind_of(found: Mapping[str, _Part], material: Material) -> TaskKind:
-    """What the targets say: none, classes or values."""
+def _kind_of(found: Mapping[str, _Part], width: int, material: Material) -> TaskKind:
+    """What the targets say: none, classes or values. Tables hold whole numbers as floats where a cell was empty."""
     y = next(iter(found.values())).y
     if y is None:
         return "label-free"
-    if y.dtype.kind in "biuUO":
+    if y.dtype.kind in "biuUO" or (y.dtype.kind == "f" and width > 1 and bool(np.all(y == np.floor(y)))):
         return "classification"
     if y.dtype.kind == "f":
         return "regression"
