@@ -38,6 +38,7 @@ registry = Registry(
             "random": Lazy("steelyard.strategies.uniform:RANDOM"),
             "grid": Lazy("steelyard.strategies.grid:GRID"),
             "grow": Lazy("steelyard.strategies.grow:GROW"),
+            "shrink": Lazy("steelyard.strategies.shrink:SHRINK"),
         },
     }
 )

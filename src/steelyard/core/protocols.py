@@ -130,6 +130,14 @@ class ModuleStep(Protocol):
     def name(self) -> str:
         """The step's name."""
 
+    @property
+    def learns(self) -> bool:
+        """Whether it trains, for as long as the lesson says."""
+
+    @property
+    def keeps_structure(self) -> bool:
+        """Whether the module's parameters keep their names and shapes: then its weights say all that it did."""
+
     def apply(self, module: Any, lesson: Any) -> tuple[Any, Plain]:
         """A compressed copy of a module, the one given left as it was, and what was done.
 

@@ -5,20 +5,20 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from steelyard.core.candidate import Candidate
-from steelyard.core.errors import SteelyardError, WorkerError
+from steelyard.core.errors import WorkerError
 from steelyard.core.protocols import Exporter, Family, Feed, Metric, Runtime, Task
 from steelyard.core.quantity import Quantity
 from steelyard.core.registry import Registry
 from steelyard.core.task import Array, ClassOutput, Rows, feed_of
 from steelyard.core.wire import Plain, dumps, write_text
+from steelyard.engine.clock import Clock
 from steelyard.engine.conversion import SOURCE_SUFFIX, artifact_bytes, check_parity, floor_model
 from steelyard.engine.evaluating import outputs_of
 from steelyard.engine.inspecting import audit_file
@@ -36,33 +36,6 @@ PARITY_ROWS = 256
 """Validation rows on which the exported file must agree with its source."""
 TRAIN_ROWS = 5_000
 """Training rows whose quality is reported beside the validation split's."""
-
-
-@dataclass(slots=True)
-class Clock:
-    """Seconds by stage, and the stage that is running."""
-
-    tell: Callable[[str], None]
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time a stage; whatever fails inside becomes a `WorkerError` of that stage."""
-        self.tell(name)
-        start = time.perf_counter()
-        try:
-            yield
-        except WorkerError:
-            raise
-        except MemoryError as error:
-            raise WorkerError("ran out of memory.", stage=name) from error
-        except SteelyardError as error:
-            raise WorkerError(error.message, stage=name) from error
-        except Exception as error:  # the user's own code runs in here and raises whatever it likes
-            text = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
-            raise WorkerError(f"{type(error).__name__}: {text}", stage=name) from error
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
 
 @dataclass(frozen=True, slots=True)

@@ -314,6 +314,7 @@ def _workers(run: Run) -> LocalWorkers:
         goal_metric=plan.goal_metric,
         plugins=plan.plugins,
         model=plan.model,
+        given=None if plan.given is None else plan.given.to_json(),
         cpus=lanes(plan.workers)[1],
     )
     return LocalWorkers(setup, plan.workers, run.start.worker)

@@ -84,11 +84,11 @@ def resolve(request: Request) -> Plan:
     strategy = registry.get("strategy", request.strategy)
     measured = None if request.measured is None else read_measured(request.measured)
     if measured is None:
-        _check_energy(request.goal)
+        check_energy(request.goal)
     names = _families(request, registry)
     task = _task(request, registry)
-    metrics, goal_metric = _metrics(request.goal, task)
-    _check_goal(request.goal, metrics[goal_metric])
+    metrics, goal_metric = metrics_for(request.goal, task)
+    check_goal(request.goal, metrics[goal_metric])
     space, model = _space(request, registry, task, names)
     own = {name: address for name, address in _own_files(request, model).items() if address}
     return Plan(
@@ -146,8 +146,12 @@ def registry_with(plugins: tuple[str, ...]) -> Registry:
     return registry
 
 
-def _check_goal(goal: Goal, metric: Metric) -> None:
-    """Refuse a goal that no model can meet on this metric."""
+def check_goal(goal: Goal, metric: Metric) -> None:
+    """Refuse a goal that no model can meet on this metric.
+
+    Raises:
+        InputError: saying which figure is out of reach.
+    """
     goal.check_against(metric=metric.name, metric_in_unit_range=metric.in_unit_range)
     asked = goal.min_quality
     if asked is None:
@@ -162,8 +166,12 @@ def _check_goal(goal: Goal, metric: Metric) -> None:
         raise InputError(f"'min_quality' must be at least 0, the best rmse, got {asked:g}.", field="min_quality")
 
 
-def _check_energy(goal: Goal) -> None:
-    """A limit that can't be measured here is refused at once."""
+def check_energy(goal: Goal) -> None:
+    """A limit that can't be measured here is refused at once.
+
+    Raises:
+        InputError: naming it.
+    """
     asked = "max_energy" if goal.max_energy_j is not None else "minimize" if goal.minimize == "energy" else None
     if asked is not None:
         raise InputError(
@@ -250,8 +258,13 @@ def read_task(request: Request) -> Task:
     )
 
 
-def _metrics(goal: Goal, task: Task) -> tuple[dict[str, Metric], str]:
-    """Every metric by address, and the goal's."""
+def metrics_for(goal: Goal, task: Task) -> tuple[dict[str, Metric], str]:
+    """Every metric by address, and the goal's.
+
+    Raises:
+        UnknownNameError: if the goal's metric is none of the task's.
+        InputError: if a metric of the user's own can't be used.
+    """
     names = metrics_of(task.kind)
     asked = goal.metric or task.metric
     if is_user_address(asked):

@@ -113,9 +113,9 @@ class Search:
             if self._is_over(len(begun)):
                 return None
         elif time.monotonic() >= self.deadline:
-            self._say_once("the budget is too small: the reference, the baseline and one candidate are always finished")
-        firsts = [*self.plan.space.references(), baseline(self.plan)]
-        candidate = next((each for each in firsts if each.key not in begun), None)
+            always = "the reference" if self.plan.given is not None else "the reference, the baseline"
+            self._say_once(f"the budget is too small: {always} and one candidate are always finished")
+        candidate = next((each for each in self.plan.firsts if each.key not in begun), None)
         if candidate is None:
             candidate = self.plan.strategy.propose(self.plan.space, self.finished, pending, self.problem)
             if candidate is None and not pending:
@@ -136,7 +136,11 @@ class Search:
 
     def _has_minimum(self, begun: int) -> bool:
         """The references, the baseline and one candidate are always finished: without them there is no answer."""
-        return begun >= len(self.plan.space.references()) + 2
+        return begun >= self._minimum
+
+    @property
+    def _minimum(self) -> int:
+        return len(self.plan.firsts) + 1
 
     def _failures(self) -> int:
         return sum(isinstance(trial.outcome, Failure) for trial in self.finished)
@@ -184,7 +188,7 @@ class Search:
     def _is_late(self, models: int) -> bool:
         """Whether a round would end after the deadline by more than a few seconds, and can be done without."""
         measured = sum(isinstance(trial.outcome, Measurement) for trial in self.finished)
-        if measured < len(self.plan.space.references()) + 2:
+        if measured < self._minimum:
             return False
         return time.monotonic() + self.lane.expected_s(models) > self.deadline + GRACE_S
 
@@ -214,7 +218,7 @@ class Search:
         measured = sum(isinstance(trial.outcome, Measurement) for trial in self.finished)
         done = measured + len(self._waiting) + len(self._measuring)
         needed = {each.key for each in self.plan.space.references()} & set(self._making)
-        return not needed and done >= len(self.plan.space.references()) + 2
+        return not needed and done >= self._minimum
 
     def _drop_trainings(self) -> None:
         log.info("the budget is used up; %d candidates are left unfinished", len(self._making))
@@ -312,13 +316,6 @@ class Search:
 
     def _path(self, digest: str) -> Path:
         return self.study.artifacts.path(digest, self.lane.runtime.suffix)
-
-
-def baseline(plan: Plan) -> Candidate:
-    """The smallest member of every study."""
-    from steelyard.core.candidate import Scale  # noqa: PLC0415
-
-    return Candidate("baseline", Scale(), (), plan.space.runtime)
 
 
 def describe(trial: Trial, metric: str) -> str:

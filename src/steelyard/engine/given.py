@@ -1,0 +1,266 @@
+"""A model that is there already: named, opened, its inputs told, its outputs computed."""
+
+import inspect
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from steelyard.core.errors import InputError, RuntimeFailureError
+from steelyard.core.port import Port
+from steelyard.core.protocols import Exporter, Feed
+from steelyard.core.registry import Registry
+from steelyard.core.task import Array, feed_of, structured
+from steelyard.core.userfile import absolute_address, is_user_address
+from steelyard.core.wire import Plain, file_sha256
+from steelyard.engine.evaluating import BATCH
+from steelyard.engine.sources import Source, open_source
+from steelyard.graph.reading import read_model
+from steelyard.graph.signature import signature_of
+from steelyard.measure.calling import call
+from steelyard.tasks.given import Given, Material
+
+LIMIT_S = 300.0
+"""Seconds that a stranger's file may take to be run over the rows it is judged by."""
+_KINDS: Mapping[str, tuple[str, ...]] = {"i": ("int64", "float32"), "u": ("float32", "int64"), "b": ("bool", "float32")}
+"""Types that a module's input is tried with, by the kind of the data's own type: codes stay whole, bytes are pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class GivenModel:
+    """Which model is to be compressed: an ONNX file, or a function that returns a torch module.
+
+    Attributes:
+        name: by which candidates call it.
+        path: of the ONNX file; None for a module.
+        address: `file.py:function` with an absolute path, or a Keras file's path; None for an ONNX file.
+        weights: the file of the module's weights, or None.
+        ports: its inputs, free axes but the first as long as the data have them.
+        trust: whether files that can run code may be opened.
+    """
+
+    name: str
+    path: str | None
+    address: str | None
+    weights: str | None
+    ports: tuple[Port, ...]
+    trust: bool = False
+
+    @property
+    def is_module(self) -> bool:
+        """Whether there is training code: steps on modules are possible."""
+        return self.path is None
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Hashes of the files that make the model what it is, by what they are."""
+        named = {"model": self.path or self.address, "weights": self.weights}
+        found = {}
+        for what, text in named.items():
+            if text is not None:
+                found[what] = file_sha256(Path(text.rpartition(":")[0] if is_user_address(text) else text))
+        return found
+
+    def to_json(self) -> Plain:
+        """The plain form."""
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {**plain, "ports": [port.to_json() for port in self.ports]}
+
+    @classmethod
+    def from_json(cls, plain: Plain) -> Self:
+        """The inverse of `to_json`."""
+        ports = tuple(Port(each["name"], each["type"], tuple(each["shape"])) for each in plain["ports"])
+        return cls(**{**plain, "ports": ports})
+
+    def module(self) -> Any:
+        """The torch module, with its weights. Runs the user's own code."""
+        source = open_source(
+            str(self.address), Registry(), weights=Path(self.weights) if self.weights else None, trust=self.trust
+        )
+        return source.module
+
+
+@contextmanager
+def opened(
+    model: str, material: Material, registry: Registry, *, weights: Path | None, trust: bool
+) -> Iterator[tuple[GivenModel, Given, Path]]:
+    """The model of that name, how it is run, and its ONNX file, while the context lasts.
+
+    Args:
+        model: an ONNX file, a Keras file, or `file.py:function`.
+        material: the data, which say how long free axes are and what a module's inputs are.
+        registry: of the runtimes, which say what their files are called.
+        weights: of a module.
+        trust: open files that can run code.
+
+    Raises:
+        InputError: one sentence on what is wrong with it.
+    """
+    source = open_source(model, registry, weights=weights, trust=trust)
+    name = Path(model.rpartition(":")[0] if is_user_address(model) else model).stem
+    name = model.rpartition(":")[2] if is_user_address(model) else name
+    with tempfile.TemporaryDirectory(prefix="steelyard-") as folder:
+        if source.module is not None:
+            path = Path(folder) / "given.onnx"
+            ports = _exported(source, material, registry, path)
+            address = absolute_address(model) if is_user_address(model) else str(Path(model).resolve())
+            kept = None if weights is None else str(weights.resolve())
+            known = GivenModel(name, None, address, kept, ports, trust)
+        else:
+            path = _onnx_path(source)
+            ports = tuple(_closed(port, material) for port in signature_of(read_model(path)).inputs)
+            known = GivenModel(name, str(path.resolve()), None, None, ports, trust)
+        yield known, Given(name, ports, lambda rows: run_apart(path, rows, folder=Path(folder))), path
+
+
+def _onnx_path(source: Source) -> Path:
+    if source.path is None or source.runtime != "onnxruntime":
+        raise InputError(
+            f"'model' must be an .onnx file, a Keras file or file.py:function to be compressed, got {source.name}; "
+            "files made for other runtimes can be profiled only.",
+            field="model",
+        )
+    return source.path
+
+
+def run_apart(path: Path, rows: Array, *, folder: Path) -> Array:
+    """Outputs (n, width) of an ONNX file, computed in a process of its own: a hostile file may crash its runtime.
+
+    Args:
+        path: the file.
+        rows: structured inputs (n,).
+        folder: for what goes back and forth.
+
+    Raises:
+        InputError: if ONNX Runtime refuses the file or the rows.
+        MeasurementError: if the process dies, or takes too long.
+    """
+    inputs, outputs = folder / "rows.npy", folder / "outputs.npy"
+    np.save(inputs, rows, allow_pickle=False)
+    arguments = {"path": str(path), "inputs": str(inputs), "outputs": str(outputs)}
+    call("steelyard.engine.given:run_here", arguments, key=path.name, limit_s=LIMIT_S)
+    found: Array = np.load(outputs, allow_pickle=False)
+    return found
+
+
+def run_here(path: str, inputs: str, outputs: str) -> None:
+    """The called process's part of `run_apart`."""
+    from steelyard.runtimes.onnxruntime.run import RUNTIME  # noqa: PLC0415  the caller never loads the runtime
+
+    rows = np.load(inputs, allow_pickle=False, mmap_mode="r")
+    try:
+        session = RUNTIME.load(Path(path))
+        parts = [session.run(feed_of(rows[start : start + BATCH])) for start in range(0, len(rows), BATCH)]
+    except RuntimeFailureError as error:
+        raise InputError(error.message, field="model") from error
+    found = np.concatenate(parts)
+    if len(found) != len(rows):
+        raise InputError(
+            f"the model must give an output for each row, got {len(found)} for {len(rows)}; is its batch axis free?",
+            field="model",
+        )
+    np.save(outputs, found.astype(np.float32, copy=False), allow_pickle=False)
+
+
+def _exported(source: Source, material: Material, registry: Registry, path: Path) -> tuple[Port, ...]:
+    """Write a module as an ONNX file, and tell its inputs: their types are tried, for its code does not say them."""
+    exporter: Exporter = registry.get("exporter", "onnxruntime")
+    first: Exception | None = None
+    for names, arrays in _tried(source, material):
+        example = {name: array[:2] for name, array in zip(names, arrays, strict=True)}
+        if len(arrays[0]) < 2:
+            example = {name: np.concatenate([array[:1], array[:1]]) for name, array in example.items()}
+        try:
+            exporter.export(source.module, example, path)
+        except RuntimeFailureError as error:
+            first = first or error
+            continue
+        return tuple(
+            Port(name, str(array.dtype), ("n", *array.shape[1:])) for name, array in zip(names, arrays, strict=True)
+        )
+    shown = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in _inputs_of(source, material).items())
+    raise InputError(f"{source.name} can't be run and exported with the data's {shown}: {first}", field="data")
+
+
+def _tried(source: Source, material: Material) -> Iterator[tuple[list[str], list[Array]]]:
+    """The inputs as arrays, in each type and shape that the module may take."""
+    raw = _inputs_of(source, material)
+    longest = max(len(_KINDS.get(array.dtype.kind, ("float32",))) for array in raw.values())
+    for turn in range(longest):
+        typed = {}
+        for name, array in raw.items():
+            kinds = _KINDS.get(array.dtype.kind, ("float32",))
+            typed[name] = array.astype(kinds[min(turn, len(kinds) - 1)])
+        yield list(typed), list(typed.values())
+        if len(typed) == 1:
+            (name, array) = next(iter(typed.items()))
+            for shaped in _shaped(array):
+                yield [name], [shaped]
+
+
+def _shaped(array: Array) -> Sequence[Array]:
+    """Other shapes of images and series: channels first, an axis for one channel."""
+    if array.ndim == 4:
+        return [np.ascontiguousarray(array.transpose(0, 3, 1, 2))]
+    if array.ndim == 3:
+        return [array[:, None]]
+    return [array[..., None]] if array.ndim == 2 else []
+
+
+def _inputs_of(source: Source, material: Material) -> dict[str, Array]:
+    """A few rows of the module's inputs by the names of its arguments, `x` where it has one."""
+    arguments = [
+        name
+        for name, each in inspect.signature(source.module.forward).parameters.items()
+        if each.default is each.empty and each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
+    ]
+    named = arguments if len(arguments) > 1 else ["x"]
+    found = {}
+    for name in named:
+        array = next((each for each in _arrays(name, material) if each is not None), None)
+        if array is None and len(named) == 1 and arguments:
+            array = next((each for each in _arrays(arguments[0], material) if each is not None), None)
+        if array is None:
+            have = ", ".join(sorted(map(str, material.arrays))) or "none"
+            raise InputError(
+                f"{material.origin} must hold an array {name!r} for {source.name}, got {have}.", field="data"
+            )
+        found[name] = array
+    return found
+
+
+def _arrays(name: str, material: Material) -> Iterator[Array | None]:
+    for suffix in ("", "_train", "_valid", "_test"):
+        raw = material.arrays.get(name + suffix)
+        if raw is None:
+            yield None
+            continue
+        if material.preprocess is not None:
+            raw = material.preprocess(raw)
+        if isinstance(raw, Mapping):
+            raw = np.stack([np.asarray(values, dtype=np.float32) for values in raw.values()], axis=1)
+        yield np.asarray(raw)[:2]
+
+
+def _closed(port: Port, material: Material) -> Port:
+    """An input whose free axes but the first are as long as the data have them."""
+    if port.shape is None or all(isinstance(size, int) for size in port.shape[1:]):
+        return port if port.shape is None else Port(port.name, port.type, ("n", *port.shape[1:]))
+    array = next((each for name in (port.name, "x") for each in _arrays(name, material) if each is not None), None)
+    if array is None or array.ndim != len(port.shape):
+        return port
+    sizes = tuple(
+        own if isinstance(own, int) else there for own, there in zip(port.shape[1:], array.shape[1:], strict=True)
+    )
+    return Port(port.name, port.type, ("n", *sizes))
+
+
+def example_of(model: GivenModel, rows: Array) -> Feed:
+    """Two rows as an exporter takes them, by the names of the model's inputs."""
+    two = rows[:2] if len(rows) > 1 else np.concatenate([rows[:1], rows[:1]])
+    feed = feed_of(two)
+    return feed if isinstance(feed, Mapping) else feed_of(structured({model.ports[0].name: feed}))
