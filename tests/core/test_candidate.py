@@ -14,7 +14,8 @@ scales = tables.map(Scale.from_json)
 steps = st.builds(
     lambda name, table: StepSetting.from_json({**table, "name": name}), names, tables.filter(lambda t: "name" not in t)
 )
-candidates = st.builds(Candidate, names, scales, st.lists(steps, max_size=3).map(tuple), names)
+options = tables.map(lambda table: tuple(table.items()))
+candidates = st.builds(Candidate, names, scales, st.lists(steps, max_size=3).map(tuple), names, options)
 
 
 PIPELINES = ((), (StepSetting("quantize"),))
@@ -155,3 +156,48 @@ def test_a_spaces_json_is_plain_and_whole():
         "pipelines": [[], [{"name": "quantize"}]],
         "runtime": "onnxruntime",
     }
+
+
+THREADS = ((), (("threads", 2),))
+
+
+def test_without_options_the_json_is_that_of_older_studies():
+    assert "options" not in Candidate("mlp", Scale()).to_json()
+    assert "options" not in mlp_space().to_json()
+
+
+def test_the_order_of_options_does_not_matter():
+    one = Candidate("mlp", Scale(), options=(("threads", 2), ("arena", True)))
+    other = Candidate("mlp", Scale(), options=(("arena", True), ("threads", 2)))
+    assert one == other
+    assert one.key == other.key != Candidate("mlp", Scale()).key
+
+
+def test_a_candidate_says_its_options_last():
+    candidate = Candidate("mlp", Scale.of(width=32), (StepSetting("quantize"),), options=(("threads", 2),))
+    assert str(candidate) == "mlp (width 32), quantize, threads 2"
+
+
+def test_the_uncompressed_candidate_keeps_the_options():
+    candidate = Candidate("mlp", Scale(), (StepSetting("quantize"),), options=(("threads", 2),))
+    assert candidate.uncompressed == Candidate("mlp", Scale(), options=(("threads", 2),))
+
+
+def test_options_multiply_the_space():
+    plain, space = mlp_space(), Space(mlp_space().families, PIPELINES, options=THREADS)
+    listed = list(space.candidates())
+    assert space.size == len(listed) == len({each.key for each in listed}) == 2 * plain.size
+    assert all(each in space for each in listed)
+    assert sum(each in plain for each in listed) == plain.size
+    assert [each.options for each in listed[:2]] == list(THREADS)
+    assert space.to_json()["options"] == [{}, {"threads": 2}]
+
+
+def test_the_reference_runs_by_the_defaults():
+    space = Space(mlp_space().families, PIPELINES, options=THREADS)
+    assert space.references() == mlp_space().references()
+
+
+def test_a_space_without_the_defaults_is_refused():
+    with pytest.raises(InputError, match="'options' must hold the empty choice"):
+        Space(mlp_space().families, options=((("threads", 2),),))
