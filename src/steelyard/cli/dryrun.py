@@ -56,7 +56,13 @@ def plan_text(plain: Plain) -> str:
         knobs = "; ".join(f"{knob['name']} {', '.join(map(str, knob['choices']))}" for knob in family["knobs"])
         lines.append(f"space: {family['family']}: {knobs or 'fixed'}")
     pipelines = [", ".join(step["name"] for step in steps) or "none" for steps in plain["space"]["pipelines"]]
-    lines.append(f"steps: {' | '.join(pipelines)}; {plain['candidates']} candidates in all")
+    lines.append(f"steps: {' | '.join(pipelines)}")
+    if "options" in plain["space"]:
+        choices = [
+            ", ".join(f"{name} {setting}" for name, setting in each.items()) for each in plain["space"]["options"]
+        ]
+        lines.append(f"options: {' | '.join(each or 'the defaults' for each in choices)}")
+    lines.append(f"candidates: {plain['candidates']} in all")
     for each in plain["references"]:
         scale = ", ".join(f"{name} {value}" for name, value in each["scale"].items())
         lines.append(f"reference, trained first: {each['family']} ({scale})")

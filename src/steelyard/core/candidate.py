@@ -1,7 +1,7 @@
 """What the search proposes: scales, compression steps, candidates and the space of them."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -9,6 +9,8 @@ from steelyard.core.errors import InputError, UnknownNameError
 from steelyard.core.wire import Plain, content_key
 
 Setting = int | float | str | bool
+THREADS = "threads"
+"""The option that every runtime has: its threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +91,19 @@ class Candidate:
         return content_key(self.to_json())
 
     @property
-    def is_uncompressed(self) -> bool:
-        """Whether no compression step is applied."""
-        return not self.steps
+    def is_plain(self) -> bool:
+        """Whether no compression step and no option applies: only such a candidate may be the reference."""
+        return not self.steps and not self.options
 
     @property
     def uncompressed(self) -> "Candidate":
-        """The same scale and options without compression steps."""
-        return Candidate(family=self.family, scale=self.scale, runtime=self.runtime, options=self.options)
+        """The same scale without compression steps, run by the defaults: what is trained, whatever is made of it."""
+        return Candidate(family=self.family, scale=self.scale, runtime=self.runtime)
+
+    @property
+    def file(self) -> "Candidate":
+        """The same scale and steps, run by the defaults: options don't change the model file, only how it is loaded."""
+        return Candidate(family=self.family, scale=self.scale, steps=self.steps, runtime=self.runtime)
 
     def to_json(self) -> Plain:
         """The plain form; without options it has no such field, so the keys of older studies stay what they were."""
@@ -124,6 +131,20 @@ class Candidate:
         steps = "".join(f", {step.name}" for step in self.steps)
         options = "".join(f", {name} {value}" for name, value in self.options)
         return f"{self.family} ({self.scale}){steps}{options}"
+
+
+def loading_of(
+    options: Iterable[tuple[str, Setting]], *, threads: int | None = None
+) -> tuple[int | None, dict[str, Setting]]:
+    """How a runtime loads a model with these options: its threads, and its other options by name.
+
+    Args:
+        options: of a candidate.
+        threads: where the options name none.
+    """
+    rest = dict(options)
+    own = rest.pop(THREADS, None)
+    return (threads if own is None else int(own)), rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +238,12 @@ class Space:
             for scale in family.scales():
                 for pipeline, options in self.forms():
                     yield Candidate(family.family, scale, pipeline, self.runtime, options)
+
+    @property
+    def threads(self) -> tuple[int, ...]:
+        """The counts of threads that its options name, each once."""
+        found = (loading_of(choice)[0] for choice in self.options)
+        return tuple(dict.fromkeys(count for count in found if count is not None))
 
     def forms(self) -> Iterator[tuple[tuple[StepSetting, ...], tuple[tuple[str, Setting], ...]]]:
         """What one scale is tried as: every pipeline with every choice of options, the options fastest."""

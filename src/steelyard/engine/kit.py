@@ -138,6 +138,7 @@ def _variants(bundle: Path, manifest: Plain, outcome: Outcome) -> tuple[dict[str
             runtime=runtime.name,
             loader=runtime.loader,
             imports=tuple(runtime.imports),
+            options=point.candidate.options,
         )
     return points, dict(files)
 

@@ -1,7 +1,7 @@
 """One candidate's life up to its model file: train, export, check parity, compress, evaluate. Runs in a worker."""
 
+import fcntl
 import json
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from steelyard.core.candidate import Candidate
+from steelyard.core.candidate import Candidate, loading_of
 from steelyard.core.errors import SteelyardError, WorkerError
 from steelyard.core.protocols import Exporter, Family, Metric, Runtime, Task
 from steelyard.core.quantity import Quantity
@@ -91,7 +91,7 @@ class Workshop:
         candidate = assignment.candidate
         source, notes, trained = self._trained(candidate.uncompressed, assignment.limit_s, clock)
         if candidate.steps:
-            source, done = self._compressed(candidate, source, clock)
+            source, done = self._compressed(candidate.file, source, clock)
             notes = {**notes, "steps": done}
         path = source.with_suffix(self._runtime(candidate).suffix)
         with clock.stage("evaluate"):
@@ -105,26 +105,23 @@ class Workshop:
 
         The runtime's own file stands beside it, under the same name with the runtime's suffix.
         """
-        home = self.fits / candidate.key
-        source = home / f"model{SOURCE_SUFFIX}"
-        if (home / "fit.json").is_file():
-            return source, json.loads((home / "fit.json").read_text(encoding="utf-8")), False
-        self.fits.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self.fits) as folder:
+        has_curve = False
+
+        def train(folder: Path) -> dict[str, Any]:
+            nonlocal has_curve
             with clock.stage("train"):
                 model = self._built(candidate)
                 result = self._fit(model, candidate, limit_s)
             with clock.stage("export"):
-                path, how = self._exported(model, candidate, Path(folder))
+                path, how = self._exported(model, candidate, folder)
             with clock.stage("parity"):
                 parity = self._parity(model, candidate, path)
-            notes = _notes(result, how, parity)
-            home.mkdir(exist_ok=True)
-            for made in sorted(Path(folder).iterdir()):
-                shutil.move(made, home / made.name)
-            # The notes come last: a folder without them is no finished fit.
-            write_text(home / "fit.json", dumps(notes))
-        return source, notes, bool(result.curve)
+            has_curve = bool(result.curve)
+            return _notes(result, how, parity)
+
+        home = self.fits / candidate.key
+        notes = made_once(home, "fit.json", train)
+        return home / f"model{SOURCE_SUFFIX}", notes, has_curve
 
     def _exported(self, model: Any, candidate: Candidate, folder: Path) -> tuple[Path, str]:
         """The runtime's file of a trained model, and how it was written; the ONNX file is always there too."""
@@ -211,31 +208,44 @@ class Workshop:
         return None if audit is None else audit.to_json()
 
     def _compressed(self, candidate: Candidate, source: Path, clock: Clock) -> tuple[Path, Plain]:
-        home = self.fits / candidate.key
-        home.mkdir(parents=True, exist_ok=True)
-        done, path = [], source
-        for number, setting in enumerate(candidate.steps):
+        """The last step's ONNX file and what each step did; made once a study, whatever options it is loaded with."""
+
+        def compress(folder: Path) -> Plain:
             with clock.stage("compress"):
-                step = self.registry.get("step", setting.name)
-                if setting.settings:
-                    step = type(step)(**dict(setting.settings))
-                target = home / f"step{number}{SOURCE_SUFFIX}"
-                report = step.apply(path, target, calibration(self.task.train, self.seed))
-                if setting.name == "quantize":
-                    check_quantized(read_model(target))
-                    report = {**report, "audit": self._audit(candidate, target)}
-                done.append({"name": setting.name, **report})
-                path = target
-        with clock.stage("compress"):
-            made = path.with_suffix(self._runtime(candidate).suffix)
-            if made != path:
-                self._exporter(candidate).convert(path, made)
-        return path, done
+                done = self._stepped(candidate, source, folder)
+                path = folder / _step_file(candidate)
+                made = path.with_suffix(self._runtime(candidate).suffix)
+                if made != path:
+                    self._exporter(candidate).convert(path, made)
+            return done
+
+        home = self.fits / candidate.key
+        done = made_once(home, "steps.json", compress)
+        return home / _step_file(candidate), done
+
+    def _stepped(self, candidate: Candidate, source: Path, folder: Path) -> list[Plain]:
+        """Apply the steps one after another, each into a file of its own; what each did."""
+        done: list[Plain] = []
+        path = source
+        for number, setting in enumerate(candidate.steps):
+            step = self.registry.get("step", setting.name)
+            if setting.settings:
+                step = type(step)(**dict(setting.settings))
+            target = folder / f"step{number}{SOURCE_SUFFIX}"
+            report = step.apply(path, target, calibration(self.task.train, self.seed))
+            if setting.name == "quantize":
+                check_quantized(read_model(target))
+                report = {**report, "audit": self._audit(candidate, target)}
+            done.append({"name": setting.name, **report})
+            path = target
+        return done
 
     def _evaluate(self, candidate: Candidate, path: Path, source: Path) -> dict[str, Quantity]:
-        """The figures of a runtime's file; operators are counted in the ONNX file that it stands for."""
+        """The figures of a runtime's file as it is loaded; operators are counted in the ONNX file it stands for."""
         runtime = self._runtime(candidate)
-        session = runtime.load(path, trust=True)
+        # Training has one processor, and threads change no output: only the other options apply.
+        _, options = loading_of(candidate.options)
+        session = runtime.load(path, threads=1, trust=True, **options)
         valid = outputs_of(session.run, self.task.valid)
         if not np.isfinite(valid).all():
             raise WorkerError("the model file gives outputs that are not finite.", stage="evaluate")
@@ -256,6 +266,37 @@ class Workshop:
         if metric.name in (self.monitor, self.goal_metric) or metric.proof == "trinomial":
             return quality_interval(metric, outputs, targets, seed=self.seed)
         return Quantity(metric(outputs, targets), metric.unit, n=len(targets))
+
+
+def made_once(home: Path, report: str, make: Callable[[Path], Any]) -> Any:
+    """What `make` reports of the files it made, which end up in `home`; an earlier report where there is one.
+
+    Candidates that differ only in options share their files, so one may be asked for by two workers at a time: the
+    second waits, and the kernel lets go of the lock of a worker that dies. Files appear by renaming, because a sibling
+    may be measured from files of the same name; the report comes last, and a folder without it is not finished.
+
+    Args:
+        home: the folder of the files.
+        report: the name of the report in it.
+        make: writes files into the folder that it is given, and returns a plain report.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    finished = home / report
+    with (home / ".lock").open("a", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if finished.is_file():
+            return json.loads(finished.read_text(encoding="utf-8"))
+        with tempfile.TemporaryDirectory(dir=home.parent) as folder:
+            found = make(Path(folder))
+            for made in sorted(Path(folder).iterdir()):
+                made.replace(home / made.name)
+        write_text(finished, dumps(found))
+    return found
+
+
+def _step_file(candidate: Candidate) -> str:
+    """The name of the last step's ONNX file."""
+    return f"step{len(candidate.steps) - 1}{SOURCE_SUFFIX}"
 
 
 def calibration(train: Rows, seed: int, size: int = 64) -> Iterator[Array]:
