@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelyard.core.candidate import Candidate, FamilySpace, Knob, Scale, Space, StepSetting
+from steelyard.core.candidate import Candidate, FamilySpace, Knob, Scale, Space, StepSetting, loading_of
 from steelyard.core.errors import InputError, UnknownNameError
 
 names = st.text(alphabet="abcdefgh_", min_size=1, max_size=6)
@@ -82,9 +82,9 @@ def test_candidates_read_well():
 
 def test_the_uncompressed_form_differs_in_the_steps_alone():
     quantized = Candidate("mlp", Scale.of(width=32), (StepSetting("quantize"),), "other")
-    assert not quantized.is_uncompressed
+    assert not quantized.is_plain
     assert quantized.uncompressed == Candidate("mlp", Scale.of(width=32), (), "other")
-    assert quantized.uncompressed.is_uncompressed
+    assert quantized.uncompressed.is_plain
 
 
 @pytest.mark.parametrize("choices", [(), (1, 1), (2, 3, 2)])
@@ -178,9 +178,31 @@ def test_a_candidate_says_its_options_last():
     assert str(candidate) == "mlp (width 32), quantize, threads 2"
 
 
-def test_the_uncompressed_candidate_keeps_the_options():
-    candidate = Candidate("mlp", Scale(), (StepSetting("quantize"),), options=(("threads", 2),))
-    assert candidate.uncompressed == Candidate("mlp", Scale(), options=(("threads", 2),))
+def test_training_and_the_file_know_nothing_of_options():
+    quantized = Candidate("mlp", Scale(), (StepSetting("quantize"),))
+    loaded = Candidate("mlp", Scale(), (StepSetting("quantize"),), options=(("threads", 2),))
+    assert loaded.file == quantized.file == quantized
+    assert loaded.uncompressed == quantized.uncompressed == Candidate("mlp", Scale())
+    assert not Candidate("mlp", Scale(), options=(("threads", 2),)).is_plain
+
+
+@pytest.mark.parametrize(
+    ("options", "threads", "expected"),
+    [
+        ((), None, (None, {})),
+        ((), 3, (3, {})),
+        ((("threads", 2), ("arena", False)), 3, (2, {"arena": False})),
+    ],
+)
+def test_threads_are_told_apart_from_the_other_options(options, threads, expected):
+    assert loading_of(options, threads=threads) == expected
+
+
+def test_a_space_says_which_threads_it_names():
+    assert mlp_space().threads == ()
+    assert Space(mlp_space().families, options=((), (("threads", 2),), (("arena", False), ("threads", 2)))).threads == (
+        2,
+    )
 
 
 def test_options_multiply_the_space():

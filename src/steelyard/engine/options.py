@@ -70,7 +70,7 @@ def _setting(name: str, choice: Setting, known: Sequence[Setting]) -> Setting:
         is_typed = isinstance(each, bool) and str(choice).lower() == str(each).lower()
         if is_typed or (each == choice and type(each) is type(choice)):
             return each
-    raise InputError(f"'knob' {name} must be {_rule(name, known)}, got {choice}.", field="knob")
+    raise InputError(f"'knob' {name} must be {_rule(name, known)}, got {choice!r}.", field="knob")
 
 
 def _rule(name: str, known: Sequence[Setting]) -> str:
