@@ -43,6 +43,7 @@ _HOMES = {
     "Profile": "steelyard.core.profiling",
     "Quantity": "steelyard.core.quantity",
     "SteelyardError": "steelyard.core.errors",
+    "compress": "steelyard.api",
     "find": "steelyard.api",
     "kit": "steelyard.api",
     "load": "steelyard.engine.predictor",

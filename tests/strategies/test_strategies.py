@@ -24,6 +24,11 @@ SPACES = {
         ),
         ((), (StepSetting("quantize"),)),
     ),
+    "options": Space(
+        (FamilySpace("mlp", (Knob("width", (8, 16)),)), FamilySpace("baseline")),
+        ((), (StepSetting("quantize"),)),
+        options=((), (("threads", 2),), (("arena", False), ("threads", 2))),
+    ),
     "words": Space((FamilySpace("own", (Knob("kind", ("a", "b", "c")), Knob("skip", (False, True)))),)),
 }
 LARGE = Space(tuple(FamilySpace(name, (Knob("a", tuple(range(300))), Knob("b", tuple(range(300))))) for name in "xy"))

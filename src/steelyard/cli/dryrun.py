@@ -31,7 +31,9 @@ def describe_plan(plan: Plan) -> Plain:
 
 
 def _probed(plan: Plan) -> dict[str, float]:
-    """Seconds a candidate; what the user's own model raises is told as theirs."""
+    """Seconds a candidate; what the user's own model raises is told as theirs. None where no scale is trained anew."""
+    if plan.given is not None:
+        return {}
     try:
         return seconds_a_candidate(plan)
     except SteelyardError:
@@ -56,13 +58,19 @@ def plan_text(plain: Plain) -> str:
         knobs = "; ".join(f"{knob['name']} {', '.join(map(str, knob['choices']))}" for knob in family["knobs"])
         lines.append(f"space: {family['family']}: {knobs or 'fixed'}")
     pipelines = [", ".join(step["name"] for step in steps) or "none" for steps in plain["space"]["pipelines"]]
-    lines.append(f"steps: {' | '.join(pipelines)}; {plain['candidates']} candidates in all")
+    lines.append(f"steps: {' | '.join(pipelines)}")
+    if "options" in plain["space"]:
+        choices = [
+            ", ".join(f"{name} {setting}" for name, setting in each.items()) for each in plain["space"]["options"]
+        ]
+        lines.append(f"options: {' | '.join(each or 'the defaults' for each in choices)}")
+    lines.append(f"candidates: {plain['candidates']} in all")
     for each in plain["references"]:
         scale = ", ".join(f"{name} {value}" for name, value in each["scale"].items())
         lines.append(f"reference, trained first: {each['family']} ({scale})")
     seconds = plain["seconds_a_candidate"]
-    lines.append(
-        f"seconds a candidate: about {seconds['smallest']:.1f} (smallest scale) to {seconds['largest']:.1f} (largest)"
-    )
+    if seconds:
+        smallest, largest = seconds["smallest"], seconds["largest"]
+        lines.append(f"seconds a candidate: about {smallest:.1f} (smallest scale) to {largest:.1f} (largest)")
     lines += [plain["provable"], f"out: {plain['out']}"]
     return "\n".join(lines)

@@ -64,7 +64,7 @@ class Certifier:
 
     def __post_init__(self) -> None:
         """Prepare to compute outputs."""
-        self._outputs = Outputs(self.study.artifacts, self.lane.runtime)
+        self._outputs = Outputs(self.study.artifacts, self.lane.runtime, self.plan.threads)
 
     def certify(self, trials: Sequence[Trial]) -> Verdict:
         """The verdict on the goal.
@@ -78,6 +78,9 @@ class Certifier:
         self._reference = reference_of(confirmed, self.plan)
         self._drops = {trial.key: self._valid_drop(trial) for trial in confirmed}
         candidates = [trial for trial in confirmed if trial.key != self._reference.key]
+        if not candidates and self.plan.given is not None:
+            # No step could be applied: the model given may stay as it is.
+            candidates = [self._reference]
         if not candidates:
             raise StudyError(
                 "no candidate but the reference could be confirmed; mend what failed and run again.", field="model"
@@ -197,7 +200,9 @@ class Certifier:
         missing = [key for key in ordered if key not in known["costs"]]
         if missing:
             beside = [self._reference.key] if self._reference.key not in missing else []
-            found = self.lane.latency([self.lane.subject(key, self._path(key)) for key in (*beside, *missing)])
+            found = self.lane.latency(
+                [self.lane.subject(self._trials[key].candidate, self._path(key)) for key in (*beside, *missing)]
+            )
             known = {
                 "costs": known["costs"]
                 | {key: _costs_json(found.metrics[key]) for key in missing if key in found.metrics},
@@ -375,12 +380,12 @@ def cost_notices(goal: Goal, status: Status, chosen: Metrics, reference: Metrics
 
 
 def reference_of(confirmed: Sequence[Trial], plan: Plan) -> Trial:
-    """The uncompressed point of the best validation quality; of equals the largest scale trained first.
+    """The uncompressed point without options of the best validation quality; of equals the one trained first.
 
     Raises:
-        StudyError: if no uncompressed point was confirmed.
+        StudyError: if no such point was confirmed.
     """
-    plain = [trial for trial in confirmed if trial.candidate.is_uncompressed]
+    plain = [trial for trial in confirmed if trial.candidate.is_plain]
     if not plain:
         raise StudyError("no uncompressed model could be confirmed; mend what failed and run again.", field="model")
     return min(plain, key=lambda trial: (loss(plan.metric, _figures(trial)[plan.goal_metric].value), trial.number))

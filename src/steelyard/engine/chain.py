@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,11 @@ from steelyard.core.errors import WorkerError
 from steelyard.core.protocols import Metric, Task
 from steelyard.core.registry import Registry
 from steelyard.core.task import ClassOutput, ValueOutput
-from steelyard.core.wire import Plain, dumps, write_text
+from steelyard.core.wire import Plain
 from steelyard.engine.clock import Clock
 from steelyard.engine.conversion import SOURCE_SUFFIX, check_parity
 from steelyard.engine.given import GivenModel, example_of
+from steelyard.engine.once import made_once
 from steelyard.runtimes.onnxruntime.export import export
 from steelyard.runtimes.onnxruntime.run import RUNTIME
 from steelyard.select.quality import loss
@@ -30,6 +30,8 @@ PARITY_ROWS = 256
 """Validation rows on which an exported file is compared with its module."""
 KEPT = 4
 """Modules that are kept in memory: the chain that grows, and where it may branch."""
+NOTES, WEIGHTS = "fit.json", "weights.safetensors"
+"""Files of a result beside its model."""
 Steps = tuple[StepSetting, ...]
 
 
@@ -64,7 +66,7 @@ class Chain:
         for end in missing:
             self._make(steps[:end], limit_s / lessons, clock)
         home = self._home(steps)
-        notes = json.loads((home / "fit.json").read_text(encoding="utf-8"))
+        notes = json.loads((home / NOTES).read_text(encoding="utf-8"))
         trained = any(_learns(self._step(steps[end - 1])) for end in missing if end)
         return home / f"model{SOURCE_SUFFIX}", notes, trained
 
@@ -78,7 +80,7 @@ class Chain:
         return self.fits / Candidate(self.given.name, Scale(), steps).key
 
     def _is_made(self, steps: Steps) -> bool:
-        return (self._home(steps) / "fit.json").is_file()
+        return (self._home(steps) / NOTES).is_file()
 
     def _step(self, setting: StepSetting) -> Any:
         step = self.registry.get("module_step", setting.name)
@@ -86,63 +88,59 @@ class Chain:
 
     def _copied(self, clock: Clock) -> tuple[Path, dict[str, Any], bool]:
         """A file without training code is taken as it is."""
+
+        def copy(folder: Path) -> dict[str, Any]:
+            shutil.copyfile(str(self.given.path), folder / f"model{SOURCE_SUFFIX}")
+            return {"train_s": 0.0, "curve": {}, "exporter": "as given", "chain": []}
+
         home = self._home(())
-        source = home / f"model{SOURCE_SUFFIX}"
-        notes = {"train_s": 0.0, "curve": {}, "exporter": "as given", "chain": []}
         with clock.stage("export"):
-            if not (home / "fit.json").is_file():
-                home.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(str(self.given.path), source)
-                write_text(home / "fit.json", dumps(notes))
-        return source, notes, False
+            notes = made_once(home, NOTES, copy)
+        return home / f"model{SOURCE_SUFFIX}", notes, False
 
     def _make(self, steps: Steps, limit_s: float, clock: Clock) -> None:
         """One more step on what is made already, exported and checked."""
-        before = {} if not steps else self._notes(steps[:-1])
-        report: Plain = {}
-        if steps:
-            step = self._step(steps[-1])
-            with clock.stage("train" if _learns(step) else "compress"):
-                parent = self._module(steps[:-1])
-                module, report = step.apply(parent, self._lesson(limit_s))
-        else:
-            with clock.stage("export"):
-                module = self.given.module()
-        self.fits.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self.fits) as name:
-            folder = Path(name)
+
+        def make(folder: Path) -> dict[str, Any]:
+            before = self._notes(steps[:-1]) if steps else {}
+            module, report = self._stepped(steps, limit_s, clock)
             path = folder / f"model{SOURCE_SUFFIX}"
             with clock.stage("export"):
                 how = export(module, example_of(self.given, self.task.train.x), path)
             with clock.stage("parity"):
                 parity = self._parity(module, path)
-            save_state(module, folder / "weights.safetensors")
-            chain = [*before.get("chain", []), *([{"name": steps[-1].name, **report}] if steps else [])]
-            seconds = float(report.get("train_s", 0.0))
-            notes = {
-                "train_s": before.get("train_s", 0.0) + seconds,
+            save_state(module, folder / WEIGHTS)
+            self._keep(steps, module)
+            return {
+                "train_s": before.get("train_s", 0.0) + float(report.get("train_s", 0.0)),
                 "curve": report.get("curve", {}),
                 "exporter": how,
                 "parity": parity,
-                "chain": chain,
+                "chain": [*before.get("chain", []), *([{"name": steps[-1].name, **report}] if steps else [])],
             }
-            home = self._home(steps)
-            home.mkdir(parents=True, exist_ok=True)
-            for made in sorted(folder.iterdir()):
-                shutil.move(made, home / made.name)
-            # The notes come last: a folder without them is no finished one.
-            write_text(home / "fit.json", dumps(notes))
-        self._keep(steps, module)
+
+        made_once(self._home(steps), NOTES, make)
+
+    def _stepped(self, steps: Steps, limit_s: float, clock: Clock) -> tuple[Any, Plain]:
+        """The module after the last of the steps, and what that did."""
+        if not steps:
+            with clock.stage("export"):
+                return self.given.module(), {}
+        step = self._step(steps[-1])
+        with clock.stage("train" if _learns(step) else "compress"):
+            parent = self._module(steps[:-1])
+            module, report = step.apply(parent, self._lesson(limit_s))
+        return module, report
 
     def _notes(self, steps: Steps) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self._home(steps) / "fit.json").read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads((self._home(steps) / NOTES).read_text(encoding="utf-8"))
         return found
 
     def _module(self, steps: Steps) -> Any:
         """The module that steps made, from memory or made anew."""
         if steps not in self._modules:
             module = self._structure(steps)
-            load_state(module, self._home(steps) / "weights.safetensors")
+            load_state(module, self._home(steps) / WEIGHTS)
             self._keep(steps, module)
         return self._modules[steps]
 
@@ -154,7 +152,7 @@ class Chain:
         if step.keeps_structure:
             return self._structure(steps[:-1])
         parent = self._structure(steps[:-1])
-        load_state(parent, self._home(steps[:-1]) / "weights.safetensors")
+        load_state(parent, self._home(steps[:-1]) / WEIGHTS)
         module, _ = step.apply(parent, self._lesson(0.0))
         return module
 

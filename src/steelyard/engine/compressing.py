@@ -75,7 +75,8 @@ def resolve_compress(request: CompressRequest) -> Plan:
     Raises:
         InputError: one sentence on the first thing that can't be used.
     """
-    check_values({name: getattr(request, name, None) for name in Request.__dataclass_fields__})
+    values = {name: getattr(request, name, None) for name in Request.__dataclass_fields__}
+    check_values({**values, "task": request.task or ""})
     registry = registry_with(request.plugins)
     registry.get("runtime", request.runtime)
     exporter = registry.get("exporter", request.runtime)

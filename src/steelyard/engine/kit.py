@@ -15,6 +15,7 @@ from steelyard.core.port import Signature
 from steelyard.core.protocols import Runtime
 from steelyard.core.task import Array, Column, ImageInput, InputSpec, TensorInput, input_from_json, structured
 from steelyard.core.wire import Plain
+from steelyard.engine.conversion import floor_ports
 from steelyard.engine.evidence import packed_points, read_evidence
 from steelyard.engine.feeding import drawn
 from steelyard.engine.lane import INPUT_ROWS
@@ -143,6 +144,7 @@ def _variants(bundle: Path, manifest: Plain, outcome: Outcome) -> tuple[dict[str
             runtime=runtime.name,
             loader=runtime.loader,
             imports=tuple(runtime.imports),
+            options=point.candidate.options,
         )
     return points, dict(files)
 
@@ -167,4 +169,4 @@ def _saved(rows: Array) -> bytes:
 
 def _identity(spec: InputSpec) -> bytes:
     with tempfile.TemporaryDirectory(prefix="steelyard-") as folder:
-        return identity_model(Path(folder) / FLOOR, spec.shape).read_bytes()
+        return identity_model(Path(folder) / FLOOR, floor_ports(spec)).read_bytes()

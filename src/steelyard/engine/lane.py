@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from steelyard.core.candidate import Candidate, Setting, loading_of
 from steelyard.core.protocols import Runtime
 from steelyard.core.quantity import Quantity
 from steelyard.core.trial import Failure
@@ -96,14 +97,20 @@ class Lane:
             self.protocol = replace(self.protocol, waits_s=())
         return found
 
-    def subject(self, key: str, path: Path) -> Subject:
-        """A model file of this study, as it is measured; what the study wrote itself can be trusted."""
-        return Subject(key, path, options={"trust": True} if self.runtime.runs_code else {})
+    def subject(self, candidate: Candidate, path: Path) -> Subject:
+        """A candidate's model file, as it is measured: with the candidate's threads and options."""
+        threads, options = loading_of(candidate.options)
+        return Subject(candidate.key, path, options={**self._trust, **options}, threads=threads)
+
+    @property
+    def _trust(self) -> dict[str, Setting]:
+        """What the study wrote itself can be trusted."""
+        return {"trust": True} if self.runtime.runs_code else {}
 
     def _floors(self) -> list[Subject]:
         if self.identity is None or self.floor is not None or not self.identity.is_file():
             return []
-        return [self.subject(floor_subject(self.identity).key, self.identity)]
+        return [replace(floor_subject(self.identity), options=self._trust)]
 
     def _spent(self, subjects: int, start: float) -> None:
         self.rounds.append((subjects, time.perf_counter() - start))

@@ -88,6 +88,7 @@ def pack(
         **about,
         "model": outcome.chosen.artifact,
         "runtime": outcome.chosen.candidate.runtime,
+        **({"options": dict(outcome.chosen.candidate.options)} if outcome.chosen.candidate.options else {}),
         "point": outcome.chosen.key,
         "metrics": outcome.chosen.to_json()["metrics"],
         "versions": {"steelyard": __version__, **outcome.environment.versions},

@@ -20,7 +20,7 @@ from steelyard.core.wire import Plain, content_key
 from steelyard.engine.assemble import assemble
 from steelyard.engine.busy import BusyClock
 from steelyard.engine.certify import Certifier, Verdict
-from steelyard.engine.conversion import floor_model
+from steelyard.engine.conversion import floor_model, floor_ports
 from steelyard.engine.elsewhere import check_minimized, check_study, choose_elsewhere
 from steelyard.engine.lane import INPUT_ROWS, Lane, lanes, make_protocol, nominal_time
 from steelyard.engine.messages import WorkerSetup
@@ -183,7 +183,8 @@ def _teach(plan: Plan, study: Study, verdict: Verdict) -> None:
     """Tell the cost model of this machine what the last round found of the chosen model and the reference."""
     for trial in {each.key: each for each in (verdict.reference, verdict.chosen)}.values():
         latency = verdict.metrics[trial.key].get("latency_p50_s")
-        if latency is not None and isinstance(trial.outcome, Measurement):
+        # Estimates are of the runtime's defaults: how options change a latency is not learned.
+        if latency is not None and isinstance(trial.outcome, Measurement) and not trial.candidate.options:
             path = study.artifacts.path(trial.outcome.artifact, ".onnx")
             if path.is_file():
                 teach(
@@ -248,7 +249,7 @@ def _lane(run: Run) -> Lane:
     identity = fits / f"floor{runtime.suffix}"
     if "onnx" in registry.get("exporter", plan.space.runtime).sources:
         # Elsewhere it takes torch to make it: a worker does, before its first model is measured.
-        floor_model(registry, plan.space.runtime, plan.task.input.shape, fits)
+        floor_model(registry, plan.space.runtime, floor_ports(plan.task.input), fits)
     floor = study.get(LATENCY_FLOOR)
     return Lane(
         runtime,
@@ -323,6 +324,8 @@ def _workers(run: Run) -> LocalWorkers:
 def _search(run: Run, workers: LocalWorkers, lane: Lane) -> Search:
     plan = run.plan
     cpus = set(lanes(plan.workers)[1])
+    # Several threads use every processor, so nothing may be trained meanwhile.
+    has_threads = max([plan.threads, *plan.space.threads]) > 1
     return Search(
         plan=plan,
         study=run.study,
@@ -333,7 +336,7 @@ def _search(run: Run, workers: LocalWorkers, lane: Lane) -> Search:
         busy=run.busy,
         end=lambda trials: _end(run, trials),
         wall_s=lambda: run.wall_s,
-        takes_turns=cpus == {lane.protocol.cpu},
+        takes_turns=has_threads or cpus == {lane.protocol.cpu},
         prepare=run.start.prepare,
     )
 

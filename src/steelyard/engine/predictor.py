@@ -1,14 +1,15 @@
 """A bundle in use: `load(path).predict(x)`. Needs numpy and the runtime only."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from steelyard.core.candidate import Setting, loading_of
 from steelyard.core.errors import BundleError
-from steelyard.core.protocols import Session
+from steelyard.core.protocols import Runtime, Session
 from steelyard.core.registry import Registry, import_object
 from steelyard.core.task import Array, InputSpec, OutputSpec, feed_of, input_from_json, output_from_json
 from steelyard.core.wire import Plain
@@ -55,13 +56,13 @@ class Predictor:
 
 
 def load(
-    path: str | Path, *, threads: int = 1, preprocess: Callable[[Any], Any] | None = None, trust: bool = False
+    path: str | Path, *, threads: int | None = None, preprocess: Callable[[Any], Any] | None = None, trust: bool = False
 ) -> Predictor:
     """Load a bundle; every file's checksum is verified first.
 
     Args:
         path: the bundle's directory.
-        threads: of the runtime.
+        threads: of the runtime; None for those that the point was chosen with, one where it names none.
         preprocess: the user's own preprocessing, where the bundle was made with one. It is never run from a bundle:
             what a stranger made can't run code.
         trust: whether the model file may run code when it is opened, which one for the runtime `torch` can: only say
@@ -80,8 +81,9 @@ def load(
     try:
         runtime, model = manifest["runtime"], manifest["model"]
         own = dict(manifest.get("own") or {})
+        options = dict(manifest.get("options") or {})
         reads, gives = input_from_json(manifest["input"]), output_from_json(manifest["output"])
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise BundleError(
             f"the manifest of {directory} lacks fields or was changed; restore it or pack anew.", field="bundle"
         ) from error
@@ -92,7 +94,30 @@ def load(
         need = "was made with a preprocessing of its own; pass it as" if preprocess is None else "was made without a"
         raise BundleError(f"{directory} {need} preprocess.", field="preprocess")
     file = verified_file(directory, manifest, model)
-    session = registry.get("runtime", runtime).load(file, threads=threads, trust=trust)
+    own_threads, loading = _loading(registry.get("runtime", runtime), options, directory)
+    session = registry.get("runtime", runtime).load(file, threads=threads or own_threads, trust=trust, **loading)
     return Predictor(
         path=directory, manifest=manifest, input=reads, output=gives, session=session, preprocess=preprocess
     )
+
+
+def _loading(runtime: Runtime, options: Mapping[str, Any], directory: Path) -> tuple[int, dict[str, Setting]]:
+    """Threads and options of the runtime that a manifest names.
+
+    Raises:
+        BundleError: if the runtime has no such option.
+    """
+    threads, loading = loading_of(options.items())
+    unknown = sorted(loading.keys() - runtime.options.keys())
+    if unknown:
+        # The runtime itself refuses settings that it lacks; `trust` must come from the user alone.
+        raise BundleError(
+            f"the manifest of {directory} has the option {unknown[0]!r}, which {runtime.name} lacks; pack it anew.",
+            field="bundle",
+        )
+    if threads is not None and threads < 1:
+        raise BundleError(
+            f"the manifest of {directory} has {threads} threads, where at least 1 is needed; pack it anew.",
+            field="bundle",
+        )
+    return threads or 1, loading

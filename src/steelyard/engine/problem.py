@@ -37,10 +37,10 @@ class StudyProblem:
         return (loss(self.metric, metrics[self.metric.name].value), *costs)
 
     def is_good_enough(self, trial: Trial, finished: Sequence[Trial]) -> bool:
-        """Whether the trial's validation drop against the best uncompressed one is within the permitted drop."""
+        """Whether the trial's validation drop against the best plain one is within the permitted drop."""
         if not isinstance(trial.outcome, Measurement):
             return False
-        plain = [each for each in finished if each.candidate.is_uncompressed and isinstance(each.outcome, Measurement)]
+        plain = [each for each in finished if each.candidate.is_plain and isinstance(each.outcome, Measurement)]
         best = min((self._quality(each) for each in plain), key=lambda value: loss(self.metric, value))
         relative = self.goal.is_relative(metric_in_unit_range=self.metric.in_unit_range)
         lost = drop(self.metric, best, self._quality(trial), relative=relative, floor=self.floor)

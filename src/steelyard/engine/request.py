@@ -15,6 +15,7 @@ from steelyard.core.registry import Registry
 from steelyard.core.userfile import absolute_address, is_user_address, load_function
 from steelyard.core.wire import file_sha256
 from steelyard.engine.lane import default_workers
+from steelyard.engine.options import check_choices, loading_knobs, options_of
 from steelyard.engine.plan import Plan
 from steelyard.engine.registries import extended_registry, family_name, metric_name, metric_of
 from steelyard.engine.values import check_values
@@ -300,12 +301,14 @@ def _space(request: Request, registry: Registry, task: Task, names: tuple[str, .
             for knob in knobs
         )
         families.append(FamilySpace(family.name, tuple(chosen)))
-    unknown = sorted(asked.keys() - used)
+    known = loading_knobs(registry.get("runtime", request.runtime), request.threads)
+    unknown = sorted(asked.keys() - used - known.keys())
     if unknown:
-        known = {knob.name for each in families for knob in each.knobs}
-        raise UnknownNameError("knob", unknown[0], known, field="knob")
+        theirs = {knob.name for each in families for knob in each.knobs}
+        raise UnknownNameError("knob", unknown[0], theirs | known.keys(), field="knob")
+    options = options_of({name: choices for name, choices in asked.items() if name not in used}, known)
     takes_onnx = "onnx" in registry.get("exporter", request.runtime).sources
-    space = Space(tuple(families), PIPELINES if takes_onnx else UNCOMPRESSED, request.runtime)
+    space = Space(tuple(families), PIPELINES if takes_onnx else UNCOMPRESSED, request.runtime, options)
     if space.size > MOST_CANDIDATES:
         raise InputError(
             f"'knob' spans {space.size:.3g} candidates, more than {MOST_CANDIDATES:,}; give fewer choices.",
@@ -344,9 +347,7 @@ def _chosen(name: str, choices: tuple[Setting, ...], *, is_own: bool) -> Knob:
     For the families that ship they are whole numbers, sorted: the largest scale is the reference. The user's own
     function says what it takes, and which end is large.
     """
-    shown = ", ".join(map(str, choices)) or "none"
-    if not choices or len(set(choices)) != len(choices):
-        raise InputError(f"'knob' {name} must have at least one choice, each once, got {shown}.", field="knob")
+    check_choices(name, choices)
     for choice in choices:
         if isinstance(choice, float) and not math.isfinite(choice):
             raise InputError(f"'knob' {name} must have finite choices, got {choice!r}.", field="knob")

@@ -168,7 +168,7 @@ class Search:
             self._waiting.clear()
             return
         self._measuring, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
-        batch = [self.lane.subject(each.candidate.key, self._path(each.digest)) for each in self._measuring]
+        batch = [self.lane.subject(each.candidate, self._path(each.digest)) for each in self._measuring]
         beside = self._companion({each.key for each in batch})
         future: Future[dict[str, Costs | Failure]] = Future()
         future.add_done_callback(self._later(self._measured))
@@ -194,9 +194,9 @@ class Search:
 
     def _companion(self, batch: set[str]) -> list[Subject]:
         """The reference, measured in every round, once it is confirmed."""
-        first = self.plan.space.references()[0].key
+        first = self.plan.space.references()[0]
         for trial in self.finished:
-            if trial.key == first and isinstance(trial.outcome, Measurement) and first not in batch:
+            if trial.key == first.key and isinstance(trial.outcome, Measurement) and first.key not in batch:
                 return [self.lane.subject(first, self._path(trial.outcome.artifact))]
         return []
 

@@ -15,6 +15,10 @@ def introduce(plan: Plan, listen: Listener) -> None:
         listen(
             Event("fact", f"{family.family}: {knobs or 'a fixed scale'}; it starts at its largest, {family.largest}")
         )
+    options = {name for choice in plan.space.options for name, _ in choice}
+    if options:
+        names = ", ".join(sorted(options))
+        listen(Event("fact", f"{plan.space.runtime}: {len(plan.space.options)} choices of {names}, its defaults first"))
     listen(Event("fact", f"{plan.space.size} candidates in the space, searched by {plan.strategy.name}"))
     if not any(plan.space.pipelines):
         listen(Event("notice", f"steps work on ONNX files, which {plan.space.runtime} does not run: no step is tried"))

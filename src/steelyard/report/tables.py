@@ -303,6 +303,7 @@ def name_cell(point: Point, varying: frozenset[tuple[str, str]]) -> Cell:
     apart = [(knob, value) for knob, value in settings if (point.family, knob) in varying] or settings
     told = [f"{knob} {value}" for knob, value in apart]
     parts = [" ".join([point.family, *told[:1]]), *told[1:], *(step.name for step in point.steps)]
+    parts += [f"{option} {setting}" for option, setting in point.candidate.options]
     name = answer.point_name(point)
     return Cell(name, name, cleaned(", ".join(parts)))
 
