@@ -1,0 +1,94 @@
+"""Operators that multiply or look up stored weights: what quantization is about."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from steelyard.graph.tensors import graphs_of
+
+WEIGHTS_OF: Mapping[str, tuple[int, ...]] = {
+    "Conv": (1,),
+    "ConvTranspose": (1,),
+    "Gemm": (0, 1),
+    "MatMul": (0, 1),
+    "LSTM": (1, 2),
+    "GRU": (1, 2),
+    "RNN": (1, 2),
+    "Gather": (0,),
+}
+"""Which inputs of which operators may be weights, not biases."""
+
+FLOATS = frozenset((onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE))
+"""Element types of weights that are not quantized."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weighted:
+    """An operator with stored float weights.
+
+    Attributes:
+        name: of its node.
+        operator: its type.
+        weights: names of its weights by input slot.
+        elements: how many weights.
+        is_nested: whether it stands inside a branch or a loop.
+    """
+
+    name: str
+    operator: str
+    weights: Mapping[int, str]
+    elements: int
+    is_nested: bool = False
+
+
+def weighted_operators(model: onnx.ModelProto) -> tuple[Weighted, ...]:
+    """The operators with stored float weights of at least two axes, in the order of the graph, nested ones last."""
+    return tuple(_weighted(model))
+
+
+def _weighted(model: onnx.ModelProto) -> Iterator[Weighted]:
+    known: dict[str, onnx.TensorProto] = {}
+    for depth, graph in enumerate(graphs_of(model.graph)):
+        known.update({tensor.name: tensor for tensor in graph.initializer})
+        for node in graph.node:
+            slots = {
+                slot: node.input[slot]
+                for slot in WEIGHTS_OF.get(node.op_type, ())
+                if node.domain in ("", "ai.onnx") and slot < len(node.input) and _is_weight(known.get(node.input[slot]))
+            }
+            if slots:
+                elements = sum(int(np.prod(known[name].dims)) for name in slots.values())
+                yield Weighted(node.name, node.op_type, slots, elements, depth > 0)
+
+
+def _is_weight(tensor: onnx.TensorProto | None) -> bool:
+    # A column of scales has two axes as well.
+    return tensor is not None and tensor.data_type in FLOATS and len(tensor.dims) >= 2 and max(tensor.dims[1:]) > 1
+
+
+def initializers(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
+    """The graph's stored tensors by name."""
+    return {tensor.name: tensor for tensor in graph.initializer}
+
+
+def values_of(tensor: onnx.TensorProto) -> NDArray[np.float32]:
+    """A stored tensor's values as float32."""
+    return np.asarray(numpy_helper.to_array(tensor), dtype=np.float32)
+
+
+def set_values(tensor: onnx.TensorProto, values: NDArray[np.float32]) -> None:
+    """Give a stored tensor other values, under its name."""
+    tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values), tensor.name))
+
+
+def readers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
+    """Which operators read each tensor."""
+    found: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in node.input:
+            found.setdefault(name, []).append(node)
+    return found

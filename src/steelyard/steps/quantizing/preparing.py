@@ -1,0 +1,48 @@
+"""What a quantization step works on: a file read safely, cleaned, and refused where it can't be quantized."""
+
+from pathlib import Path
+
+import onnx
+
+from steelyard.core.errors import InputError
+from steelyard.graph.cleaning import clean
+from steelyard.graph.fusion import is_quantized
+from steelyard.graph.reading import read_model
+from steelyard.graph.weighted import weighted_operators
+
+_PACKED = ("MatMulNBits", "MatMulBnb4", "GatherBlockQuantized")
+_INTEGER = ("Quantize", "QLinear", "Integer", "QGemm", "QAttention", "QEmbed")
+"""Parts of the names of operators that work on integers."""
+
+
+def prepared(source: Path) -> onnx.ModelProto:
+    """The clean model in a file.
+
+    Raises:
+        InputError: if it can't be read, is quantized already, has custom operators, or weights inside a branch or loop.
+    """
+    model = read_model(source)
+    refuse_quantized(model)
+    found, _ = clean(model)
+    nested = next((each for each in weighted_operators(found) if each.is_nested), None)
+    if nested is not None:
+        raise InputError(
+            f"quantize can't reach the weights of {nested.operator} {nested.name!r} inside a branch or loop of the "
+            "model; export it without control flow."
+        )
+    return found
+
+
+def refuse_quantized(model: onnx.ModelProto) -> None:
+    """Refuse a model whose weights are in integers already.
+
+    Raises:
+        InputError: naming an operator that shows it.
+    """
+    packed = next((node for node in model.graph.node if node.op_type in _PACKED), None)
+    if packed is None and is_quantized(model):
+        packed = next(node for node in model.graph.node if any(part in node.op_type for part in _INTEGER))
+    if packed is not None:
+        raise InputError(
+            f"the model is quantized already: it has {packed.op_type} {packed.name!r}; give the float model instead."
+        )
