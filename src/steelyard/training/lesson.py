@@ -16,6 +16,9 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 Judge = Callable[[Array, Array], float]
 """A loss of quality of (outputs, targets) of the validation rows, lower is better."""
 
+Batch = tuple[Array, tuple[Tensor, ...], Tensor | None]
+"""Indices of training rows (n,), their inputs (n, ...), and their targets where there are labels."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
@@ -47,13 +50,23 @@ class Lesson:
     def batches(self, size: int, *, seed: int | None = None) -> Iterator[tuple[tuple[Tensor, ...], Tensor | None]]:
         """Batches of one epoch in a seeded order: the inputs, and the targets where there are labels.
 
-        A last batch of a single row is left out: batch norm has no variance of it.
+        A last batch of a single row is left out, where others have more: batch norm has no variance of it.
         """
+        for _, inputs, targets in self.numbered(size, seed=seed):
+            yield inputs, targets
+
+    def numbered(self, size: int, *, seed: int | None = None) -> Iterator[Batch]:
+        """The same batches, the indices of their rows (size,) before them."""
         order = np.random.default_rng(self.seed if seed is None else seed).permutation(len(self.train.x))
         for start in range(0, len(order), size):
             index = order[start : start + size]
-            if len(index) > 1 or len(order) == 1:
-                yield inputs_of(self.train.x[index]), self._targets(index)
+            if len(index) > 1 or size == 1 or len(order) == 1:
+                yield index, inputs_of(self.train.x[index]), self._targets(index)
+
+    def steps(self, size: int) -> int:
+        """How many batches an epoch has."""
+        whole, rest = divmod(len(self.train.x), size)
+        return max(1, whole + (rest > 1))
 
     def _targets(self, index: Array) -> Tensor | None:
         if self.loss is None:

@@ -1,0 +1,91 @@
+"""Judging a module on validation rows: by the loss of quality where there is a judge, and by its teacher."""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from steelyard.core.task import Array
+from steelyard.training.distillation import Distance, Teacher, evaluating
+from steelyard.training.lesson import Judge, Lesson, first_output, inputs_of
+
+ROWS_A_PASS = 256
+"""Validation rows that pass a module at once."""
+JUDGING_SHARE = 0.03
+"""The part of a time limit that one judgement may take; more rows than fit are left out."""
+FEWEST_ROWS = 256
+"""Rows that are judged on in any case, where there are so many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How good a module is: the judge's loss, and the distance from the teacher that breaks ties; lower is better."""
+
+    loss: float
+    distance: float
+
+    def is_better_than(self, other: "Verdict") -> bool:
+        """Lower in the judge's loss, or equal in it and nearer to the teacher. What is not finite is never better."""
+        if not math.isfinite(self.loss):
+            return False
+        if self.loss != other.loss:
+            return self.loss < other.loss or not math.isfinite(other.loss)
+        return self.distance < other.distance
+
+
+@dataclass(frozen=True, slots=True)
+class Jury:
+    """Validation rows with what the teacher says of them.
+
+    Attributes:
+        passes: inputs of each pass.
+        wanted: the teacher's outputs of each pass.
+        targets: labels of all rows, for the judge.
+        judge: loss of quality; None takes the distance.
+        distance: from the teacher, at temperature 1.
+        cost_s: seconds that one judgement of the teacher took: about what one of a student takes at most.
+    """
+
+    passes: tuple[tuple[Tensor, ...], ...]
+    wanted: tuple[Tensor, ...]
+    targets: Array
+    judge: Judge | None
+    distance: Distance
+    cost_s: float
+
+    @classmethod
+    def of(cls, lesson: Lesson) -> Self:
+        """Ask the teacher of a lesson; rows are as many as it answers in a small part of the time."""
+        start = time.perf_counter()
+        teacher = Teacher(lesson.teacher, len(lesson.valid.x))
+        passes: list[tuple[Tensor, ...]] = []
+        wanted: list[Tensor] = []
+        rows = 0
+        for begin in range(0, len(lesson.valid.x), ROWS_A_PASS):
+            if rows >= FEWEST_ROWS and time.perf_counter() - start > JUDGING_SHARE * lesson.limit_s:
+                break
+            passes.append(inputs_of(lesson.valid.x[begin : begin + ROWS_A_PASS]))
+            wanted.append(teacher(passes[-1]))
+            rows += len(passes[-1][0])
+        cost_s = time.perf_counter() - start
+        distance = Distance.of(torch.cat(wanted))
+        return cls(tuple(passes), tuple(wanted), lesson.valid.y[:rows], lesson.judge, distance, cost_s)
+
+    def __call__(self, module: nn.Module) -> Verdict:
+        """Judge a module as it is in evaluation mode; its parts get their own modes back."""
+        total, rows = 0.0, 0
+        outputs = []
+        with torch.no_grad(), evaluating(module):
+            for inputs, wanted in zip(self.passes, self.wanted, strict=True):
+                found = first_output(module(*inputs))
+                total += float(self.distance(found, wanted)) * len(found)
+                rows += len(found)
+                if self.judge is not None:
+                    outputs.append(found)
+        distance = total / max(1, rows)
+        if self.judge is None:
+            return Verdict(distance, distance)
+        return Verdict(float(self.judge(torch.cat(outputs).numpy(), self.targets)), distance)
