@@ -186,16 +186,10 @@ def test_training_and_the_file_know_nothing_of_options():
     assert not Candidate("mlp", Scale(), options=(("threads", 2),)).is_plain
 
 
-@pytest.mark.parametrize(
-    ("options", "threads", "expected"),
-    [
-        ((), None, (None, {})),
-        ((), 3, (3, {})),
-        ((("threads", 2), ("arena", False)), 3, (2, {"arena": False})),
-    ],
-)
-def test_threads_are_told_apart_from_the_other_options(options, threads, expected):
-    assert loading_of(options, threads=threads) == expected
+def test_threads_are_told_apart_from_the_other_options():
+    assert loading_of(()) == (None, {})
+    assert loading_of((("arena", False),)) == (None, {"arena": False})
+    assert loading_of((("threads", 2), ("arena", False))) == (2, {"arena": False})
 
 
 def test_a_space_says_which_threads_it_names():

@@ -89,3 +89,14 @@ def test_the_default_of_threads_is_what_was_asked_for():
 
 def test_a_study_without_options_is_the_study_that_it_was():
     assert resolved(knobs={"threads": (1,)}).identity == resolved().identity
+
+
+def test_the_familys_own_knob_of_that_name_comes_first(tmp_path):
+    own = tmp_path / "own.py"
+    own.write_text(
+        "import torch\n\n\ndef net(inputs, outputs, threads=4):\n    return torch.nn.Linear(inputs, outputs)\n",
+        encoding="utf-8",
+    )
+    space = resolve(Request("wine", model=f"{own}:net", knobs={"threads": (1, 2), "arena": (True, False)})).space
+    assert {knob.name: knob.choices for knob in space.families[0].knobs} == {"threads": (1, 2)}
+    assert space.options == ((), (("arena", False),))

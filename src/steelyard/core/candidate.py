@@ -133,18 +133,11 @@ class Candidate:
         return f"{self.family} ({self.scale}){steps}{options}"
 
 
-def loading_of(
-    options: Iterable[tuple[str, Setting]], *, threads: int | None = None
-) -> tuple[int | None, dict[str, Setting]]:
-    """How a runtime loads a model with these options: its threads, and its other options by name.
-
-    Args:
-        options: of a candidate.
-        threads: where the options name none.
-    """
+def loading_of(options: Iterable[tuple[str, Setting]]) -> tuple[int | None, dict[str, Setting]]:
+    """How a runtime loads a model with these options: its threads, None where they name none, and the others."""
     rest = dict(options)
     own = rest.pop(THREADS, None)
-    return (threads if own is None else int(own)), rest
+    return (None if own is None else int(own)), rest
 
 
 @dataclass(frozen=True, slots=True)

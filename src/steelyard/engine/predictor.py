@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from steelyard.core.candidate import Setting, loading_of
+from steelyard.core.candidate import THREADS, Setting, loading_of
 from steelyard.core.errors import BundleError
 from steelyard.core.protocols import Runtime, Session
 from steelyard.core.registry import Registry, import_object
@@ -17,6 +17,8 @@ from steelyard.store.bundle import read_manifest, verified_file, verify
 from steelyard.tasks.preprocess import apply_own, decode, encode
 
 BUILTIN = "steelyard.builtin:registry"
+MOST_THREADS = 1024
+"""Threads that a bundle may ask for: far more than a study can, whose machine may have been larger than this one."""
 BATCH = 256
 """Rows a call of the runtime: enough to keep it busy, few enough for a small machine's memory."""
 
@@ -105,19 +107,16 @@ def _loading(runtime: Runtime, options: Mapping[str, Any], directory: Path) -> t
     """Threads and options of the runtime that a manifest names.
 
     Raises:
-        BundleError: if the runtime has no such option.
+        BundleError: if the runtime has no such option, or can't have so many threads.
     """
+    for name, setting in options.items():
+        # The runtime itself refuses settings that an option lacks; `trust` must come from the user alone.
+        is_known = name in runtime.options if name != THREADS else type(setting) is int and 0 < setting <= MOST_THREADS
+        if not is_known:
+            raise BundleError(
+                f"the manifest of {directory} has {name} {setting!r}, which {runtime.name} can't be loaded with; "
+                "restore it or pack anew.",
+                field="bundle",
+            )
     threads, loading = loading_of(options.items())
-    unknown = sorted(loading.keys() - runtime.options.keys())
-    if unknown:
-        # The runtime itself refuses settings that it lacks; `trust` must come from the user alone.
-        raise BundleError(
-            f"the manifest of {directory} has the option {unknown[0]!r}, which {runtime.name} lacks; pack it anew.",
-            field="bundle",
-        )
-    if threads is not None and threads < 1:
-        raise BundleError(
-            f"the manifest of {directory} has {threads} threads, where at least 1 is needed; pack it anew.",
-            field="bundle",
-        )
     return threads or 1, loading
