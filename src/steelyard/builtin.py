@@ -19,6 +19,8 @@ registry = Registry(
         },
         "step": {
             "quantize": Lazy("steelyard.steps.quantize:QUANTIZE"),
+        },
+        "module_step": {
             "distill": Lazy("steelyard.steps.distill:DISTILL"),
         },
         "runtime": {

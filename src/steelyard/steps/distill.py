@@ -2,7 +2,7 @@
 
 import copy
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import nn
 
@@ -31,6 +31,8 @@ class Distill:
     optimizer: Literal["adamw", "sgd"] = "adamw"
     patience: int | None = 6
     name: str = "distill"
+    learns: ClassVar[bool] = True
+    keeps_structure: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Check every setting.
