@@ -12,7 +12,7 @@ from steelyard import Budget, Goal
 from steelyard.core.errors import BundleError, InputError
 from steelyard.tasks.builtin import digits
 
-KNOBS = {"depth": (1,), "width": (8, 16), "threads": (1, 2), "optimisation": ("all", "basic")}
+KNOBS = {"depth": (1,), "width": (8, 16), "threads": (1, 2), "optimisation": ("all", "none")}
 pytestmark = pytest.mark.slow
 
 
@@ -23,7 +23,8 @@ def ask(out, trials, **fields):
         model="mlp",
         knobs=KNOBS,
         strategy="grid",
-        goal=Goal(max_drop=0.2),
+        # A graph that is not optimised needs half a megabyte less, so what is best does not hang on the clock.
+        goal=Goal(max_drop=0.2, minimize="memory"),
         budget=Budget(wall_s=None, trials=trials),
         epochs=3,
         out=out,
@@ -72,7 +73,7 @@ def test_the_reference_runs_by_the_defaults(study):
 
 def test_a_point_with_options_is_packed_and_loaded_with_them(study, tmp_path):
     _, outcome, _ = study
-    packed = next(point for point in outcome.points if point.artifact and point.candidate.options)
+    packed = next(point for point in outcome.front if point.candidate.options)
     assert packed.to_json()["options"] == dict(packed.candidate.options)
     other = steelyard.pack(outcome.bundle, packed.key, tmp_path / "other")
     assert other.chosen.candidate == packed.candidate
