@@ -20,6 +20,7 @@ registry = Registry(
         "step": {
             "quantize": Lazy("steelyard.steps.quantize:QUANTIZE"),
             "distill": Lazy("steelyard.steps.distill:DISTILL"),
+            "factorize": Lazy("steelyard.steps.factorize:FACTORIZE"),
         },
         "runtime": {
             "onnxruntime": Lazy("steelyard.runtimes.onnxruntime.run:RUNTIME"),
