@@ -22,6 +22,7 @@ registry = Registry(
         },
         "module_step": {
             "distill": Lazy("steelyard.steps.distill:DISTILL"),
+            "factorize": Lazy("steelyard.steps.factorize:FACTORIZE"),
         },
         "runtime": {
             "onnxruntime": Lazy("steelyard.runtimes.onnxruntime.run:RUNTIME"),
