@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,8 @@ class Factorize:
     multiple: int = 4
     only: tuple[str, ...] = ()
     name: str = "factorize"
+    learns: ClassVar[bool] = False
+    keeps_structure: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Check every setting.
