@@ -40,7 +40,7 @@ def test_the_student_comes_nearer_to_its_teacher_and_the_module_given_stays(labe
 
 
 def test_it_stands_in_the_registry():
-    assert registry.get("step", "distill") is DISTILL
+    assert registry.get("module_step", "distill") is DISTILL
     assert DISTILL.name == "distill"
 
 

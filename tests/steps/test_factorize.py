@@ -168,4 +168,4 @@ def test_a_bad_setting_is_refused_in_one_sentence(settings, message):
 
 
 def test_it_stands_in_the_registry():
-    assert registry.get("step", "factorize") is FACTORIZE
+    assert registry.get("module_step", "factorize") is FACTORIZE

@@ -1,5 +1,6 @@
 """Which pipelines of steps a model that is there already may go through."""
 
+import math
 from pathlib import Path
 
 from steelyard.core.candidate import StepSetting
@@ -11,10 +12,13 @@ from steelyard.steps.finishing import finishes_for
 
 Steps = tuple[StepSetting, ...]
 
-RUNGS = 9
-"""Prunings in a row: each keeps a share of what the one before left, so nine leave 1 % of the MACs."""
-KEEP, HALF = 0.6, 0.775
-"""Shares of the MACs that a rung keeps, and half a rung: the geometric middle."""
+FIRST, NEXT = 0.3, 0.5
+"""Shares of the MACs that the first pruning keeps, and each further one of what the one before left.
+
+The first cut is bold: a model that is given is mostly far too large, and what is small trains fast.
+"""
+RUNGS = 8
+"""Prunings in a row at most: eight leave a third of a per cent."""
 
 
 def pipelines_of(
@@ -49,12 +53,14 @@ def _bodies(allowed: tuple[str, ...]) -> list[Steps]:
     bodies: list[Steps] = [()]
     learn = (StepSetting("distill"),) if "distill" in allowed else ()
     if "prune" in allowed:
-        rung, half = ((_prune(keep), *learn) for keep in (KEEP, HALF))
-        for count in range(1, RUNGS + 1):
-            bodies.append(rung * count)
-            bodies.append(rung * (count - 1) + half)
+        body: Steps = ()
+        for keep in (FIRST, *(NEXT,) * (RUNGS - 1)):
+            # Where a cut is too bold, its square root is half of it, twice done the whole.
+            bodies += [body + _pruned(share, learn) for share in (keep, round(math.sqrt(keep), 2))]
+            body = body + _pruned(keep, learn)
             if learn:
-                bodies += [rung * count + learn, rung * count + learn + rung, rung * count + learn + half]
+                again = body + learn
+                bodies += [again, *(again + _pruned(share, learn) for share in (NEXT, round(math.sqrt(NEXT), 2)))]
     if "factorize" in allowed:
         bodies.append((StepSetting("factorize"), *learn))
     if learn and len(bodies) == 1:
@@ -62,5 +68,5 @@ def _bodies(allowed: tuple[str, ...]) -> list[Steps]:
     return bodies
 
 
-def _prune(keep: float) -> StepSetting:
-    return StepSetting("prune", (("keep", keep),))
+def _pruned(keep: float, learn: Steps) -> Steps:
+    return (StepSetting("prune", (("keep", keep),)), *learn)

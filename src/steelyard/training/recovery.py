@@ -143,7 +143,8 @@ class _Course:
         self.lesson = lesson
         self.settings = settings
         self.start = start
-        self.teacher = Teacher(lesson.teacher, len(lesson.train.x))
+        taught = None if lesson.taught is None else lesson.taught.train
+        self.teacher = Teacher(lesson.teacher, len(lesson.train.x), known=taught)
         self.jury = Jury.of(lesson)
         self.distance = self.jury.distance.at(settings.temperature)
         self.size = settings.batch or Recipe().batch_size(len(lesson.train.x))
