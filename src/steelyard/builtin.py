@@ -17,7 +17,10 @@ registry = Registry(
             "mlp": Lazy("steelyard.families.mlp:MLP"),
             "cnn": Lazy("steelyard.families.cnn:CNN"),
         },
-        "step": {"quantize": Lazy("steelyard.steps.quantize:QUANTIZE")},
+        "step": {
+            "clean": Lazy("steelyard.steps.clean:CLEAN"),
+            "quantize": Lazy("steelyard.steps.quantize:QUANTIZE"),
+        },
         "runtime": {
             "onnxruntime": Lazy("steelyard.runtimes.onnxruntime.run:RUNTIME"),
             "openvino": Lazy("steelyard.runtimes.openvino.run:RUNTIME"),
