@@ -18,11 +18,13 @@ registry = Registry(
             "cnn": Lazy("steelyard.families.cnn:CNN"),
         },
         "step": {
+            "clean": Lazy("steelyard.steps.clean:CLEAN"),
             "quantize": Lazy("steelyard.steps.quantize:QUANTIZE"),
         },
         "module_step": {
-            "distill": Lazy("steelyard.steps.distill:DISTILL"),
+            "prune": Lazy("steelyard.steps.prune:PRUNE"),
             "factorize": Lazy("steelyard.steps.factorize:FACTORIZE"),
+            "distill": Lazy("steelyard.steps.distill:DISTILL"),
         },
         "runtime": {
             "onnxruntime": Lazy("steelyard.runtimes.onnxruntime.run:RUNTIME"),

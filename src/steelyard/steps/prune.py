@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import nn
@@ -44,6 +44,8 @@ class Prune:
     round_to: int = 8
     blocks: int = 0
     name: str = "prune"
+    learns: ClassVar[bool] = False
+    keeps_structure: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Check the settings.
@@ -155,3 +157,7 @@ def _harm(module: Any, lesson: Lesson) -> float:
             if count == 8:
                 return total / count
     return total / max(count, 1)
+
+
+PRUNE = Prune(keep=0.5)
+"""The entry of the registry."""

@@ -36,6 +36,8 @@ class Quantize:
         activations: "uint8", or "int8", which fuses in fewer places.
         per_channel: whether each channel of a weight has a scale of its own.
         calibration: how ranges come from the rows: "minmax", "entropy", "percentile" (99.99 %) or "mse".
+        chains: with mode "static", whether relu, pooling and sums between products take integers too, and matrix
+            products give float where float is wanted: fewer conversions than pairs around products alone.
         rows: most rows to calibrate on.
         exclude: names of operators that stay in float, with commas between them.
         packed: with mode "weights", whether matrix products get kernels that read packed weights: faster for a few rows
@@ -51,6 +53,7 @@ class Quantize:
     activations: Literal["uint8", "int8"] = "uint8"
     per_channel: bool = True
     calibration: Literal["minmax", "entropy", "percentile", "mse"] = "minmax"
+    chains: bool = False
     rows: int = 512
     exclude: str = ""
     packed: bool = True

@@ -9,17 +9,23 @@ import onnx
 from steelyard.core.errors import SteelyardError, UnknownNameError
 from steelyard.core.protocols import Feed
 from steelyard.core.wire import Plain
+from steelyard.graph.audit import MOST_FLOAT, NotQuantizedError, check_quantized
+from steelyard.graph.stored import stored
 from steelyard.graph.weighted import Weighted, weighted_operators
 from steelyard.steps.quantizing.dynamic import dynamic_operators, with_dynamic
 from steelyard.steps.quantizing.feeding import read_rows
+from steelyard.steps.quantizing.hiding import with_raised_masks
 from steelyard.steps.quantizing.preparing import prepared
 from steelyard.steps.quantizing.ranges import find_ranges
 from steelyard.steps.quantizing.rewriting import gemm_as_matmul
-from steelyard.steps.quantizing.static import static_operators, tensors_of, with_pairs
+from steelyard.steps.quantizing.static import joined_operators, static_operators, tensors_of, with_pairs
 from steelyard.steps.quantizing.weights import with_small_weights, with_unpacked
 
 if TYPE_CHECKING:
     from steelyard.steps.quantize import Quantize
+
+_NAMED = 3
+"""How many operators the error names."""
 
 _WHY = {
     "Conv": "its dynamic integer kernel is slower than the float one",
@@ -46,16 +52,26 @@ def quantize(step: "Quantize", source: Path, target: Path, rows: Iterator[Feed])
             raise UnknownNameError("operator", name, names, field="exclude")
     made, facts = _STEPS[step.mode](step, model, rows)
     left = weighted_operators(made)
+    kept = sorted({name for each in left for name in each.weights.values()})
+    whys = {each.name: _why(step, each) for each in left}
+    share = stored(made).float_share
+    if share > MOST_FLOAT:
+        listed = "; ".join(f"{each.operator} {each.name!r}: {whys[each.name]}" for each in left[:_NAMED])
+        raise NotQuantizedError(
+            f"quantize with mode {step.mode!r} would leave {share:.0%} of the weights in float ({listed}); "
+            "use another mode, such as 'weights'."
+        )
+    check_quantized(made, allowed=kept)
     onnx.save(made, target)
     return {
         "operators": len(operators) - len({each.name for each in left}),
         "mode": step.mode,
         **facts,
         "left_float": [
-            {"name": each.name, "operator": each.operator, "elements": each.elements, "why": _why(step, each)}
+            {"name": each.name, "operator": each.operator, "elements": each.elements, "why": whys[each.name]}
             for each in left
         ],
-        "float_weights": sorted({name for each in left for name in each.weights.values()}),
+        "float_weights": kept,
     }
 
 
@@ -68,7 +84,12 @@ def _static(step: "Quantize", model: onnx.ModelProto, rows: Iterator[Feed]) -> t
     if operators:
         calibration = read_rows(model, rows, step.rows)
         facts["calibration_rows"] = calibration.rows
-        ranges = find_ranges(model, tensors_of(model, operators), calibration.feeds, step.calibration)
+        model, raised = with_raised_masks(model, calibration.feeds)
+        if raised:
+            facts["masks"] = list(raised)
+        joined = joined_operators(model, operators) if step.chains else None
+        wanted = tensors_of(model, operators | (joined or frozenset()))
+        ranges = find_ranges(model, wanted, calibration.feeds, step.calibration)
         model = with_pairs(
             model,
             operators,
@@ -76,6 +97,7 @@ def _static(step: "Quantize", model: onnx.ModelProto, rows: Iterator[Feed]) -> t
             activations=step.activations,
             per_channel=step.per_channel,
             reduced=reduced,
+            joined=joined,
         )
     lstms = {each.name for each in dynamic_operators(model, step.excluded) if each.operator == "LSTM"}
     if lstms:
