@@ -83,7 +83,7 @@ def test_rows_seen_lower_the_error_of_the_outputs():
     ranks = Ranks(1.0, 0.4, 1)
     for form in (by_outputs, tucker):
         blind, aware = (form(layer, each, ranks) for each in (None, seen_by(layer, x)))
-        lost = [float((each.layer(x) - layer(x)).square().mean()) for each in (blind, aware)]
+        lost = [float((each.layer(x) - layer(x)).square().mean().detach()) for each in (blind, aware)]
         assert lost[1] < 0.5 * lost[0], form.__name__
 
 
