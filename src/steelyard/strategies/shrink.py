@@ -1,9 +1,10 @@
 """Compress a model further and further while it stays good, then finish what is cheapest."""
 
+import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from steelyard.core.candidate import Candidate, Space, StepSetting
+from steelyard.core.candidate import Candidate, Scale, Space, StepSetting
 from steelyard.core.protocols import Problem
 from steelyard.core.trial import Trial
 
@@ -36,15 +37,24 @@ class Shrink:
         """The next pipeline of the walk that is neither finished nor pending; O(pipelines²)."""
         done = {trial.key for trial in finished}
         waiting = {candidate.key for candidate in pending}
-        for family in space.families:
-            for options in space.options:
-                first = Candidate(family.family, family.largest, (), space.runtime, options)
-                walk = _Walk(space.pipelines, first, finished, frozenset(waiting), problem)
-                for steps in walk.order():
-                    candidate = walk.candidate(steps)
-                    if candidate.key not in done and candidate.key not in waiting:
-                        return candidate
+        for first in _starts(space):
+            walk = _Walk(space.pipelines, first, finished, frozenset(waiting), problem)
+            for steps in walk.order():
+                candidate = walk.candidate(steps)
+                if candidate.key not in done and candidate.key not in waiting:
+                    return candidate
         return None
+
+
+def _starts(space: Space) -> Iterator[Candidate]:
+    """Every model without steps, each family's largest scale first."""
+    for family in space.families:
+        names = [knob.name for knob in family.knobs]
+        for values in itertools.product(*(knob.choices[::-1] for knob in family.knobs)):
+            for options in space.options:
+                yield Candidate(
+                    family.family, Scale(tuple(zip(names, values, strict=True))), (), space.runtime, options
+                )
 
 
 @dataclass(frozen=True, slots=True)
