@@ -15,8 +15,8 @@ def cut(keep: float) -> tuple[StepSetting, ...]:
     return (StepSetting("prune", (("keep", keep),)), DISTILL)
 
 
-BODIES = [(), cut(0.25), cut(0.5), cut(0.25) + cut(0.25), cut(0.25) + cut(0.5), cut(0.25) + (DISTILL,)]
-SPACE = Space((FamilySpace("net"),), (*BODIES, *(body + (INT8,) for body in BODIES)))
+BODIES = [(), cut(0.25), cut(0.5), cut(0.25) + cut(0.25), cut(0.25) + cut(0.5), (*cut(0.25), DISTILL)]
+SPACE = Space((FamilySpace("net"),), (*BODIES, *((*body, INT8) for body in BODIES)))
 
 
 def walked(quality: Callable[[Candidate], float], count: int) -> list[tuple[StepSetting, ...]]:
@@ -40,7 +40,7 @@ def test_the_model_as_it_is_comes_first_and_its_finishes_next() -> None:
 
 def test_while_bodies_are_good_it_cuts_deeper_and_then_finishes_the_deepest() -> None:
     deepest = cut(0.25) + cut(0.25)
-    assert walked(lambda each: 1.0, 5)[2:] == [cut(0.25), deepest, deepest + (INT8,)]
+    assert walked(lambda each: 1.0, 5)[2:] == [cut(0.25), deepest, (*deepest, INT8)]
 
 
 def test_where_a_bold_cut_fails_the_milder_one_is_tried() -> None:
@@ -50,7 +50,7 @@ def test_where_a_bold_cut_fails_the_milder_one_is_tried() -> None:
 
 def test_where_every_cut_fails_more_training_is_tried_before_what_is_left() -> None:
     found = walked(lambda each: 0.5 if each.steps else 1.0, 5)
-    assert found[2:] == [cut(0.25), cut(0.5), cut(0.25) + (DISTILL,)]
+    assert found[2:] == [cut(0.25), cut(0.5), (*cut(0.25), DISTILL)]
 
 
 def test_a_body_that_uses_up_two_thirds_of_the_permitted_drop_is_not_built_on() -> None:
