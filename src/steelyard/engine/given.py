@@ -168,6 +168,8 @@ def run_here(path: str, inputs: str, outputs: str) -> None:
 
 def _exported(source: Source, material: Material, registry: Registry, path: Path) -> tuple[Port, ...]:
     """Write a module as an ONNX file, and tell its inputs: their types are tried, for its code does not say them."""
+    from steelyard.training.modules import module_outputs  # noqa: PLC0415  imports torch
+
     exporter: Exporter = registry.get("exporter", "onnxruntime")
     first: Exception | None = None
     for names, arrays in _tried(source, material):
@@ -175,15 +177,19 @@ def _exported(source: Source, material: Material, registry: Registry, path: Path
         if len(arrays[0]) < 2:
             example = {name: np.concatenate([array[:1], array[:1]]) for name, array in example.items()}
         try:
-            exporter.export(source.module, example, path)
-        except RuntimeFailureError as error:
+            module_outputs(source.module, example)
+        except Exception as error:  # noqa: BLE001  the user's own code raises whatever it likes
             first = first or error
             continue
+        exporter.export(source.module, example, path)
         return tuple(
             Port(name, str(array.dtype), ("n", *array.shape[1:])) for name, array in zip(names, arrays, strict=True)
         )
     shown = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in _inputs_of(source, material).items())
-    raise InputError(f"{source.name} can't be run and exported with the data's {shown}: {first}", field="data")
+    text = next(iter(str(first).splitlines()), "no message")
+    raise InputError(
+        f"{source.name} can't be run with the data's {shown}: {type(first).__name__}: {text}", field="data"
+    )
 
 
 def _tried(source: Source, material: Material) -> Iterator[tuple[list[str], list[Array]]]:
