@@ -82,7 +82,7 @@ def test_a_point_with_options_is_packed_and_loaded_with_them(study, tmp_path):
     assert other.chosen.candidate == packed.candidate
     manifest = json.loads((other.bundle / "steelyard.json").read_text(encoding="utf-8"))
     assert manifest["options"] == dict(packed.candidate.options)
-    threads = dict(packed.candidate.options).get("threads", 1)
+    threads = dict(packed.candidate.options).get("threads", manifest["threads"])
     session = steelyard.load(other.bundle).session.raw
     assert session.get_session_options().intra_op_num_threads == threads
     assert steelyard.load(other.bundle, threads=3).session.raw.get_session_options().intra_op_num_threads == 3
