@@ -8,6 +8,7 @@ from steelyard.core.errors import InputError
 from steelyard.core.goal import Goal
 from steelyard.core.registry import Registry
 from steelyard.engine.given import GivenModel
+from steelyard.measure.environment import read_environment
 from steelyard.steps.finishing import finishes_for
 
 Steps = tuple[StepSetting, ...]
@@ -69,4 +70,12 @@ def _bodies(allowed: tuple[str, ...]) -> list[Steps]:
 
 
 def _pruned(keep: float, learn: Steps) -> Steps:
-    return (StepSetting("prune", (("keep", keep),)), *learn)
+    return (StepSetting("prune", (("keep", keep), ("round_to", _block()))), *learn)
+
+
+def _block() -> int:
+    """Channels that this processor's kernels take at a time: other sizes cost as much as the next multiple.
+
+    Measured for convolutions of ONNX Runtime 1.31 with AVX-512: 20, 24 and 28 channels took the time of 32.
+    """
+    return 16 if "avx512f" in read_environment().flags else 8
