@@ -12,7 +12,7 @@ from steelyard.core.candidate import Candidate, Scale, StepSetting
 from steelyard.core.errors import WorkerError
 from steelyard.core.protocols import Metric, Task
 from steelyard.core.registry import Registry
-from steelyard.core.task import ClassOutput, ValueOutput
+from steelyard.core.task import ClassOutput
 from steelyard.core.wire import Plain
 from steelyard.engine.clock import Clock
 from steelyard.engine.conversion import SOURCE_SUFFIX, check_parity
@@ -172,7 +172,7 @@ class Chain:
             train=self.task.train,
             valid=self.task.valid,
             teacher=self._modules.get(()) or self._first(),
-            loss=loss_of(output) if has_labels and isinstance(output, ClassOutput | ValueOutput) else None,
+            loss=loss_of(output) if has_labels else None,
             judge=lambda outputs, targets: loss(metric, metric(outputs, targets)),
             seed=self.seed,
             limit_s=limit_s,

@@ -26,6 +26,7 @@ KINDS: Mapping[str, TaskKind] = {
     "classification": "classification",
     "regression": "regression",
     "label-free": "label-free",
+    "language-modelling": "language-modelling",
     "image-classification": "classification",
     "text-classification": "classification",
     "audio-classification": "classification",
