@@ -169,7 +169,9 @@ def _perplexity(reference: Array, candidate: Array, targets: Array) -> MeanForm:
     ours, counts = token_losses(candidate, targets)
     theirs, _ = token_losses(reference, targets)
     form = MeanForm(_table(ours - theirs, counts), lambda epsilon: np.array([1.0, -np.log1p(epsilon)]))
-    return form.summed(np.cumsum(counts) // BLOCK_TOKENS)
+    rows = int(np.ceil(BLOCK_TOKENS / max(1.0, float(counts.mean()))))
+    # What is left over at the end belongs to the last whole block.
+    return form.summed(np.minimum(np.arange(len(counts)) // rows, max(0, len(counts) // rows - 1)))
 
 
 def _less(threshold: float) -> Floats:
