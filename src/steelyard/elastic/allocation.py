@@ -42,7 +42,7 @@ def units_of(groups: Sequence[Group], round_to: int) -> tuple[Unit, ...]:
 
 
 def _sizes(full: int, round_to: int) -> tuple[int, ...]:
-    by = next((each for each in (round_to, SMALL_ROUND) if each > 1 and full >= 2 * each), 1)
+    by = next((each for each in (round_to, min(SMALL_ROUND, round_to)) if full >= 2 * each), 1)
     least = max(1, int(np.ceil(FLOOR * full)))
     multiples = [size for size in range(by, full, by) if size >= least]
     return (full, *reversed(multiples))

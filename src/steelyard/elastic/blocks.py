@@ -35,10 +35,20 @@ def blocks_of(module: nn.Module, example: tuple[Tensor, ...]) -> tuple[str, ...]
 
 
 def without_block(module: nn.Module, name: str) -> nn.Module:
-    """A copy of a module without one of its blocks."""
+    """A copy of a module without one of its blocks.
+
+    What passes its input on takes its place, so names stay; in torch's own encoder, which looks into its first layer,
+    the layers behind move up instead.
+    """
     copied = copy.deepcopy(module)
     parent, _, leaf = name.rpartition(".")
-    setattr(copied.get_submodule(parent), leaf, PassedOn())
+    holder = copied.get_submodule(parent)
+    encoder = copied.get_submodule(parent.rpartition(".")[0])
+    if isinstance(encoder, nn.TransformerEncoder) and isinstance(holder, nn.ModuleList) and len(holder) > 1:
+        del holder[int(leaf)]
+        encoder.num_layers = len(holder)
+    else:
+        setattr(holder, leaf, PassedOn())
     return copied
 
 

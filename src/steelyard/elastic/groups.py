@@ -177,7 +177,11 @@ def read_anatomy(module: nn.Module, example: tuple[Tensor, ...]) -> Anatomy:
         return Axis(labels.size, {order[each]: np.where(group_of[at] == each, channel_of[at], -1) for each in found})
 
     stored = {
-        name: {number: axis(labels) for number, labels in enumerate(axes) if labels is not None and labels.any()}
+        name: {
+            number: found
+            for number, labels in enumerate(axes)
+            if labels is not None and (found := axis(labels)).channels
+        }
         for name, axes in trace.axes.items()
     }
     return Anatomy(

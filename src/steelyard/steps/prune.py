@@ -131,7 +131,7 @@ def _without_blocks(module: nn.Module, lesson: Lesson, count: int) -> tuple[nn.M
     """A copy without the blocks whose going harms least, one after the other."""
     dropped: list[str] = []
     for _ in range(count):
-        found = [name for name in blocks_of(module, lesson.example()) if name not in dropped]
+        found = blocks_of(module, lesson.example())
         if not found:
             break
         harms = {name: _harm(without_block(module, name), lesson) for name in found}
