@@ -77,7 +77,7 @@ def test_candidates_read_well():
     plain = Candidate("mlp", Scale.of(width=32, depth=1))
     assert str(plain) == "mlp (depth 1, width 32)"
     assert str(Candidate("mlp", plain.scale, (StepSetting("quantize"),))) == "mlp (depth 1, width 32), quantize"
-    assert str(Candidate("baseline", Scale())) == "baseline (fixed)"
+    assert str(Candidate("baseline", Scale())) == "baseline"
 
 
 def test_the_uncompressed_form_differs_in_the_steps_alone():
