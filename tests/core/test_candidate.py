@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelyard.core.candidate import Candidate, FamilySpace, Knob, Scale, Space, StepSetting, loading_of
+from steelyard.core.candidate import Candidate, FamilySpace, Knob, Scale, Space, StepSetting, loading_of, steps_text
 from steelyard.core.errors import InputError, UnknownNameError
 
 names = st.text(alphabet="abcdefgh_", min_size=1, max_size=6)
@@ -77,7 +77,7 @@ def test_candidates_read_well():
     plain = Candidate("mlp", Scale.of(width=32, depth=1))
     assert str(plain) == "mlp (depth 1, width 32)"
     assert str(Candidate("mlp", plain.scale, (StepSetting("quantize"),))) == "mlp (depth 1, width 32), quantize"
-    assert str(Candidate("baseline", Scale())) == "baseline (fixed)"
+    assert str(Candidate("baseline", Scale())) == "baseline"
 
 
 def test_the_uncompressed_form_differs_in_the_steps_alone():
@@ -217,3 +217,15 @@ def test_the_reference_runs_by_the_defaults():
 def test_a_space_without_the_defaults_is_refused():
     with pytest.raises(InputError, match="'options' must hold the empty choice"):
         Space(mlp_space().families, options=((("threads", 2),),))
+
+
+def test_equal_steps_are_told_once_with_their_number():
+    prune, distill = StepSetting("prune", (("keep", 0.6),)), StepSetting("distill")
+    quantize = StepSetting("quantize", (("mode", "dynamic"),))
+    half = StepSetting("prune", (("keep", 0.775),))
+    steps = (prune, distill) * 3 + (quantize,)
+    assert steps_text(steps) == "prune ×3 (keep 0.6), distill ×3, quantize (mode dynamic)"
+    assert steps_text((prune, distill, half, distill)) == "prune (keep 0.6), distill ×2, prune (keep 0.775)"
+    assert steps_text(()) == ""
+    assert str(Candidate("net", Scale(), (prune, distill, distill))) == "net, prune (keep 0.6), distill ×2"
+    assert str(half) == "prune (keep 0.775)"

@@ -15,7 +15,7 @@ from steelyard.core.quantity import Quantity
 from steelyard.core.task import Fact
 
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>\"' | `rm` [a](b) \x1b[31m\u202e{{7*7}}"
-INT8 = (StepSetting("quantize", (("bits", 8),)),)
+INT8 = (StepSetting("quantize"),)
 
 ENVIRONMENT = Environment(
     processor="Example CPU @ 2.60 GHz",

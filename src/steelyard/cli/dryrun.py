@@ -1,5 +1,8 @@
 """`--dry-run`: the resolved question, and what can be proved, without running anything."""
 
+from collections.abc import Sequence
+
+from steelyard.core.candidate import StepSetting, steps_text
 from steelyard.core.errors import InputError, SteelyardError
 from steelyard.core.wire import Plain
 from steelyard.engine.plan import Plan
@@ -44,6 +47,19 @@ def _probed(plan: Plan) -> dict[str, float]:
         raise InputError(f"'model' failed in a first try: {type(error).__name__}: {error}", field="model") from error
 
 
+MOST_PIPELINES = 6
+"""Pipelines that are written out one by one; of more, their steps and how many there are."""
+
+
+def _steps_line(pipelines: Sequence[Sequence[Plain]]) -> str:
+    names = dict.fromkeys(str(step["name"]) for steps in pipelines for step in steps)
+    if len(pipelines) > MOST_PIPELINES:
+        longest = max(len(steps) for steps in pipelines)
+        return f"{len(pipelines) - 1} pipelines of {', '.join(names)}, up to {longest} steps long, and none"
+    told = (steps_text(StepSetting.from_json(step) for step in steps) for steps in pipelines)
+    return " | ".join(each or "none" for each in told)
+
+
 def plan_text(plain: Plain) -> str:
     """The plan for people."""
     lines = [f"task: {plain['task']}", *(f"  {fact['text']}" for fact in plain["facts"])]
@@ -55,10 +71,10 @@ def plan_text(plain: Plain) -> str:
     )
     lines.append(f"strategy: {plain['strategy']}, seed {plain['seed']}, {plain['workers']} worker(s)")
     for family in plain["space"]["families"]:
+        # A model that is there already has no knobs.
         knobs = "; ".join(f"{knob['name']} {', '.join(map(str, knob['choices']))}" for knob in family["knobs"])
         lines.append(f"space: {family['family']}: {knobs or 'fixed'}")
-    pipelines = [", ".join(step["name"] for step in steps) or "none" for steps in plain["space"]["pipelines"]]
-    lines.append(f"steps: {' | '.join(pipelines)}")
+    lines.append(f"steps: {_steps_line(plain['space']['pipelines'])}")
     if "options" in plain["space"]:
         choices = [
             ", ".join(f"{name} {setting}" for name, setting in each.items()) for each in plain["space"]["options"]

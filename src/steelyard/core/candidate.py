@@ -1,6 +1,7 @@
 """What the search proposes: scales, compression steps, candidates and the space of them."""
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -67,6 +68,24 @@ class StepSetting:
         rest = tuple(sorted((key, value) for key, value in plain.items() if key != "name"))
         return cls(name=str(plain["name"]), settings=rest)
 
+    def __str__(self) -> str:
+        """For people: `prune (keep 0.6)`."""
+        return _step_text(self, 1)
+
+
+def steps_text(steps: Iterable[StepSetting]) -> str:
+    """Steps for people: `prune ×3 (keep 0.6), distill ×3, quantize`; empty for none.
+
+    Equal steps are told once with their number, wherever they stand, in the order in which they first appear: dozens
+    of steps in turn would be no name.
+    """
+    return ", ".join(_step_text(step, count) for step, count in Counter(steps).items())
+
+
+def _step_text(step: StepSetting, count: int) -> str:
+    settings = ", ".join(f"{name} {value}" for name, value in step.settings)
+    return step.name + (f" ×{count}" if count > 1 else "") + (f" ({settings})" if settings else "")
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -127,10 +146,10 @@ class Candidate:
         )
 
     def __str__(self) -> str:
-        """For people: `mlp (depth 1, width 32), quantize, threads 2`."""
-        steps = "".join(f", {step.name}" for step in self.steps)
-        options = "".join(f", {name} {value}" for name, value in self.options)
-        return f"{self.family} ({self.scale}){steps}{options}"
+        """For people: `mlp (depth 1, width 32), quantize, threads 2`; a scale without settings is not told."""
+        name = f"{self.family} ({self.scale})" if self.scale.settings else self.family
+        options = (f"{name} {value}" for name, value in self.options)
+        return ", ".join(part for part in (name, steps_text(self.steps), *options) if part)
 
 
 def loading_of(options: Iterable[tuple[str, Setting]]) -> tuple[int | None, dict[str, Setting]]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from steelyard.core.candidate import steps_text
 from steelyard.core.outcome import Outcome, Point
 from steelyard.report import answer
 from steelyard.report.formatting import cleaned
@@ -27,11 +28,7 @@ Row = dict[str, Any]
 
 def steps_label(point: Point) -> str:
     """The point's compression in words, such as `quantize (bits 8)`."""
-    parts = []
-    for step in point.steps:
-        settings = ", ".join(f"{name} {value}" for name, value in step.settings)
-        parts.append(f"{step.name} ({settings})" if settings else step.name)
-    return cleaned(" + ".join(parts)) or "uncompressed"
+    return cleaned(steps_text(point.steps)) or "uncompressed"
 
 
 def numeric_knobs(outcome: Outcome) -> dict[str, tuple[float, ...]]:
