@@ -8,8 +8,9 @@ from steelyard.core.errors import InputError
 from steelyard.core.goal import Goal
 from steelyard.core.registry import Registry
 from steelyard.engine.given import GivenModel
+from steelyard.graph.reading import read_model
 from steelyard.measure.environment import read_environment
-from steelyard.steps.finishing import finishes_for
+from steelyard.steps.finishes import finishes_for
 
 Steps = tuple[StepSetting, ...]
 
@@ -41,13 +42,22 @@ def pipelines_of(
         InputError: if the steps that were asked for can't be applied to such a model.
     """
     allowed = (*registry.names("module_step"), *registry.names("step")) if asked is None else asked
-    finishes = [each for each in finishes_for(path, goal.minimize) if all(s.name in allowed for s in each)]
+    finishes = [(each,) for each in _finishes(path, goal) if each.name in allowed]
     bodies = _bodies(allowed) if model.is_module else [()]
     found = [*bodies, *(body + finish for body in bodies for finish in finishes)]
     if len(found) == 1:
         what = "a torch module" if model.is_module else "an ONNX file"
         raise InputError(f"'steps' {', '.join(allowed)} can't be applied to {what}; name others.", field="steps")
     return tuple(sorted(dict.fromkeys(found), key=lambda steps: (steps != (), len(steps))))
+
+
+def _finishes(path: Path, goal: Goal) -> tuple[StepSetting, ...]:
+    """Steps on the file, the likeliest to win first."""
+    found = finishes_for(read_model(path))
+    if goal.minimize == "latency":
+        return found
+    # Small weights win where bytes count; what multiplies in integers is small too.
+    return tuple(sorted(found, key=lambda step: dict(step.settings).get("mode") != "weights"))
 
 
 def _bodies(allowed: tuple[str, ...]) -> list[Steps]:

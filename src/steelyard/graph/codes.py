@@ -205,7 +205,18 @@ _NEAR = 32
 class _Walk:
     """Codes cell after cell, each in the light of those before it."""
 
-    __slots__ = ("_alphabet", "_columns", "_counts", "_filled", "_level", "_plane", "_sign", "_starts", "_stride", "_zero")
+    __slots__ = (
+        "_alphabet",
+        "_columns",
+        "_counts",
+        "_filled",
+        "_level",
+        "_plane",
+        "_sign",
+        "_starts",
+        "_stride",
+        "_zero",
+    )
 
     def __init__(self, width: int, rows: int, columns: int, alphabet: Alphabet, layout: Layout) -> None:
         self._alphabet, self._columns = alphabet, columns

@@ -89,9 +89,7 @@ def decode_model(data: bytes, name: str = "the encoded model") -> onnx.ModelProt
         raise BundleError(f"{name} is no encoded model; restore the file.", field="model")
     if data[len(MARK) - 1] != MARK[-1]:
         found = data[len(MARK) - 1]
-        raise BundleError(
-            f"{name} has format {found}, this version reads {MARK[-1]}; update steelyard.", field="model"
-        )
+        raise BundleError(f"{name} has format {found}, this version reads {MARK[-1]}; update steelyard.", field="model")
     body = data[head:]
     if _digest(body) != data[len(MARK) : head]:
         raise BundleError(f"{name} was cut short or altered after it was encoded; restore the file.", field="model")
@@ -222,9 +220,11 @@ def _read_array(reader: Coder, shape: tuple[int, ...], width: int) -> Array:
 
 def _planes(array: Array) -> bytes:
     """The first bytes of all elements, then the second ones: signs and exponents deflate better side by side."""
-    return np.frombuffer(array.astype(array.dtype.newbyteorder("<")).tobytes(), np.uint8).reshape(
-        -1, array.dtype.itemsize
-    ).T.tobytes()
+    return (
+        np.frombuffer(array.astype(array.dtype.newbyteorder("<")).tobytes(), np.uint8)
+        .reshape(-1, array.dtype.itemsize)
+        .T.tobytes()
+    )
 
 
 def _layouts(array: Array) -> Iterator[Layout]:
