@@ -71,7 +71,9 @@ def error(module: nn.Module, rows: Rows) -> float:
     return wrong / len(rows)
 
 
-def trained(module: nn.Module, train: Rows, *, seed: int, epochs: int, augment: bool = True, rate: float = 2e-3) -> nn.Module:
+def trained(
+    module: nn.Module, train: Rows, *, seed: int, epochs: int, augment: bool = True, rate: float = 2e-3
+) -> nn.Module:
     """The module trained in place by Adam, its rate falling to nothing along half a cosine."""
     x, y = torch.from_numpy(train.x), torch.from_numpy(train.y)
     optimizer = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=0.01)

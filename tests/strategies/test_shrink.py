@@ -31,7 +31,20 @@ def walked(quality: Callable[[Candidate], float], count: int) -> list[tuple[Step
 
 
 def test_it_keeps_the_contract() -> None:
-    check_strategy(SHRINK, SPACE)
+    check_strategy(SHRINK, SPACE, exhausts=False)
+
+
+def test_the_whole_space_is_walked_where_nothing_fails() -> None:
+    assert len(walked(lambda each: 1.0, 99)) == SPACE.size
+
+
+def test_what_begins_with_a_step_that_failed_is_not_tried() -> None:
+    finished = [measured(0, Candidate("net", Scale()), quality=1.0), failed(1, Candidate("net", Scale(), cut(0.25)))]
+    proposed = []
+    while (candidate := SHRINK.propose(SPACE, finished, [], FakeProblem(good_enough=0.9))) is not None:
+        proposed.append(candidate.steps)
+        finished.append(measured(len(finished), candidate, quality=1.0))
+    assert proposed == [(INT8,), cut(0.5), (*cut(0.5), INT8)]
 
 
 def test_the_model_as_it_is_comes_first_and_its_finishes_next() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from steelyard.core.candidate import Candidate, Scale, Space, StepSetting
 from steelyard.core.protocols import Problem
-from steelyard.core.trial import Trial
+from steelyard.core.trial import Failure, Trial
 
 Steps = tuple[StepSetting, ...]
 Tree = Mapping[Steps, tuple[Steps, ...]]
@@ -30,7 +30,7 @@ class Shrink:
     A pipeline that others begin with is a body, the last of a branch a finish. The model as it is comes first, with
     its finishes; then body after body, each built on the last that was good. Where a body is good no more, the next
     shorter step is tried, then more training of what failed; the cheapest good body gets its finishes, and so do the
-    others. What is left comes last.
+    others. What is left comes last, but for what begins with steps that could not be carried out.
     """
 
     name: str = "shrink"
@@ -43,9 +43,11 @@ class Shrink:
         waiting = {candidate.key for candidate in pending}
         for first in _starts(space):
             walk = _Walk(space.pipelines, first, finished, frozenset(waiting), problem)
+            barred = walk.failures()
             for steps in walk.order():
                 candidate = walk.candidate(steps)
-                if candidate.key not in done and candidate.key not in waiting:
+                is_barred = any(steps[:end] in barred for end in range(1, len(steps)))
+                if candidate.key not in done and candidate.key not in waiting and not is_barred:
                     return candidate
         return None
 
@@ -71,6 +73,11 @@ class _Walk:
 
     def candidate(self, steps: Steps) -> Candidate:
         return Candidate(self.first.family, self.first.scale, steps, self.first.runtime, self.first.options)
+
+    def failures(self) -> frozenset[Steps]:
+        """Pipelines that could not be made: what begins with them can't be either."""
+        same = (each for each in self.finished if isinstance(each.outcome, Failure))
+        return frozenset(each.candidate.steps for each in same if each.candidate.scale == self.first.scale)
 
     def order(self) -> Iterator[Steps]:
         """Pipelines in the order in which they are worth trying, as far as is known now."""
