@@ -1,16 +1,20 @@
 """A model that is there already: opened, its inputs told, its outputs computed apart."""
 
+import json
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from onnx import TensorProto, helper, save
 
 from steelyard.builtin import registry
 from steelyard.core.errors import InputError
 from steelyard.core.task import feed_of, structured
+from steelyard.core.wire import dumps
 from steelyard.engine.given import GivenModel, example_of, opened, run_apart
 from steelyard.tasks.given import Material
 
@@ -126,3 +130,40 @@ def test_an_example_has_two_rows_though_there_is_one() -> None:
     assert example["x"].shape == (2, 3)
     feed = feed_of(structured({"x": np.ones((1, 3), np.float32)}))
     assert isinstance(feed, Mapping)
+
+
+class InMemory(torch.nn.Module):
+    """A module whose class no worker can import."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = torch.nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(x)
+
+
+def test_a_module_in_memory_travels_by_value_and_its_weights_are_its_identity() -> None:
+    module, other = InMemory(), InMemory()
+    rows = {"x": np.ones((3, 4), np.float32)}
+    found = []
+    for each in (module, other):
+        with opened(each, Material(rows, "data"), registry, weights=None, trust=False) as (model, given, _):
+            again = GivenModel.from_json(json.loads(dumps(model.to_json()))).module()
+            assert torch.equal(again.last.weight, each.last.weight)
+            assert np.allclose(given.run(structured(rows)), each(torch.ones(3, 4)).detach().numpy(), atol=1e-6)
+            found.append(model.files)
+    assert found[0] != found[1]
+    assert model.name == "inmemory"
+
+
+def test_what_is_no_model_is_refused() -> None:
+    with pytest.raises(InputError, match=r"^'model' must be a file, file\.py:function or a torch module, got int\.$"):
+        known(3, {"x": np.ones((3, 4))})  # type: ignore[arg-type]
+
+
+def test_a_module_that_can_not_leave_the_process_is_refused() -> None:
+    module = InMemory()
+    module.lock = threading.Lock()
+    with pytest.raises(InputError, match="can't be handed to a worker"):
+        known(module, {"x": np.ones((3, 4), np.float32)})  # type: ignore[arg-type]
