@@ -45,6 +45,7 @@ class Net(nn.Module):
         self.last = nn.Linear(units * (1 + both), CLASSES)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Outputs (rows, classes) of series (rows, steps, channels)."""
         return self.last(self.net(x)[0][:, -1])
 
 

@@ -100,7 +100,9 @@ def masked(module: nn.Module, anatomy: Anatomy, kept: Kept) -> nn.Module:
                 tensors[name].mul_(stays.reshape(shape).to(tensors[name].dtype))
     for held in anatomy.held:
         if held.module in anatomy.norms and held.attribute == "normalized_shape":
-            norms[held.module] = torch.from_numpy(held.axis.kept(kept))
+            stays_at = held.axis.kept(kept)
+            if len(stays_at) < held.axis.length:
+                norms[held.module] = torch.from_numpy(stays_at)
     for name, stay in norms.items():
         same.get_submodule(name).register_forward_hook(_KeptNorm(stay))
     return same

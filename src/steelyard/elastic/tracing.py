@@ -129,7 +129,9 @@ class Tracer(TorchFunctionMode):
         except (TypeError, ValueError, LookupError, AttributeError, RuntimeError) as error:
             # A form of the call that its rule does not know is like a call without a rule.
             for each in tensors_in((call.args, call.kwargs)):
-                self.fix(each, f"operator {call.name} is called in a form without a rule ({type(error).__name__}: {error})")
+                self.fix(
+                    each, f"operator {call.name} is called in a form without a rule ({type(error).__name__}: {error})"
+                )
 
     def feed(self, tensors: Sequence[Tensor]) -> None:
         """Name the inputs of the module."""
