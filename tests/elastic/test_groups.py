@@ -74,7 +74,16 @@ class Through(nn.Module):
 
 
 ROWS = torch.randn(2, 6, generator=torch.Generator().manual_seed(0))
+
+
+@torch.library.custom_op("steelyard_tests::doubled", mutates_args=())
+def doubled(x: torch.Tensor) -> torch.Tensor:
+    """An operator of the user's own."""
+    return x * 2
+
+
 REFUSED = {
+    "an operator of the user's own": (lambda x: doubled(x), "first: operator "),
     "an operator without a rule": (lambda x: torch.fft.fft(x).real, "first: operator fft_fft has no rule"),
     "a mean over channels": (lambda x: x - x.mean(1, keepdim=True), "first: mean runs over its channels"),
     "a sum with what can't shrink": (
@@ -163,6 +172,41 @@ def test_a_layer_used_twice_keeps_one_size():
             return self.last(torch.relu(self.again(torch.relu(self.again(x)))))
 
     assert sizes(Twice(), ROWS) == {"first": 8}
+
+
+class Steps(nn.Module):
+    """A recurrent cell in a loop of the user's."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.first, self.cell, self.last = nn.Linear(6, 8), getattr(nn, kind)(8, 12), nn.Linear(12, 3)
+
+    def forward(self, x):
+        state = None
+        for _ in range(3):
+            state = self.cell(self.first(x), state)
+        return self.last(state[0] if isinstance(state, tuple) else state)
+
+
+@pytest.mark.parametrize("kind", ["LSTMCell", "GRUCell", "RNNCell"])
+def test_cells_in_loops_shrink(kind):
+    assert sizes(Steps(kind), ROWS) == {"first": 8, "cell": 12}
+
+
+def test_sums_of_products_by_letters_are_followed():
+    class Letters(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.asked, self.last = nn.Linear(6, 16), nn.Linear(16, 8), nn.Linear(16, 3)
+            self.mixed = nn.Linear(16, 8)
+
+        def forward(self, x):
+            y = self.first(x)
+            weights = torch.einsum("btd,bsd->bts", self.asked(y), self.mixed(y)).softmax(-1)
+            return self.last(torch.einsum("bts,bsd->btd", weights, y)).mean(1)
+
+    steps = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(0))
+    assert sizes(Letters(), steps) == {"first": 16, "asked": 8}
 
 
 PICTURE = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))

@@ -200,7 +200,7 @@ def _cell(tracer: Tracer, weights: Any, taken: Array, gates: int, steps: int) ->
     known = tracer.trace.axes[name][1] if name is not None else None
     hidden = known
     if hidden is None:
-        label = (name or "").replace("weight_hh_", "")
+        label = (name or "").replace("weight_hh_", "").removesuffix(".weight_hh")
         hidden = tracer.labels.fresh(again.shape[1], label)
     tracer.bind(again, 1, hidden)
     tracer.bind(into, 1, taken)
@@ -210,6 +210,22 @@ def _cell(tracer: Tracer, weights: Any, taken: Array, gates: int, steps: int) ->
     tracer.cost(again, steps, gated, taken)
     tracer.cost(again, steps, gated, hidden)
     return hidden
+
+
+def single_step(tracer: Tracer, call: Call) -> None:
+    """One step of a recurrent cell (`torch.nn.LSTMCell`, `GRUCell`): its states are its units."""
+    source, states, *weights = call.args
+    states = states if isinstance(states, list | tuple) else (states,)
+    gates = GATES[call.name.removesuffix("_cell")]
+    given = [each for each in weights if each is not None]
+    hidden = _cell(tracer, given, tracer.along(source, source.ndim - 1), gates, source.shape[0])
+    tracer.holds("input_size", tracer.along(source, source.ndim - 1))
+    tracer.holds("hidden_size", hidden)
+    for state in states:
+        known = tracer.zeros(state)
+        tracer.labels.union(np.where(known == 0, 0, np.broadcast_to(hidden, known.shape)), known)
+    for each in call.found if isinstance(call.found, tuple) else (call.found,):
+        tracer.set(each, np.broadcast_to(hidden, tuple(each.shape)))
 
 
 def multi_head(tracer: Tracer, call: Call) -> None:
@@ -257,6 +273,7 @@ ALL_RULES: dict[str, Rule] = {
     "prelu": prelu,
     "embedding": embedding,
     **dict.fromkeys(GATES, recurrent),
+    **dict.fromkeys((f"{kind}_cell" for kind in GATES), single_step),
     "multi_head_attention_forward": multi_head,
 }
 """Rules by the names of calls, layers included."""

@@ -328,6 +328,38 @@ def attention(tracer: Tracer, call: Call) -> None:
     tracer.set(call.found, contracted(tracer, weights, tracer.zeros(value), weights.shape, tuple(value.shape)))
 
 
+def einsum(tracer: Tracer, call: Call) -> None:
+    """A sum of products over letters: elements that meet are one channel, what runs along a summed letter ends there.
+
+    Raises:
+        ValueError: for a form that is not followed: other than two tensors, dots, repeated letters, no arrow.
+    """
+    equation, *tensors = call.args[0].replace(" ", ""), *tensors_in(call.args[1:])
+    taken, _, out = equation.partition("->")
+    parts = taken.split(",")
+    if len(parts) != 2 or len(tensors) != 2 or not out or "." in equation or any(len(set(p)) < len(p) for p in parts):
+        raise ValueError(f"equation {equation}")
+    letters = out + "".join(sorted(set("".join(parts)) - set(out)))
+    wide = []
+    for part, tensor in zip(parts, tensors, strict=True):
+        order = [part.index(each) for each in letters if each in part]
+        shape = [tensor.shape[part.index(each)] if each in part else 1 for each in letters]
+        wide.append((tracer.zeros(tensor).transpose(order).reshape(shape), shape))
+    full = [max(sizes) for sizes in zip(*(shape for _, shape in wide), strict=True)]
+    # One element stands for all along letters that no channel runs along.
+    runs = [any(varies(labels, axis) for labels, _ in wide) for axis in range(len(letters))]
+    narrow = [(labels[tuple(slice(None if run else 1) for run in runs)], shape) for labels, shape in wide]
+    space = tuple(size if run else 1 for size, run in zip(full, runs, strict=True))
+    main = combined(tracer, narrow, space)
+    ended = tuple(range(len(out), len(letters)))
+    if any(varies(main, axis) for axis in ended):
+        if any(varies(main, axis) for axis in range(len(out))):
+            tracer.labels.fix(main, "einsum sums over its channels in two ways")
+    else:
+        tracer.set(call.found, np.array(np.broadcast_to(main.max(axis=ended), tuple(call.found.shape))))
+    tracer.cost(None, math.prod(full) / main.size, main.ravel())
+
+
 RULES: dict[str, Rule] = {
     **dict.fromkeys(MOVES, moves),
     **dict.fromkeys(SAME, same),
@@ -336,6 +368,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys((*POOLS, "interpolate", "upsample"), pool),
     **dict.fromkeys(("matmul", "bmm", "__matmul__", "mm"), matmul),
     "pad": pad,
+    "einsum": einsum,
     "cosine_similarity": cosine,
     "scaled_dot_product_attention": attention,
 }

@@ -277,7 +277,10 @@ def traced(module: nn.Module, example: tuple[Tensor, ...], rules: dict[str, Rule
     Raises:
         InputError: if the module can't run on the example, or decides by the values of tensors.
     """
-    module = copy.deepcopy(module).eval()
+    try:
+        module = copy.deepcopy(module).eval()
+    except RuntimeError as error:
+        raise InputError(f"the module can't be copied: {error}; it must hold parameters and buffers only.") from error
     tracer = Tracer(module, rules, len(example[0]))
     try:
         with _places(module, tracer), torch.enable_grad(), tracer:
