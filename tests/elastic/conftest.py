@@ -183,6 +183,125 @@ class HandEncoder(nn.Module):
         return self.last(x.mean(1))
 
 
+class Picture(nn.Module):
+    """A vision transformer: patches by a convolution, a class token, places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 32, 4, 4)
+        self.token, self.places = nn.Parameter(torch.randn(1, 1, 32)), nn.Parameter(torch.randn(1, 17, 32))
+        layer = nn.TransformerEncoderLayer(32, 4, 48, batch_first=True, activation="gelu")
+        self.layers, self.last = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False), nn.Linear(32, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], 1) + self.places
+        return self.last(self.layers(x)[:, 0])
+
+
+class Decoder(nn.Module):
+    """A language model whose last layer shares the table, with a causal mask and sizes kept as attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.places = nn.Embedding(20, 32), nn.Embedding(16, 32)
+        self.n_head, self.n_embd = 4, 32
+        self.norm, self.mixed, self.joined = nn.LayerNorm(32), nn.Linear(32, 96, bias=False), nn.Linear(32, 32)
+        self.up, self.down = nn.Linear(32, 64), nn.Linear(64, 32)
+        self.last = nn.Linear(32, 20, bias=False)
+        self.last.weight = self.table.weight
+        self.register_buffer("mask", torch.tril(torch.ones(16, 16)).view(1, 1, 16, 16))
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        rows, steps = tokens.shape
+        x = self.table(tokens) + self.places(torch.arange(steps))
+        q, k, v = (
+            each.view(rows, steps, self.n_head, self.n_embd // self.n_head).transpose(1, 2)
+            for each in self.mixed(self.norm(x)).split(self.n_embd, dim=2)
+        )
+        weights = (q @ k.transpose(-2, -1)) * (1.0 / k.size(-1) ** 0.5)
+        weights = weights.masked_fill(self.mask[:, :, :steps, :steps] == 0, float("-inf"))
+        mixed = (functional.softmax(weights, dim=-1) @ v).transpose(1, 2).contiguous().view(rows, steps, self.n_embd)
+        x = x + self.joined(mixed)
+        return self.last(x + self.down(functional.gelu(self.up(x))))
+
+
+class Padded(nn.Module):
+    """An encoder that is told which steps are padding, and pools the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(20, 32, padding_idx=0)
+        layer = nn.TransformerEncoderLayer(32, 4, 48, batch_first=True)
+        self.layers, self.last = nn.TransformerEncoder(layer, 2), nn.Linear(32, 5)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        padding = tokens == 0
+        x = self.layers(self.table(tokens), src_key_padding_mask=padding)
+        weight = (~padding).float().unsqueeze(-1)
+        return self.last((x * weight).sum(1) / weight.sum(1).clamp(min=1))
+
+
+class Pooled(nn.Module):
+    """Convolutions before a recurrent net, whose outputs are pooled by learned weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.front = nn.Sequential(nn.Conv1d(12, 16, 3, padding=1), nn.BatchNorm1d(16), nn.ReLU())
+        self.net = nn.GRU(16, 16, batch_first=True, bidirectional=True)
+        self.gate, self.last = nn.Linear(32, 1), nn.Linear(32, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found, _ = self.net(self.front(x.transpose(1, 2)).transpose(1, 2))
+        return self.last((found * self.gate(found).softmax(1)).sum(1))
+
+
+class Pairs(nn.Module):
+    """A recommender: users and things meet in a product, a cosine, and a net."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.users, self.things = nn.Embedding(20, 16), nn.Embedding(20, 16)
+        self.net = nn.Sequential(nn.Linear(32, 24), nn.ReLU(), nn.Linear(24, 1))
+
+    def forward(self, users: torch.Tensor, things: torch.Tensor) -> torch.Tensor:
+        a, b = self.users(users), self.things(things)
+        both = self.net(torch.cat([a, b], dim=-1)).squeeze(-1)
+        return both + (a * b).sum(-1) + functional.cosine_similarity(a, b)
+
+
+class Mixer(nn.Module):
+    """Layers that mix steps and layers that mix channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm = nn.Linear(12, 24), nn.LayerNorm(24)
+        self.steps, self.back = nn.Linear(7, 14), nn.Linear(14, 7)
+        self.up, self.down, self.last = nn.Linear(24, 48), nn.Linear(48, 24), nn.Linear(24, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        x = x + self.back(functional.gelu(self.steps(self.norm(x).transpose(1, 2)))).transpose(1, 2)
+        return self.last((x + self.down(functional.gelu(self.up(x)))).mean(1))
+
+
+class Hourglass(nn.Module):
+    """Down and up again with what was there before beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.down = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 16, 3, 2, 1)
+        self.up, self.both, self.last = (
+            nn.ConvTranspose2d(16, 8, 2, 2),
+            nn.Conv2d(16, 8, 3, padding=1),
+            nn.Conv2d(8, 2, 1),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        a = functional.relu(self.first(x))
+        return self.last(functional.relu(self.both(torch.cat([a, self.up(functional.relu(self.down(a)))], dim=1))))
+
+
 CASES: dict[str, Callable[[], Case]] = {
     "cnn": lambda: Case(cnn(), (PICTURES,)),
     "residual": lambda: Case(residual(), (PICTURES,)),
@@ -199,6 +318,13 @@ CASES: dict[str, Callable[[], Case]] = {
     },
     "lstm-ends": lambda: Case(Recurrent("LSTM", 2, True, ends=True), (SERIES,)),
     "encoder": lambda: Case(Encoder(), (TOKENS,)),
+    "picture": lambda: Case(Picture(), (PICTURES,)),
+    "decoder": lambda: Case(Decoder(), (TOKENS,)),
+    "padded": lambda: Case(Padded(), (TOKENS % 7,)),
+    "pooled": lambda: Case(Pooled(), (SERIES,)),
+    "pairs": lambda: Case(Pairs(), (torch.arange(4), torch.arange(4) + 3)),
+    "mixer": lambda: Case(Mixer(), (SERIES,)),
+    "hourglass": lambda: Case(Hourglass(), (PICTURES,)),
     "encoder-post": lambda: Case(Encoder(first=False), (TOKENS,)),
     "encoder-steps-first": lambda: Case(Encoder(batch_first=False), (TOKENS,)),
     **{

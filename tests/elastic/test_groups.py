@@ -16,12 +16,11 @@ def sizes(module, *example):
     return {each.name: each.size for each in groups_of(module, example)}
 
 
-def test_inputs_and_outputs_never_go(case):
+def test_inputs_and_outputs_stay_however_little_is_kept(case, half):
     anatomy = anatomy_of(case.module, case.example)
-    axes = anatomy.axes
-    last = [name for name, each in case.module.named_parameters() if each.ndim > 1][-1]
-    assert 0 not in axes.get(last, {})
-    assert anatomy.groups
+    small = extracted(case.module, anatomy, half(anatomy, share=0.01))
+    with torch.no_grad():
+        assert small(*case.example).shape == case.module(*case.example).shape
 
 
 @pytest.mark.parametrize(
@@ -34,6 +33,12 @@ def test_inputs_and_outputs_never_go(case):
         ("lstm-2", {"net.l0": 16, "net.l1": 16}),
         ("gru-1-both", {"net.l0": 16, "net.l0_reverse": 16}),
         ("attention-one", {"table": 32, "mixers.0.qkv": 4, "mixers.1.qkv": 4, "up": 64}),
+        ("decoder", {"table": 32, "mixed": 4, "up": 64}),
+        ("picture", {"patches": 32, "layers.layers.0.self_attn": 4, "layers.layers.0.linear1": 48}),
+        ("pooled", {"front.0": 16, "net.l0": 16, "net.l0_reverse": 16}),
+        ("pairs", {"users": 16, "net.0": 24}),
+        ("mixer", {"first": 24, "up": 48}),
+        ("hourglass", {"first": 8, "down": 16, "up": 8, "both": 8}),
     ],
 )
 def test_groups_are_those_expected(name, expected, make):
@@ -69,7 +74,16 @@ class Through(nn.Module):
 
 
 ROWS = torch.randn(2, 6, generator=torch.Generator().manual_seed(0))
+
+
+@torch.library.custom_op("steelyard_tests::doubled", mutates_args=())
+def doubled(x: torch.Tensor) -> torch.Tensor:
+    """An operator of the user's own."""
+    return x * 2
+
+
 REFUSED = {
+    "an operator of the user's own": (lambda x: doubled(x), "first: operator "),
     "an operator without a rule": (lambda x: torch.fft.fft(x).real, "first: operator fft_fft has no rule"),
     "a mean over channels": (lambda x: x - x.mean(1, keepdim=True), "first: mean runs over its channels"),
     "a sum with what can't shrink": (
@@ -158,6 +172,41 @@ def test_a_layer_used_twice_keeps_one_size():
             return self.last(torch.relu(self.again(torch.relu(self.again(x)))))
 
     assert sizes(Twice(), ROWS) == {"first": 8}
+
+
+class Steps(nn.Module):
+    """A recurrent cell in a loop of the user's."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.first, self.cell, self.last = nn.Linear(6, 8), getattr(nn, kind)(8, 12), nn.Linear(12, 3)
+
+    def forward(self, x):
+        state = None
+        for _ in range(3):
+            state = self.cell(self.first(x), state)
+        return self.last(state[0] if isinstance(state, tuple) else state)
+
+
+@pytest.mark.parametrize("kind", ["LSTMCell", "GRUCell", "RNNCell"])
+def test_cells_in_loops_shrink(kind):
+    assert sizes(Steps(kind), ROWS) == {"first": 8, "cell": 12}
+
+
+def test_sums_of_products_by_letters_are_followed():
+    class Letters(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.asked, self.last = nn.Linear(6, 16), nn.Linear(16, 8), nn.Linear(16, 3)
+            self.mixed = nn.Linear(16, 8)
+
+        def forward(self, x):
+            y = self.first(x)
+            weights = torch.einsum("btd,bsd->bts", self.asked(y), self.mixed(y)).softmax(-1)
+            return self.last(torch.einsum("bts,bsd->btd", weights, y)).mean(1)
+
+    steps = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(0))
+    assert sizes(Letters(), steps) == {"first": 16, "asked": 8}
 
 
 PICTURE = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))

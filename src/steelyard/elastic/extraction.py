@@ -12,7 +12,7 @@ from steelyard.elastic.groups import Anatomy, Held, Kept
 
 def extracted(module: nn.Module, anatomy: Anatomy, kept: Kept) -> nn.Module:
     """A copy that holds only the channels kept; names of parameters stay, the module given is left as it was."""
-    small = copy.deepcopy(module)
+    small = _copied(module, kept)
     tensors = _named(small)
     for name, axes in anatomy.slices(kept).items():
         value = tensors[name].detach()
@@ -25,6 +25,16 @@ def extracted(module: nn.Module, anatomy: Anatomy, kept: Kept) -> nn.Module:
         if isinstance(each, nn.MultiheadAttention) and _shrunk(module, name, each):
             _put(small, name, _headwise(module.get_submodule(name), each))
     return small
+
+
+def _copied(module: nn.Module, kept: Kept) -> nn.Module:
+    """A copy whose encoders of torch's make no nested tensors of padded rows: what replaces a part can't take them."""
+    copied = copy.deepcopy(module)
+    for each in copied.modules():
+        if kept and isinstance(each, nn.TransformerEncoder):
+            each.enable_nested_tensor = False
+            each.use_nested_tensor = False
+    return copied
 
 
 def _named(module: nn.Module) -> dict[str, Tensor]:
@@ -77,7 +87,7 @@ def masked(module: nn.Module, anatomy: Anatomy, kept: Kept) -> nn.Module:
 
     Layers whose statistics run over channels take them over those kept.
     """
-    same = copy.deepcopy(module)
+    same = _copied(module, kept)
     tensors = _named(same)
     norms: dict[str, Tensor] = {}
     for name, axes in anatomy.slices(kept).items():
@@ -90,7 +100,9 @@ def masked(module: nn.Module, anatomy: Anatomy, kept: Kept) -> nn.Module:
                 tensors[name].mul_(stays.reshape(shape).to(tensors[name].dtype))
     for held in anatomy.held:
         if held.module in anatomy.norms and held.attribute == "normalized_shape":
-            norms[held.module] = torch.from_numpy(held.axis.kept(kept))
+            stays_at = held.axis.kept(kept)
+            if len(stays_at) < held.axis.length:
+                norms[held.module] = torch.from_numpy(stays_at)
     for name, stay in norms.items():
         same.get_submodule(name).register_forward_hook(_KeptNorm(stay))
     return same

@@ -140,9 +140,10 @@ class Anatomy:
 
 
 def slices_of(anatomy: Anatomy, kept: Kept) -> dict[str, dict[int, Array]]:
-    """For each stored tensor that shrinks, by its name, the indices kept along each axis that does.
+    """For each stored tensor that shrinks, by its first name, the indices kept along each axis that does.
 
-    They slice a state dict, views of shared parameters, and the initializers of an exported file alike.
+    A tensor that several modules share has one name, as in `named_parameters`. The slices fit values of parameters,
+    views of them, and the initializers of an exported file alike.
     """
     return anatomy.slices(kept)
 

@@ -54,9 +54,11 @@ class Labels:
 
     def union(self, one: Array, other: Array) -> None:
         """Unite labels pairwise (arrays of one shape); pairs with a 0 are left alone. O(n log n)."""
-        if one is other:
+        a, b = self.find(one).ravel(), self.find(other).ravel()
+        differs = a != b
+        if not differs.any():
             return
-        pairs = np.unique((self.find(one).ravel() << _SHIFT) | self.find(other).ravel())
+        pairs = np.unique((a[differs] << _SHIFT) | b[differs])
         for a, b in zip((pairs >> _SHIFT).tolist(), (pairs & ((1 << _SHIFT) - 1)).tolist(), strict=True):
             if a and b:
                 self._join(a, b)

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from steelyard.core.task import Array
 from steelyard.elastic.rules import RULES, channelwise
@@ -22,8 +22,13 @@ def _given(names: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[st
 def linear(tracer: Tracer, call: Call) -> None:
     """A linear layer: weights (out, in)."""
     given = _given("input weight bias", call.args, call.kwargs)
-    weight = given["weight"]
-    taken = tracer.along(given["input"], given["input"].ndim - 1)
+    source, weight = given["input"], given["weight"]
+    labels = tracer.zeros(source)
+    along = [axis for axis in range(source.ndim) if varies(labels, axis)]
+    if along and source.ndim - 1 not in along:
+        _across(tracer, call, weight, labels)
+        return
+    taken = tracer.along(source, source.ndim - 1)
     tracer.bind(weight, 1, taken)
     made = tracer.made(weight, 0, weight.shape[0])
     tracer.bind(given["bias"], 0, made)
@@ -31,6 +36,17 @@ def linear(tracer: Tracer, call: Call) -> None:
     tracer.holds("in_features", taken)
     tracer.holds("out_features", made)
     tracer.cost(weight, call.found.numel() / weight.shape[0], taken, made)
+
+
+def _across(tracer: Tracer, call: Call, weight: Tensor, labels: Array) -> None:
+    """A linear layer that mixes something else than channels (steps, the inside of a head) leaves them."""
+    passed = np.array(np.broadcast_to(labels[..., :1], tuple(call.found.shape)))
+    tracer.set(call.found, passed)
+    for axis, known in enumerate(tracer.trace.axes.get(tracer.stored(weight) or "", [])):
+        if known is not None:
+            tracer.labels.fix(known, f"{tracer.stored(weight)} is shared with a place that mixes something else")
+            tracer.trace.axes[tracer.stored(weight) or ""][axis] = None
+    tracer.cost(weight, weight.shape[1], passed.ravel())
 
 
 def convolution(tracer: Tracer, call: Call) -> None:
@@ -184,7 +200,7 @@ def _cell(tracer: Tracer, weights: Any, taken: Array, gates: int, steps: int) ->
     known = tracer.trace.axes[name][1] if name is not None else None
     hidden = known
     if hidden is None:
-        label = (name or "").replace("weight_hh_", "")
+        label = (name or "").replace("weight_hh_", "").removesuffix(".weight_hh")
         hidden = tracer.labels.fresh(again.shape[1], label)
     tracer.bind(again, 1, hidden)
     tracer.bind(into, 1, taken)
@@ -194,6 +210,22 @@ def _cell(tracer: Tracer, weights: Any, taken: Array, gates: int, steps: int) ->
     tracer.cost(again, steps, gated, taken)
     tracer.cost(again, steps, gated, hidden)
     return hidden
+
+
+def single_step(tracer: Tracer, call: Call) -> None:
+    """One step of a recurrent cell (`torch.nn.LSTMCell`, `GRUCell`): its states are its units."""
+    source, states, *weights = call.args
+    states = states if isinstance(states, list | tuple) else (states,)
+    gates = GATES[call.name.removesuffix("_cell")]
+    given = [each for each in weights if each is not None]
+    hidden = _cell(tracer, given, tracer.along(source, source.ndim - 1), gates, source.shape[0])
+    tracer.holds("input_size", tracer.along(source, source.ndim - 1))
+    tracer.holds("hidden_size", hidden)
+    for state in states:
+        known = tracer.zeros(state)
+        tracer.labels.union(np.where(known == 0, 0, np.broadcast_to(hidden, known.shape)), known)
+    for each in call.found if isinstance(call.found, tuple) else (call.found,):
+        tracer.set(each, np.broadcast_to(hidden, tuple(each.shape)))
 
 
 def multi_head(tracer: Tracer, call: Call) -> None:
@@ -241,6 +273,7 @@ ALL_RULES: dict[str, Rule] = {
     "prelu": prelu,
     "embedding": embedding,
     **dict.fromkeys(GATES, recurrent),
+    **dict.fromkeys((f"{kind}_cell" for kind in GATES), single_step),
     "multi_head_attention_forward": multi_head,
 }
 """Rules by the names of calls, layers included."""

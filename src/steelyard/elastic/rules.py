@@ -12,189 +12,37 @@ from steelyard.core.task import Array
 from steelyard.elastic.labels import RAW
 from steelyard.elastic.tracing import Call, Extent, Rule, Tracer, tensors_in, varies
 
-MOVES = [
-    "view",
-    "reshape",
-    "permute",
-    "transpose",
-    "t",
-    "swapaxes",
-    "swapdims",
-    "movedim",
-    "moveaxis",
-    "flatten",
-    "unflatten",
-    "squeeze",
-    "unsqueeze",
-    "contiguous",
-    "clone",
-    "expand",
-    "expand_as",
-    "view_as",
-    "reshape_as",
-    "chunk",
-    "split",
-    "unbind",
-    "narrow",
-    "select",
-    "__getitem__",
-    "cat",
-    "concat",
-    "concatenate",
-    "stack",
-    "flip",
-    "roll",
-    "repeat",
-    "repeat_interleave",
-    "tile",
-    "index_select",
-    "pixel_shuffle",
-    "pixel_unshuffle",
-    "channel_shuffle",
-    "T",
-    "mT",
-    "split_with_sizes",
-    "tensor_split",
-    "hstack",
-    "vstack",
-    "dstack",
-]
+MOVES = (
+    "view", "reshape", "permute", "transpose", "t", "swapaxes", "swapdims", "movedim", "moveaxis", "flatten",
+    "unflatten", "squeeze", "unsqueeze", "contiguous", "clone", "expand", "expand_as", "view_as", "reshape_as",
+    "chunk", "split", "unbind", "narrow", "select", "__getitem__", "cat", "concat", "concatenate", "stack",
+    "flip", "roll", "repeat", "repeat_interleave", "tile", "index_select", "pixel_shuffle", "pixel_unshuffle",
+    "channel_shuffle", "T", "mT", "split_with_sizes", "tensor_split", "hstack", "vstack", "dstack",
+)  # fmt: skip
 SPLITS = frozenset({"view", "reshape", "unflatten"})
-SAME = [
-    "relu",
-    "relu6",
-    "leaky_relu",
-    "elu",
-    "selu",
-    "celu",
-    "gelu",
-    "silu",
-    "mish",
-    "hardswish",
-    "hardsigmoid",
-    "hardtanh",
-    "sigmoid",
-    "tanh",
-    "softplus",
-    "softsign",
-    "logsigmoid",
-    "threshold",
-    "dropout",
-    "dropout1d",
-    "dropout2d",
-    "dropout3d",
-    "alpha_dropout",
-    "feature_dropout",
-    "abs",
-    "neg",
-    "__neg__",
-    "exp",
-    "log",
-    "log1p",
-    "sqrt",
-    "rsqrt",
-    "square",
-    "reciprocal",
-    "erf",
-    "sin",
-    "cos",
-    "clamp",
-    "clip",
-    "to",
-    "float",
-    "type",
-    "type_as",
-    "detach",
-    "nan_to_num",
-    "round",
-    "floor",
-    "ceil",
-    "sign",
-    "positive",
-    "data",
-    "requires_grad",
-    "logical_not",
-    "bitwise_not",
-    "__invert__",
-    "tril",
-    "triu",
-]
-POINTWISE = [
-    "add",
-    "sub",
-    "subtract",
-    "mul",
-    "multiply",
-    "div",
-    "divide",
-    "true_divide",
-    "__add__",
-    "__radd__",
-    "__iadd__",
-    "__sub__",
-    "__rsub__",
-    "__isub__",
-    "__mul__",
-    "__rmul__",
-    "__imul__",
-    "__truediv__",
-    "__rtruediv__",
-    "__itruediv__",
-    "__div__",
-    "__rdiv__",
-    "pow",
-    "__pow__",
-    "__rpow__",
-    "maximum",
-    "minimum",
-    "where",
-    "lerp",
-    "addcmul",
-    "addcdiv",
-    "masked_fill",
-    "rsub",
-    "eq",
-    "ne",
-    "lt",
-    "le",
-    "gt",
-    "ge",
-    "__eq__",
-    "__ne__",
-    "__lt__",
-    "__le__",
-    "__gt__",
-    "__ge__",
-    "__and__",
-    "__or__",
-    "logical_and",
-    "logical_or",
-    "atan2",
+SAME = (
+    "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "hardswish", "hardsigmoid",
+    "hardtanh", "sigmoid", "tanh", "softplus", "softsign", "logsigmoid", "threshold", "dropout", "dropout1d",
+    "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout", "abs", "neg", "__neg__", "exp", "log", "log1p",
+    "sqrt", "rsqrt", "square", "reciprocal", "erf", "sin", "cos", "clamp", "clip", "to", "float", "type",
+    "type_as", "detach", "nan_to_num", "round", "floor", "ceil", "sign", "positive", "data", "requires_grad",
+    "logical_not", "bitwise_not", "__invert__", "tril", "triu",
+)  # fmt: skip
+POINTWISE = (
+    "add", "sub", "subtract", "mul", "multiply", "div", "divide", "true_divide", "__add__", "__radd__",
+    "__iadd__", "__sub__", "__rsub__", "__isub__", "__mul__", "__rmul__", "__imul__", "__truediv__",
+    "__rtruediv__", "__itruediv__", "__div__", "__rdiv__", "pow", "__pow__", "__rpow__", "maximum", "minimum",
+    "where", "lerp", "addcmul", "addcdiv", "masked_fill", "rsub", "eq", "ne", "lt", "le", "gt", "ge", "__eq__",
+    "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__and__", "__or__", "logical_and", "logical_or", "atan2",
     "copy",
-]
-REDUCTIONS = [
-    "mean",
-    "sum",
-    "amax",
-    "amin",
-    "max",
-    "min",
-    "var",
-    "std",
-    "norm",
-    "softmax",
-    "log_softmax",
-    "logsumexp",
-    "cumsum",
-    "argmax",
-    "argmin",
-    "prod",
-    "any",
-    "all",
-    "softmin",
-    "normalize",
-    "median",
-]
+)  # fmt: skip
+REDUCTIONS = (
+    "mean", "sum", "amax", "amin", "max", "min", "var", "std", "norm", "softmax", "log_softmax", "logsumexp",
+    "cumsum", "argmax", "argmin", "prod", "any", "all", "softmin", "normalize", "median", "vector_norm",
+    "linalg_norm", "linalg_vector_norm",
+)  # fmt: skip
+SUMS = frozenset({"sum", "norm", "normalize", "vector_norm", "linalg_norm", "linalg_vector_norm"})
+"""Reductions to which a channel of zeros adds nothing."""
 POOLS = {
     f"{kind}{rank}d{tail}": rank
     for kind in ("max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool", "lp_pool")
@@ -222,8 +70,6 @@ def moves(tracer: Tracer, call: Call) -> None:
             if len(call.args) > 1 and isinstance(call.args[1], torch.dtype)
             else given[0].reshape(*given[1:], **named)
         )
-    elif call.name == "__iter__":
-        moved = list(given[0])
     else:
         moved = call.func(*given, **named)
     if call.name in SPLITS:
@@ -355,6 +201,12 @@ def reduction(tracer: Tracer, call: Call) -> None:
     labels = tracer.zeros(source)
     axes = _reduced(call.name, source.ndim, call.args, call.kwargs)
     if any(varies(labels, axis) for axis in axes):
+        others = [axis for axis in range(source.ndim) if axis not in axes]
+        if call.name in SUMS and not any(varies(labels, axis) for axis in others):
+            # What was silenced adds nothing to a sum.
+            for each in tensors_in(call.found):
+                tracer.set(each, labels if each.shape == source.shape else None)
+            return
         tracer.fix(source, f"{call.name} runs over its channels")
         return
     for each in tensors_in(call.found):
@@ -366,12 +218,22 @@ def reduction(tracer: Tracer, call: Call) -> None:
 
 
 def _reduced(name: str, ndim: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int]:
-    place = 2 if name in ("norm", "normalize") else 1
+    place = 2 if "norm" in name else 1
     axis = kwargs.get("dim", kwargs.get("axis", args[place] if len(args) > place else None))
     if isinstance(axis, bool) or axis is None:
         axis = 1 if name == "normalize" else list(range(ndim))
     axes = [axis] if isinstance(axis, int) else list(axis)
     return [each % ndim for each in axes]
+
+
+def cosine(tracer: Tracer, call: Call) -> None:
+    """The cosine between vectors of channels: two sums over their product."""
+    one, other = list(tensors_in((call.args, call.kwargs)))[:2]
+    shape = tuple(np.broadcast_shapes(one.shape, other.shape))
+    labels = combined(tracer, [(tracer.zeros(each), each.shape) for each in (one, other)], shape)
+    axis = call.kwargs.get("dim", call.args[2] if len(call.args) > 2 else 1) % len(shape)
+    if any(varies(labels, each) for each in range(len(shape)) if each != axis):
+        tracer.labels.fix(labels, "a cosine runs over something else than its channels")
 
 
 def channelwise(tracer: Tracer, source: Tensor, found: Any, axis: int) -> Array:
@@ -466,6 +328,38 @@ def attention(tracer: Tracer, call: Call) -> None:
     tracer.set(call.found, contracted(tracer, weights, tracer.zeros(value), weights.shape, tuple(value.shape)))
 
 
+def einsum(tracer: Tracer, call: Call) -> None:
+    """A sum of products over letters: elements that meet are one channel, what runs along a summed letter ends there.
+
+    Raises:
+        ValueError: for a form that is not followed: other than two tensors, dots, repeated letters, no arrow.
+    """
+    equation, *tensors = call.args[0].replace(" ", ""), *tensors_in(call.args[1:])
+    taken, _, out = equation.partition("->")
+    parts = taken.split(",")
+    if len(parts) != 2 or len(tensors) != 2 or not out or "." in equation or any(len(set(p)) < len(p) for p in parts):
+        raise ValueError(f"equation {equation}")
+    letters = out + "".join(sorted(set("".join(parts)) - set(out)))
+    wide = []
+    for part, tensor in zip(parts, tensors, strict=True):
+        order = [part.index(each) for each in letters if each in part]
+        shape = [tensor.shape[part.index(each)] if each in part else 1 for each in letters]
+        wide.append((tracer.zeros(tensor).transpose(order).reshape(shape), shape))
+    full = [max(sizes) for sizes in zip(*(shape for _, shape in wide), strict=True)]
+    # One element stands for all along letters that no channel runs along.
+    runs = [any(varies(labels, axis) for labels, _ in wide) for axis in range(len(letters))]
+    narrow = [(labels[tuple(slice(None if run else 1) for run in runs)], shape) for labels, shape in wide]
+    space = tuple(size if run else 1 for size, run in zip(full, runs, strict=True))
+    main = combined(tracer, narrow, space)
+    ended = tuple(range(len(out), len(letters)))
+    if any(varies(main, axis) for axis in ended):
+        if any(varies(main, axis) for axis in range(len(out))):
+            tracer.labels.fix(main, "einsum sums over its channels in two ways")
+    else:
+        tracer.set(call.found, np.array(np.broadcast_to(main.max(axis=ended), tuple(call.found.shape))))
+    tracer.cost(None, math.prod(full) / main.size, main.ravel())
+
+
 RULES: dict[str, Rule] = {
     **dict.fromkeys(MOVES, moves),
     **dict.fromkeys(SAME, same),
@@ -474,6 +368,8 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys((*POOLS, "interpolate", "upsample"), pool),
     **dict.fromkeys(("matmul", "bmm", "__matmul__", "mm"), matmul),
     "pad": pad,
+    "einsum": einsum,
+    "cosine_similarity": cosine,
     "scaled_dot_product_attention": attention,
 }
 """Rules by the names of calls."""

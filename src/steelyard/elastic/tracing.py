@@ -102,8 +102,6 @@ class Tracer(TorchFunctionMode):
         name = getattr(func, "__name__", str(func))
         if name == "__get__":
             name = func.__self__.__name__
-        if name == "__iter__":
-            found = list(found)
         given = list(tensors_in((args, kwargs)))
         results = list(tensors_in(found))
         if any(id(each) in self._fed for each in given):
@@ -114,9 +112,9 @@ class Tracer(TorchFunctionMode):
                     "fixed; write the choice with torch.where."
                 )
             self._fed.update({id(each): each for each in results})
-        if results and any(self.of(each) is not None for each in given):
+        if results and any(id(each) in self._held or id(each) in self._stored for each in given):
             self._follow(Call(name, func, args, kwargs, found))
-        return iter(found) if name == "__iter__" else found
+        return found
 
     def _follow(self, call: Call) -> None:
         # A trailing underscore alone is what tells a call in place from its plain twin.
@@ -125,8 +123,15 @@ class Tracer(TorchFunctionMode):
             for each in tensors_in((call.args, call.kwargs)):
                 self.fix(each, f"operator {call.name} has no rule")
             return
-        with torch.no_grad():
-            rule(self, call)
+        try:
+            with torch.no_grad():
+                rule(self, call)
+        except (TypeError, ValueError, LookupError, AttributeError, RuntimeError) as error:
+            # A form of the call that its rule does not know is like a call without a rule.
+            for each in tensors_in((call.args, call.kwargs)):
+                self.fix(
+                    each, f"operator {call.name} is called in a form without a rule ({type(error).__name__}: {error})"
+                )
 
     def feed(self, tensors: Sequence[Tensor]) -> None:
         """Name the inputs of the module."""
@@ -185,9 +190,12 @@ class Tracer(TorchFunctionMode):
         self.labels.union(known, labels)
 
     def made(self, tensor: Any, axis: int, count: int) -> Array:
-        """The labels that an operator's outputs get: those along the axis of its weights, fresh the first time."""
+        """The labels that an operator's outputs get: those along the axis of its weights, fresh the first time.
+
+        A single output gets none: it can't go, and it may be broadcast over channels (a gate, a weight a step).
+        """
         name = self.stored(tensor)
-        if name is None:
+        if name is None or count == 1:
             return np.zeros(count, np.int64)
         if self.trace.axes[name][axis] is None:
             self.trace.axes[name][axis] = self.labels.fresh(count, name.rpartition(".")[0] or name)
@@ -269,7 +277,10 @@ def traced(module: nn.Module, example: tuple[Tensor, ...], rules: dict[str, Rule
     Raises:
         InputError: if the module can't run on the example, or decides by the values of tensors.
     """
-    module = copy.deepcopy(module).eval()
+    try:
+        module = copy.deepcopy(module).eval()
+    except RuntimeError as error:
+        raise InputError(f"the module can't be copied: {error}; it must hold parameters and buffers only.") from error
     tracer = Tracer(module, rules, len(example[0]))
     try:
         with _places(module, tracer), torch.enable_grad(), tracer:
