@@ -168,10 +168,16 @@ def rounded_rows(values: Floats, bits: int) -> tuple[NDArray[np.int8], Floats]:
     return np.clip(np.round(values / best), -most, most).astype(np.int8), best
 
 
+def _block(length: int) -> int:
+    """Weights that share a scale in rows of this length: 32, or the row, where it is shorter; an even number."""
+    return min(BLOCK, length + length % 2)
+
+
 def _blocks(values: Floats) -> Floats:
     """Rows (rows, length) cut into blocks (rows, blocks, 32), filled up with zeros."""
-    padded = np.pad(values, ((0, 0), (0, -values.shape[1] % BLOCK)))
-    return padded.reshape(len(values), -1, BLOCK)
+    block = _block(values.shape[1])
+    padded = np.pad(values, ((0, 0), (0, -values.shape[1] % block)))
+    return padded.reshape(len(values), -1, block)
 
 
 def _halved(codes: NDArray[np.int8]) -> NDArray[np.uint8]:
@@ -266,7 +272,7 @@ def _cut(target: str, shape: list[int], length: int, base: str, graph: onnx.Grap
     """Blocks laid end to end along the last axis, and cut where the last one was filled up."""
     _add(graph, {f"{base}.flat": np.asarray(shape, np.int64)})
     source = f"{base}.blocks"
-    if length % BLOCK == 0:
+    if length % _block(length) == 0:
         return [_node("Reshape", [source, f"{base}.flat"], target)]
     ends = {"from": [0], "to": [length], "axis": [len(shape) - 1]}
     _add(graph, {f"{base}.{name}": np.asarray(value, np.int64) for name, value in ends.items()})
