@@ -85,7 +85,8 @@ class Jury:
                 rows += len(found)
                 if self.judge is not None:
                     outputs.append(found)
-        distance = total / max(1, rows)
+        # A divergence of nearly nothing may come out below it by rounding.
+        distance = max(0.0, total / max(1, rows))
         if self.judge is None:
             return Verdict(distance, distance)
         return Verdict(float(self.judge(torch.cat(outputs).numpy(), self.targets)), distance)
