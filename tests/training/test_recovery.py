@@ -164,6 +164,27 @@ def test_a_module_without_parameters_has_nothing_to_train(task, teacher):
     assert done.curve["epoch"] == []
 
 
+@pytest.mark.parametrize(
+    ("train", "valid", "message"),
+    [
+        (1, 4, "'train' must have 2 or more rows to learn from, got 1."),
+        (4, 0, "'valid' must have 1 or more rows to learn from, got 0."),
+    ],
+)
+def test_too_few_rows_are_refused_in_one_sentence(train, valid, message):
+    splits = [Rows(np.ones((rows, 2), np.float32), np.zeros(rows, np.int64)) for rows in (train, valid)]
+    with pytest.raises(InputError) as caught:
+        recover(nn.Linear(2, 2), Lesson(*splits, nn.Linear(2, 2)))
+    assert str(caught.value) == message
+
+
+def test_a_module_that_gives_something_else_than_its_teacher_is_refused():
+    split = Rows(np.ones((8, 2), np.float32), np.zeros(8, np.int64))
+    with pytest.raises(InputError) as caught:
+        recover(nn.Linear(2, 3), Lesson(split, split, nn.Linear(2, 4)))
+    assert str(caught.value) == "a module must give what its teacher gives, (4,) a row, got (3,)."
+
+
 def test_a_language_model_learns_from_its_teacher():
     tokens = np.random.default_rng(0).integers(0, 11, size=(40, 6))
     split = Rows(tokens, tokens)

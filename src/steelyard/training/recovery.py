@@ -38,6 +38,8 @@ PATIENCE = 6
 """Judgements without improvement after which the learning rate falls quickly to nothing and learning ends."""
 FEWEST_BITS, MOST_BITS = 2, 8
 """Bits of rounded weights: a sign and a step at least, a byte at most."""
+LEARNING_TO_JUDGING = 4
+"""Times as long as judging takes that a module learns before it is judged again, where time is short."""
 CURES = 3
 """How often a diverged recovery is started again at a quarter of its rate before it counts as failed."""
 
@@ -136,9 +138,13 @@ def recover(module: nn.Module, lesson: Lesson, settings: Recovery | None = None)
     these. One torch thread is used.
 
     Raises:
+        InputError: if there are too few rows, or the module's outputs have another shape than the teacher's.
         WorkerError: if learning still diverges after three cures.
     """
     start = time.perf_counter()
+    for name, rows, least in (("train", lesson.train, 2), ("valid", lesson.valid, 1)):
+        if len(rows.x) < least:
+            raise InputError(f"'{name}' must have {least} or more rows to learn from, got {len(rows.x)}.", field=name)
     settings = settings or Recovery()
     with _one_thread(), torch.random.fork_rng(devices=[]), _rounding(module, lesson, settings) as rounding:
         torch.manual_seed(lesson.seed)
@@ -231,6 +237,8 @@ class _Course:
             mean = total / max(1, count)
             if diverges(mean, guess, 0, is_full=False):
                 raise _DivergedError
+            if not pace.is_over(step) and not self._is_worth_judging():
+                continue
             is_better = self._improved(step / per_epoch, mean)
             stale = 0 if is_better else stale + 1
             if pace.is_over(step):
@@ -323,6 +331,11 @@ class _Course:
         if self.settings.optimizer == "sgd":
             return torch.optim.SGD(learned, lr=rate, momentum=0.9, nesterov=True)
         return torch.optim.AdamW(learned, lr=rate, foreach=False)
+
+    def _is_worth_judging(self) -> bool:
+        """Whether learning has taken a few times as long as judging would; without a limit, time changes nothing."""
+        since_s = self._used_s() - (self.curve["used_s"][-1] if self.curve["used_s"] else 0.0)
+        return math.isinf(self.lesson.limit_s) or since_s > LEARNING_TO_JUDGING * self.jury.cost_s
 
     def _improved(self, epoch: float, train_loss: float) -> bool:
         before = self.best
