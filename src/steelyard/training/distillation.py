@@ -44,7 +44,7 @@ class Distance:
     def of(cls, sample: Tensor, temperature: float = 1.0) -> Self:
         """The distance that fits a teacher's outputs (n, ..., width) on some rows."""
         if sample.ndim < 2 or sample.shape[-1] < 2:
-            variance = float(sample.double().var(correction=0))
+            variance = float(sample.detach().double().var(correction=0))
             return cls("values", temperature, variance if variance > 0 and math.isfinite(variance) else 1.0)
         sums_to_one = bool(((sample.sum(-1) - 1).abs() < 1e-3).all())
         return cls("probabilities" if sums_to_one and bool((sample >= 0).all()) else "scores", temperature)
