@@ -1,15 +1,19 @@
 """What a chosen pipeline did, told step by step, row by row and layer by layer."""
 
+from pathlib import Path
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from steelyard.core.candidate import Candidate, Scale, StepSetting
-from steelyard.core.outcome import Point
+from steelyard.core.environment import Environment
+from steelyard.core.goal import Goal
+from steelyard.core.outcome import Drop, Outcome, Point
 from steelyard.core.quantity import Quantity
 from steelyard.core.task import ClassOutput, TensorOutput
 from steelyard.core.wire import canonical
-from steelyard.engine.explaining import MOST_ROWS, explanation, flips_of, sensitivity, waterfall
+from steelyard.engine.explaining import MOST_ROWS, explained_anew, explanation, flips_of, sensitivity, waterfall
 
 PRUNE = StepSetting("prune", (("keep", 0.6),))
 DISTILL = StepSetting("distill")
@@ -114,6 +118,43 @@ def test_a_step_that_the_chosen_lacks_is_told_from_the_simplest_point_that_has_i
     simple, deep = point(QUANTIZE, notes=[report]), point(PRUNE, QUANTIZE, notes=[report])
     rows = sensitivity((deep, simple), point())
     assert [(row["key"], row["layer"]) for row in rows] == [(simple.key, "fc")]
+
+
+def answer_of(chosen: Point, points: tuple[Point, ...], told: object) -> Outcome:
+    """An answer with no more than what explaining reads."""
+    drop = Drop("accuracy", 0.0, 0.0, 0.01, False, 0.95, "trinomial", True, 5, None, 1)
+    where = Environment("cpu", 1, 1, "system", "3.11", {}, ())
+    return Outcome(
+        "s",
+        "t",
+        "certified",
+        Goal(),
+        chosen,
+        points[0],
+        points,
+        points,
+        (),
+        drop,
+        {},
+        (),
+        {},
+        {},
+        0.0,
+        Path(),
+        where,
+        explanation=told,  # type: ignore[arg-type]
+    )
+
+
+def test_another_point_is_explained_without_flips_that_nobody_counted() -> None:
+    points = (point(), point(QUANTIZE), point(PRUNE))
+    flips = flips_of(scores(0), scores(1), np.array([0]), CATS, has_labels=True)
+    told = answer_of(points[1], points, explanation(points, points[1], metric="accuracy", flips=flips))
+    other = explained_anew(told, points, points[2])
+    assert "flips" not in other
+    assert [row["key"] for row in other["waterfall"]] == [points[0].key, points[2].key]
+    assert explained_anew(told, points, points[1]) == told.explanation
+    assert explained_anew(answer_of(points[1], points, {}), points, points[2]) == {}
 
 
 def test_an_explanation_is_plain_json() -> None:

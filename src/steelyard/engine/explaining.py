@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from steelyard.core.candidate import Candidate
-from steelyard.core.outcome import Point
+from steelyard.core.outcome import Outcome, Point
 from steelyard.core.task import Array, ClassOutput, OutputSpec
 from steelyard.core.wire import Plain
 
@@ -36,6 +36,14 @@ def explanation(points: Sequence[Point], chosen: Point, *, metric: str, flips: P
         "sensitivity": sensitivity(points, chosen),
     }
     return told if flips is None else {**told, "flips": flips}
+
+
+def explained_anew(old: Outcome, points: Sequence[Point], chosen: Point) -> Plain:
+    """What is told of another point of an answer; flips are known of the one whose test outputs were computed only."""
+    if not old.explanation:
+        return {}
+    flips = old.explanation.get("flips") if chosen.key == old.chosen.key else None
+    return explanation(points, chosen, metric=old.drop.metric, flips=flips)
 
 
 def waterfall(points: Sequence[Point], chosen: Point, *, metric: str) -> list[Plain]:

@@ -9,11 +9,14 @@ from steelyard.core.errors import UnknownNameError
 from steelyard.core.measured import read_measured
 from steelyard.core.outcome import Outcome, Point, Status
 from steelyard.core.protocols import Task
-from steelyard.core.task import input_to_json, output_to_json
+from steelyard.core.task import TensorInput, input_to_json, output_to_json
 from steelyard.core.version import __version__
 from steelyard.core.wire import Plain, write_text
 from steelyard.engine.elsewhere import choose_elsewhere
 from steelyard.engine.evidence import drop_of, is_proved, packed_points, read_evidence
+from steelyard.engine.explaining import explained_anew
+from steelyard.graph.reading import read_model
+from steelyard.graph.signature import signature_of
 from steelyard.select.limits import misses
 from steelyard.store.artifacts import copy_file
 from steelyard.store.bundle import check_empty, clear, read_manifest, verified_file, verify, write_manifest
@@ -175,17 +178,35 @@ def rechosen(old: Outcome, chosen: Point) -> Outcome:
     missed = misses(old.goal, chosen.metrics)
     status: Status = "certified" if is_proved(chosen) and not missed else "infeasible" if missed else "estimated"
     reason = "Chosen by hand from the front."
-    return replace(old, chosen=replace(chosen, reason=reason), drop=drop_of(old, chosen), status=status, misses=missed)
+    return replace(
+        old,
+        chosen=replace(chosen, reason=reason),
+        drop=drop_of(old, chosen),
+        status=status,
+        misses=missed,
+        explanation=explained_anew(old, old.points, chosen),
+    )
 
 
-def task_manifest(task: Task) -> dict[str, Plain]:
-    """What a bundle must know of its task to predict."""
+def task_manifest(task: Task, model: Path | None = None) -> dict[str, Plain]:
+    """What a bundle must know of its task to predict.
+
+    Args:
+        task: what the model is for.
+        model: the chosen ONNX file, which is read for its output where it says itself what it takes and gives.
+    """
+    inputs: list[Plain] = [{"name": "x", "shape": ["n", *task.input.shape], "type": "float32"}]
+    outputs: list[Plain] = [{"name": "y", "shape": ["n", task.output.width], "type": "float32"}]
+    if isinstance(task.input, TensorInput):
+        inputs = [port.to_json() for port in task.input.ports]
+        # Runtimes hand back a file's first output, which is the one that was judged.
+        outputs = outputs if model is None else [signature_of(read_model(model)).outputs[0].to_json()]
     return {
         "task": task.name,
         "kind": task.kind,
         "input": input_to_json(task.input),
         "output": output_to_json(task.output),
-        "inputs": [{"name": "x", "shape": ["n", *task.input.shape], "type": "float32"}],
-        "outputs": [{"name": "y", "shape": ["n", task.output.width], "type": "float32"}],
+        "inputs": inputs,
+        "outputs": outputs,
         "labels": list(getattr(task.output, "labels", ())) or None,
     }

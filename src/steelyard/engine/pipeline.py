@@ -168,7 +168,8 @@ def _answer(run: Run, render: Render) -> Outcome:
         point.key: [study.artifacts.path(_digest(trials, point.key), suffix) for suffix in suffixes]
         for point in outcome.points
     }
-    about = {**task_manifest(plan.task), "own": dict(plan.files), "batch": plan.batch, "threads": plan.threads}
+    chosen = sources[outcome.chosen.key][0] if plan.given is not None else None
+    about = {**task_manifest(plan.task, chosen), "own": dict(plan.files), "batch": plan.batch, "threads": plan.threads}
     pack(outcome, about, sources, render)
     if lane.rounds:
         _teach(plan, study, verdict)

@@ -17,6 +17,7 @@ from steelyard.core.task import (
     OutputSpec,
     TableInput,
     TensorInput,
+    TensorOutput,
 )
 from steelyard.tasks.tensors import rows_for
 
@@ -48,6 +49,9 @@ def encode(spec: InputSpec, raw: Any) -> Array:
     if isinstance(spec, ImageInput):
         return np.ascontiguousarray(_images(spec, raw), dtype=np.float32)
     if isinstance(spec, TensorInput):
+        if isinstance(raw, Mapping) and len(spec.ports) == 1 and spec.ports[0].name not in raw:
+            # A table: its columns are the one input's features, in their order.
+            raw = np.stack([numbers(values, name=str(name)) for name, values in raw.items()], axis=1)
         return rows_for(spec.ports, raw, origin="'x'")
     columns = table_columns(spec, raw)
     has_codes = isinstance(raw, np.ndarray) and raw.dtype.kind in "buif"
@@ -96,6 +100,8 @@ def apply_own(function: Callable[[Any], Any], raw: Any) -> Any:
 def decode(output: OutputSpec, outputs: Array) -> Array:
     """Labels (n,) of the highest scores in the user's own form, or values (n,), from outputs (n, width).
 
+    Outputs whose meaning is not known stay as they are.
+
     Raises:
         DataError: if the outputs have another width.
     """
@@ -108,6 +114,8 @@ def decode(output: OutputSpec, outputs: Array) -> Array:
         labels = np.array(output.labels)
         chosen: Array = labels[best]
         return chosen
+    if isinstance(output, TensorOutput):
+        return scores
     values: Array = scores[:, 0].astype(np.float64)
     return values
 
