@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from torch import nn
 
 from steelyard.core.wire import Plain
-from steelyard.steps.quantize import has_vnni
+from steelyard.steps.quantizing.processor import has_vnni
 from steelyard.training.augmentation import Augment
 from steelyard.training.lesson import Lesson
 from steelyard.training.recovery import Recovery, recover
