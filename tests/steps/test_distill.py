@@ -14,7 +14,8 @@ from steelyard.core.task import Rows
 from steelyard.runtimes.onnxruntime.export import export
 from steelyard.runtimes.onnxruntime.run import RUNTIME
 from steelyard.steps.distill import DISTILL, Distill
-from steelyard.steps.quantize import QUANTIZE, has_vnni
+from steelyard.steps.quantize import QUANTIZE
+from steelyard.steps.quantizing.processor import has_vnni
 from steelyard.tasks.builtin import digits
 from steelyard.training.lesson import Lesson
 
