@@ -83,7 +83,8 @@ def doubled(x: torch.Tensor) -> torch.Tensor:
 
 
 REFUSED = {
-    "an operator of the user's own": (doubled, "first: operator "),
+    # The operator itself can't be copied with its module, a function that calls it can.
+    "an operator of the user's own": (lambda x: doubled(x), "first: operator "),  # noqa: PLW0108
     "an operator without a rule": (lambda x: torch.fft.fft(x).real, "first: operator fft_fft has no rule"),
     "a mean over channels": (lambda x: x - x.mean(1, keepdim=True), "first: mean runs over its channels"),
     "a sum with what can't shrink": (
