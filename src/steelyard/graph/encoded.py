@@ -22,14 +22,17 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from steelyard.core.errors import BundleError, SteelyardError
 from steelyard.core.task import Array
 from steelyard.graph.codes import MOST_ENTRIES, Layout, as_matrix, book_of, code_array
+from steelyard.graph.marks import FORMAT, MARK
 from steelyard.graph.rangecoder import BitReader, BitWriter, Coder, code_bits, code_number
 
-SUFFIX = ".syd"
-MARK = b"SYD\x01"
-"""The mark, and the number of the format."""
 DIGEST_BYTES = 8
+"""Bytes of the checksum: one altered file in 2^64 would pass."""
 EXPANSION = 16_384
 """Bytes of weights that a byte of the file may stand for; zeros fill up a file that would need more."""
+TRIED = 50_000
+"""Cells of an array on which ways to walk it are tried; the best one is taken for all."""
+SMALL = 64
+"""Elements below which deflating is not tried: its own beginnings would cost more than it saves."""
 LARGEST_SKELETON = 1 << 26
 """Bytes of a model without its weights: language models of a hundred layers have a tenth of that."""
 LARGEST_BYTES = 2**31 - 1
@@ -74,7 +77,7 @@ def encode_model(model: onnx.ModelProto) -> bytes:
     body = _varint(len(skeleton)) + skeleton + writer.finish()
     least = -(-sum(each.nbytes for each in arrays) // EXPANSION)
     body = body.ljust(least, b"\0")
-    return MARK + _digest(body) + body
+    return MARK + bytes([FORMAT]) + _digest(body) + body
 
 
 def decode_model(data: bytes, name: str = "the encoded model") -> onnx.ModelProto:
@@ -84,14 +87,15 @@ def decode_model(data: bytes, name: str = "the encoded model") -> onnx.ModelProt
         BundleError: one sentence, if the bytes are no encoded model, were cut short or altered, or declare more than
             they may.
     """
-    head = len(MARK) + DIGEST_BYTES
-    if data[: len(MARK) - 1] != MARK[:-1] or len(data) <= head:
-        raise BundleError(f"{name} is no encoded model; restore the file.", field="model")
-    if data[len(MARK) - 1] != MARK[-1]:
-        found = data[len(MARK) - 1]
-        raise BundleError(f"{name} has format {found}, this version reads {MARK[-1]}; update steelyard.", field="model")
-    body = data[head:]
-    if _digest(body) != data[len(MARK) : head]:
+    start = len(MARK) + 1 + DIGEST_BYTES
+    if not data.startswith(MARK) or len(data) <= start:
+        raise BundleError(f"{name} is no encoded model, or was cut short; restore the file.", field="model")
+    if data[len(MARK)] != FORMAT:
+        raise BundleError(
+            f"{name} has format {data[len(MARK)]}, this version reads {FORMAT}; update steelyard.", field="model"
+        )
+    body = data[start:]
+    if _digest(body) != data[len(MARK) + 1 : start]:
         raise BundleError(f"{name} was cut short or altered after it was encoded; restore the file.", field="model")
     try:
         model, stream = _skeleton_of(body)
@@ -185,13 +189,16 @@ def _declared(tensor: onnx.TensorProto) -> tuple[tuple[int, ...], int]:
 
 def _write_array(writer: BitWriter, array: Array) -> None:
     """An array of few values by its codebook in the layout that takes fewest bytes, any other deflated."""
-    coded = None
+    layout = None
     if array.size and len(book_of(array).patterns) <= MOST_ENTRIES:
-        coded = min(_layouts(array), key=lambda each: _cost(array, each))
-    packed = None if coded is not None and array.size < 64 else _deflated(_planes(array))
-    if coded is not None and (packed is None or _cost(array, coded) <= len(packed)):
+        part = as_matrix(array)[: max(1, TRIED // max(1, as_matrix(array).shape[1]))]
+        part = part.reshape(-1, *array.shape[1:]) if array.ndim > 1 else array
+        layouts = list(_layouts(array))
+        layout = min(layouts, key=lambda each: _cost(part, each)) if len(layouts) > 1 else layouts[0]
+    packed = None if layout is not None and array.size < SMALL else _deflated(_planes(array))
+    if layout is not None and (packed is None or len(packed) > array.size // 2 or _cost(array, layout) <= len(packed)):
         writer.code(1 << 15, 1)
-        code_array(writer, array.copy(), coded)
+        code_array(writer, array.copy(), layout)
         return
     packed = packed or b""
     writer.code(1 << 15, 0)
@@ -220,11 +227,9 @@ def _read_array(reader: Coder, shape: tuple[int, ...], width: int) -> Array:
 
 def _planes(array: Array) -> bytes:
     """The first bytes of all elements, then the second ones: signs and exponents deflate better side by side."""
-    return (
-        np.frombuffer(array.astype(array.dtype.newbyteorder("<")).tobytes(), np.uint8)
-        .reshape(-1, array.dtype.itemsize)
-        .T.tobytes()
-    )
+    return np.frombuffer(array.astype(array.dtype.newbyteorder("<")).tobytes(), np.uint8).reshape(
+        -1, array.dtype.itemsize
+    ).T.tobytes()
 
 
 def _layouts(array: Array) -> Iterator[Layout]:
@@ -293,3 +298,4 @@ def _digest(body: bytes) -> bytes:
 
 
 VOCABULARY = b""
+"""What skeletons are likely to hold. Its bytes are part of the format, a test pins them."""

@@ -117,7 +117,7 @@ _MOST = 255
 _RATES = [int(65536 / (count + 1.5)) for count in range(_MOST + 1)]
 _BUCKETS = [min(count.bit_length(), 7) for count in range(_MOST + 1)]
 """Counters that have seen about as much share a weight."""
-_LEARNING = 10
+_LEARNING = 16
 """Shift of a weight's step, found on the networks of benchmarks/deep_compression.py."""
 
 

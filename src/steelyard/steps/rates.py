@@ -43,11 +43,12 @@ class Prices:
         bits = -torch.log2(shares.clamp_min(1e-9))
         return cls(taken, zero, (odds / (1 + odds)).reshape(taken.shape), bits)
 
-    def bits(self, index: int) -> Tensor:
-        """Bits of taking that entry, in each place."""
-        if index == self.zero:
-            return -torch.log2(1 - self.filled.clamp(1e-6, 1 - 1e-6))
-        return self.entries[index] - torch.log2(self.filled.clamp(1e-6, 1 - 1e-6))
+    def bits(self) -> Tensor:
+        """Bits of taking each entry (..., entries), in each place (...)."""
+        chance = self.filled.clamp(1e-6, 1 - 1e-6)[..., None]
+        bits = self.entries - torch.log2(chance)
+        bits[..., self.zero] = -torch.log2(1 - chance[..., 0])
+        return bits
 
     def total(self) -> float:
         """Bits of the present choice."""

@@ -3,7 +3,7 @@
 import copy
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -147,7 +147,10 @@ class _Shared:
 
     def values(self) -> Tensor:
         """What the forward pass takes: entries, through which the weight itself learns as if it were taken."""
-        return self.book()[self.taken] + (self.weight - self.weight.detach())
+        if self.spacing == "grid":
+            return self.whole[self.taken] * self.learned + (self.weight - self.weight.detach())
+        taken: Tensor = _Take.apply(self.book(), self.taken, self.weight)  # type: ignore[no-untyped-call]
+        return taken
 
     def final(self) -> Tensor:
         """Entries in numbers that take 16 bits: a step as bfloat16, free entries as float16."""
@@ -168,16 +171,30 @@ class _Shared:
             bent = 0.5 * batch * self.curve
             bent = bent + _FLOOR * bent.mean() if price else torch.ones_like(self.curve)
             prices = Prices.of(self.taken, self.zero, len(book)) if price else None
-            least = torch.full(self.weight.shape, torch.inf)
+            weight = self.weight[self.mask]
+            costs = bent[self.mask][:, None] * (weight[:, None] - book) ** 2
+            if prices is not None:
+                costs += price * prices.bits()[self.mask]
             taken = torch.full(self.weight.shape, self.zero)
-            for index, value in enumerate(book.tolist()):
-                cost = bent * (self.weight - value) ** 2
-                if prices is not None:
-                    cost += price * prices.bits(index)
-                better = cost < least
-                least[better], taken[better] = cost[better], index
-            taken[~self.mask] = self.zero
+            taken[self.mask] = costs.argmin(dim=1)
             self.taken = taken
+
+
+class _Take(torch.autograd.Function):
+    """Entries by index; each entry's gradient is the sum over those who take it, the weight's is theirs unchanged."""
+
+    @staticmethod
+    def forward(ctx: Any, book: Tensor, taken: Tensor, weight: Tensor) -> Tensor:  # noqa: ARG004  for its gradient
+        ctx.save_for_backward(taken)
+        ctx.entries = len(book)
+        return book[taken]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, Tensor]:  # type: ignore[override]
+        (taken,) = ctx.saved_tensors
+        # Indexing's own gradient sorts all indices first, which takes longer than the network.
+        book = torch.zeros(ctx.entries).scatter_add_(0, taken.flatten(), gradient.flatten())
+        return book, None, gradient
 
 
 class _Market:

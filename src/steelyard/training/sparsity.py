@@ -26,7 +26,8 @@ def hold(module: nn.Module, masks: Mapping[str, Tensor]) -> None:
     with torch.no_grad():
         for name, each in module.named_parameters():
             if name in masks:
-                each.mul_(masks[name])
+                # Multiplied by zero, a negative weight would become -0.0, which is another number when it is encoded.
+                each.masked_fill_(~masks[name], 0.0)
 
 
 def sparsity(module: nn.Module) -> float:
