@@ -15,6 +15,7 @@ from steelyard.core.protocols import Runtime
 from steelyard.core.quantity import Quantity
 from steelyard.core.trial import Failure
 from steelyard.core.wire import content_key, dumps, write_text
+from steelyard.graph.marks import DECODING, is_encoded
 from steelyard.measure.environment import read_environment
 from steelyard.measure.floor import floor_of, floor_subject
 from steelyard.measure.latency import LatencyRound, Protocol, calibrate, measure_latency
@@ -100,7 +101,8 @@ class Lane:
     def subject(self, candidate: Candidate, path: Path) -> Subject:
         """A candidate's model file, as it is measured: with the candidate's threads and options."""
         threads, options = loading_of(candidate.options)
-        return Subject(candidate.key, path, options={**self._trust, **options}, threads=threads)
+        pays_for = DECODING if is_encoded(path) else ()
+        return Subject(candidate.key, path, options={**self._trust, **options}, threads=threads, pays_for=pays_for)
 
     @property
     def _trust(self) -> dict[str, Setting]:

@@ -227,9 +227,11 @@ def _read_array(reader: Coder, shape: tuple[int, ...], width: int) -> Array:
 
 def _planes(array: Array) -> bytes:
     """The first bytes of all elements, then the second ones: signs and exponents deflate better side by side."""
-    return np.frombuffer(array.astype(array.dtype.newbyteorder("<")).tobytes(), np.uint8).reshape(
-        -1, array.dtype.itemsize
-    ).T.tobytes()
+    return (
+        np.frombuffer(array.astype(array.dtype.newbyteorder("<")).tobytes(), np.uint8)
+        .reshape(-1, array.dtype.itemsize)
+        .T.tobytes()
+    )
 
 
 def _layouts(array: Array) -> Iterator[Layout]:
