@@ -83,7 +83,7 @@ def doubled(x: torch.Tensor) -> torch.Tensor:
 
 
 REFUSED = {
-    "an operator of the user's own": (lambda x: doubled(x), "first: operator "),
+    "an operator of the user's own": (doubled, "first: operator "),
     "an operator without a rule": (lambda x: torch.fft.fft(x).real, "first: operator fft_fft has no rule"),
     "a mean over channels": (lambda x: x - x.mean(1, keepdim=True), "first: mean runs over its channels"),
     "a sum with what can't shrink": (
