@@ -83,8 +83,7 @@ def doubled(x: torch.Tensor) -> torch.Tensor:
 
 
 REFUSED = {
-    # The operator itself can't be copied with its module, a function that calls it can.
-    "an operator of the user's own": (lambda x: doubled(x), "first: operator "),  # noqa: PLW0108
+    "an operator of the user's own": (lambda x: doubled(x) + 0, "first: operator "),
     "an operator without a rule": (lambda x: torch.fft.fft(x).real, "first: operator fft_fft has no rule"),
     "a mean over channels": (lambda x: x - x.mean(1, keepdim=True), "first: mean runs over its channels"),
     "a sum with what can't shrink": (
@@ -145,6 +144,15 @@ def test_control_flow_by_values_is_named():
         "the module can't be traced: the module itself decides by a tensor's values (__bool__), so its graph is not "
         "fixed; write the choice with torch.where."
     )
+
+
+def test_a_module_that_can_t_be_copied_is_named():
+    module = Through(nn.ReLU())
+    module.left = torch.ones(2, requires_grad=True) * 2
+    with pytest.raises(
+        InputError, match=r"^the module can't be copied: .*; it must hold parameters and buffers only\.$"
+    ):
+        groups_of(module, (ROWS,))
 
 
 def test_inputs_that_don_t_fit_are_named():

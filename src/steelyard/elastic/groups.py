@@ -107,6 +107,26 @@ class Anatomy:
                 return each
         raise InputError(f"the module has no group {name!r}; it has {', '.join(each.name for each in self.groups)}.")
 
+    def check(self, kept: Kept) -> None:
+        """Refuse a choice that no module could be made of.
+
+        Raises:
+            InputError: if a group is not known, keeps nothing or what it has not, or is out of step with its set.
+        """
+        steps: dict[str, tuple[str, int]] = {}
+        for name, index in kept.items():
+            group = self.group(name)
+            if len(index) == 0 or (np.diff(index) <= 0).any() or index[0] < 0 or index[-1] >= group.size:
+                raise InputError(f"group {name!r} must keep some of its {group.size} channels, sorted, each once.")
+        for group in self.groups:
+            count = len(kept[group.name]) if group.name in kept else group.size
+            other, most = steps.setdefault(group.alike or f" {group.name}", (group.name, count // group.step))
+            if count != most * group.step:
+                raise InputError(
+                    f"groups {other!r} and {group.name!r} shrink together: {group.name!r} must keep "
+                    f"{most * group.step} channels, got {count}."
+                )
+
     def slices(self, kept: Kept) -> dict[str, dict[int, Array]]:
         """For each stored tensor that shrinks, the indices kept along each axis that does."""
         found: dict[str, dict[int, Array]] = {}

@@ -279,7 +279,7 @@ def traced(module: nn.Module, example: tuple[Tensor, ...], rules: dict[str, Rule
     """
     try:
         module = copy.deepcopy(module).eval()
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise InputError(f"the module can't be copied: {error}; it must hold parameters and buffers only.") from error
     tracer = Tracer(module, rules, len(example[0]))
     try:
