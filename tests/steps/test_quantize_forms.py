@@ -1,5 +1,7 @@
 """Every form of quantization on models of every kind, as run by ONNX Runtime."""
 
+import warnings
+
 import numpy as np
 import onnx
 import pytest
@@ -66,7 +68,9 @@ def test_an_lstm_runs_in_the_runtimes_integer_kernel(both, mode, per_channel, wr
 @pytest.mark.slow
 def test_an_lstm_of_torchs_newer_exporter_is_folded_and_quantized(zoo, tmp_path):
     source = tmp_path / "dynamo.onnx"
-    program = torch.onnx.export(zoo.Recurrent().eval(), (torch.from_numpy(SERIES[:2]),), dynamo=True, verbose=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(zoo.Recurrent().eval(), (torch.from_numpy(SERIES[:2]),), dynamo=True, verbose=False)
     program.save(str(source))
     name = onnx.load(source).graph.input[0].name
     Quantize(mode="dynamic").apply(source, tmp_path / "q.onnx", iter([SERIES]))
