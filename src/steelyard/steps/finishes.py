@@ -41,11 +41,13 @@ def _finishes(operators: tuple[Weighted, ...], types: set[str]) -> Iterator[Step
     if is_transformer:
         yield _step(mode="dynamic")
         yield _step(mode="dynamic", keep_float=1)
+        yield _step(**static)
         yield _step(**static, keep_float=1)
     else:
         yield _step(**static)
         yield _step(**static, bias_correction=True)
-        if len(operators) > 2:
+        # A float product before a pooling of pictures makes the runtime pool bytes, which it does slowly.
+        if len(operators) > 2 and "MaxPool" not in types:
             yield _step(**static, keep_float=1)
         if convolved < whole / 2:
             yield _step(mode="dynamic")
