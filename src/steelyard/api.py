@@ -96,7 +96,7 @@ def find(task: Any, *, listen: Listener = silent, started: float | None = None, 
         worker.kill()
 
 
-def resolve_compress(model: str | Path, data: Any = None, **options: Any) -> Plan:
+def resolve_compress(model: Any, data: Any = None, **options: Any) -> Plan:
     """Check a question about a model that is there already, without running it: what `compress --dry-run` shows.
 
     Args:
@@ -122,16 +122,18 @@ def resolve_compress(model: str | Path, data: Any = None, **options: Any) -> Pla
     for name in ("out", "weights"):
         if isinstance(options.get(name), str):
             options[name] = Path(options[name])
-    return resolve_request(CompressRequest(model=str(model), data=data, **options))
+    named = str(model) if isinstance(model, Path) else model
+    return resolve_request(CompressRequest(model=named, data=data, **options))
 
 
 def compress(
-    model: str | Path, data: Any = None, *, listen: Listener = silent, started: float | None = None, **options: Any
+    model: Any, data: Any = None, *, listen: Listener = silent, started: float | None = None, **options: Any
 ) -> Outcome:
     """Make a model smaller and faster as far as it stays good, prove that it does, and pack it.
 
     Args:
-        model: an ONNX file, a Keras file (with `trust`), or `file.py:function` that returns a torch module.
+        model: an ONNX file, a Keras file (with `trust`), `file.py:function` that returns a torch module, or a torch
+            module.
         data: rows that the model never saw: a file (.npz, a table, class folders), a mapping of arrays by name, or a
             pair (x, y). Without targets the model is judged against itself.
         listen: hears what happens.

@@ -18,9 +18,12 @@ registry = Registry(
             "cnn": Lazy("steelyard.families.cnn:CNN"),
         },
         "step": {
+            "clean": Lazy("steelyard.steps.clean:CLEAN"),
             "quantize": Lazy("steelyard.steps.quantize:QUANTIZE"),
         },
         "module_step": {
+            "prune": Lazy("steelyard.steps.prune:PRUNE"),
+            "factorize": Lazy("steelyard.steps.factorize:FACTORIZE"),
             "distill": Lazy("steelyard.steps.distill:DISTILL"),
         },
         "runtime": {

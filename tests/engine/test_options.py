@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steelyard.cli.dryrun import describe_plan, plan_text
 from steelyard.core.errors import InputError
 from steelyard.engine.options import loading_knobs, options_of
 from steelyard.engine.request import Request, resolve
@@ -100,3 +101,11 @@ def test_the_familys_own_knob_of_that_name_comes_first(tmp_path):
     space = resolve(Request("wine", model=f"{own}:net", knobs={"threads": (1, 2), "arena": (True, False)})).space
     assert {knob.name: knob.choices for knob in space.families[0].knobs} == {"threads": (1, 2)}
     assert space.options == ((), (("arena", False),))
+
+
+def test_the_plan_for_people_names_the_ways_of_loading():
+    plain = describe_plan(resolved(knobs={"depth": (1,), "width": (8,), "threads": (1, 2)}))
+    assert plain["space"]["options"] == [{}, {"threads": 2}]
+    lines = plan_text(plain).splitlines()
+    assert "options: the defaults | threads 2" in lines
+    assert "candidates: 4 in all" in lines

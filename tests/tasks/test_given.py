@@ -12,6 +12,7 @@ from steelyard.core.port import Port
 from steelyard.core.task import ClassOutput, TensorOutput, ValueOutput, feed_of
 from steelyard.tasks.dataset import PreparedTask
 from steelyard.tasks.given import Given, Material, prepare_given, read_arrays_of
+from steelyard.tasks.metrics import METRICS
 from steelyard.tasks.wire import load, save
 
 WEIGHTS = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
@@ -104,6 +105,33 @@ def test_a_task_travels_to_a_worker(tmp_path: Path) -> None:
     assert np.array_equal(there.train.x["x"], task.train.x["x"])
     assert there.input == task.input
     assert len(there.test) == 0
+
+
+def language_model() -> Given:
+    table = np.random.default_rng(0).normal(size=(9, 9)).astype(np.float32)
+    return Given("lm", (Port("tokens", "int64", ("n", 6)),), lambda rows: table[rows["tokens"]])
+
+
+def test_tokens_for_tokens_are_a_language_model_and_the_next_ones_its_targets() -> None:
+    tokens = np.random.default_rng(1).integers(0, 9, size=(40, 7))
+    task = prepare_given(Material({"x": tokens[:, :-1], "y": tokens[:, 1:]}, "data"), language_model(), seed=0)
+    assert (task.kind, task.metric) == ("language-modelling", "perplexity")
+    shifted = prepare_given(
+        Material({"tokens": tokens[:, :-1]}, "data"), language_model(), seed=0, kind="language-modelling"
+    )
+    assert np.array_equal(shifted.train.y[:, :-1], shifted.train.x["tokens"][:, 1:])
+    assert (shifted.train.y[:, -1] == -1).all()
+
+
+def test_several_decisions_a_row_agree_where_all_of_them_do() -> None:
+    tokens = np.random.default_rng(1).integers(0, 9, size=(40, 6))
+    task = prepare_given(Material({"x": tokens}, "data"), language_model(), seed=0)
+    assert task.kind == "label-free"
+    assert task.valid.y.shape == (12, 6, 9)
+    outputs = task.valid.y.copy()
+    outputs[0, 3] = -outputs[0, 3]
+    assert METRICS["agreement"](outputs, task.valid.y) == pytest.approx(11 / 12)
+    assert METRICS["agreement"](outputs.reshape(12, -1), task.valid.y) == pytest.approx(11 / 12)
 
 
 @pytest.mark.parametrize(

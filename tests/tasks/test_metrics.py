@@ -119,6 +119,7 @@ def test_proofs_are_those_of_the_design():
         "r2": "mean",
         "agreement": "disagreement",
         "output_error": "mean",
+        "perplexity": "mean",
     }
 
 
@@ -173,3 +174,12 @@ def test_agreement_takes_the_references_scores_or_its_classes():
     other = reference * np.array([[1], [1], [1], [-1]])
     assert METRICS["agreement"](other, reference) == 0.75
     assert METRICS["agreement"](other, reference.argmax(axis=1)) == 0.75
+
+
+def test_perplexity_of_a_guess_is_the_size_of_the_vocabulary():
+    targets = np.array([[0, 3, -1], [2, 1, 0]])
+    assert METRICS["perplexity"](np.zeros((2, 3 * 7)), targets) == pytest.approx(7)
+    sure = np.full((2, 3, 7), -1e9)
+    np.put_along_axis(sure, np.maximum(targets, 0)[..., None], 0.0, axis=2)
+    assert METRICS["perplexity"](sure.reshape(2, -1), targets) == pytest.approx(1)
+    assert METRICS["perplexity"](np.full((2, 21), np.nan), targets) == math.inf

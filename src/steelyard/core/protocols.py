@@ -291,3 +291,9 @@ class Problem(Protocol):
 
     def is_good_enough(self, trial: Trial, finished: Sequence[Trial]) -> bool:
         """Whether the trial meets the permitted drop against the best so far, judged on validation."""
+
+    def spent(self, candidate: Candidate, finished: Sequence[Trial]) -> float | None:
+        """The share of the permitted drop that a candidate uses up on validation, 1 at its end; limits don't count.
+
+        Known as soon as the candidate is made, before it is measured. None where it is not made, or not yet.
+        """

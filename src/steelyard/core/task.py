@@ -16,6 +16,7 @@ TaskKind = Literal[
     "tabular-regression",
     "classification",
     "regression",
+    "language-modelling",
     "label-free",
 ]
 """What sort of task it is. The last three are those of a model that is there already, whatever its inputs are."""
@@ -29,7 +30,7 @@ class Rows:
 
     Shapes: x (n, ...) float32 or uint8, or (n,) of a structured type with a field for each named input, in the type
     that the input takes; y (n,) int64 class indices or float32 values, or (n, width) outputs to agree with;
-    groups (n,) int64 or None.
+    groups (n,) int64 or None. Of language models y is (n, tokens), the next token of each, −1 where none is asked for.
     """
 
     x: Array

@@ -12,22 +12,25 @@ from steelyard.core.candidate import Candidate, Scale, StepSetting
 from steelyard.core.errors import WorkerError
 from steelyard.core.protocols import Metric, Task
 from steelyard.core.registry import Registry
-from steelyard.core.task import ClassOutput, ValueOutput
+from steelyard.core.task import ClassOutput
 from steelyard.core.wire import Plain
 from steelyard.engine.clock import Clock
 from steelyard.engine.conversion import SOURCE_SUFFIX, check_parity
+from steelyard.engine.evaluating import outputs_of
 from steelyard.engine.given import GivenModel, example_of
 from steelyard.engine.once import made_once
 from steelyard.runtimes.onnxruntime.export import export
 from steelyard.runtimes.onnxruntime.run import RUNTIME
 from steelyard.select.quality import loss
-from steelyard.training.lesson import Lesson
+from steelyard.training.lesson import Lesson, Taught
 from steelyard.training.losses import loss_of
 from steelyard.training.modules import module_outputs
 from steelyard.training.weights import load_state, save_state
 
 PARITY_ROWS = 256
 """Validation rows on which an exported file is compared with its module."""
+MOST_TAUGHT = 250_000_000
+"""Numbers that the teacher's outputs on the training rows may be: a gigabyte."""
 KEPT = 4
 """Modules that are kept in memory: the chain that grows, and where it may branch."""
 NOTES, WEIGHTS = "fit.json", "weights.safetensors"
@@ -51,6 +54,7 @@ class Chain:
     seed: int
     fits: Path
     _modules: dict[Steps, Any] = field(default_factory=dict)
+    _taught: Taught | None = None
 
     def made(self, candidate: Candidate, limit_s: float, clock: Clock) -> tuple[Path, dict[str, Any], bool]:
         """The ONNX file and the notes of a candidate's steps on modules, and whether weights were trained for it now.
@@ -168,11 +172,21 @@ class Chain:
             train=self.task.train,
             valid=self.task.valid,
             teacher=self._modules.get(()) or self._first(),
-            loss=loss_of(output) if has_labels and isinstance(output, ClassOutput | ValueOutput) else None,
+            loss=loss_of(output) if has_labels else None,
             judge=lambda outputs, targets: loss(metric, metric(outputs, targets)),
             seed=self.seed,
             limit_s=limit_s,
+            taught=self._teaching() if limit_s > 0 else None,
         )
+
+    def _teaching(self) -> Taught | None:
+        """What the model given says of the rows; its file is asked, which answers faster than the module."""
+        if self._taught is None:
+            session = RUNTIME.load(self._home(()) / f"model{SOURCE_SUFFIX}")
+            valid = outputs_of(session.run, self.task.valid)
+            if valid[0].size * len(self.task.train) <= MOST_TAUGHT:
+                self._taught = Taught(outputs_of(session.run, self.task.train), valid)
+        return self._taught
 
     def _first(self) -> Any:
         module = self.given.module()

@@ -26,6 +26,7 @@ KINDS: Mapping[str, TaskKind] = {
     "classification": "classification",
     "regression": "regression",
     "label-free": "label-free",
+    "language-modelling": "language-modelling",
     "image-classification": "classification",
     "text-classification": "classification",
     "audio-classification": "classification",
@@ -42,11 +43,11 @@ TRIAL_LIMIT_S = 3600.0
 class CompressRequest:
     """The question as asked. Fields are those of the command line, in SI units; None means the default.
 
-    `model` is an ONNX file, a Keras file or `file.py:function`; `data` a file, a mapping of arrays by name, or a pair
-    (x, y); `steps` the names of the steps that may be used, None for all that fit.
+    `model` is an ONNX file, a Keras file, `file.py:function` or a torch module; `data` a file, a mapping of arrays by
+    name, or a pair (x, y); `steps` the names of the steps that may be used, None for all that fit.
     """
 
-    model: str
+    model: Any
     data: Any = None
     weights: Path | None = None
     task: str | None = None
@@ -76,7 +77,8 @@ def resolve_compress(request: CompressRequest) -> Plan:
         InputError: one sentence on the first thing that can't be used.
     """
     values = {name: getattr(request, name, None) for name in Request.__dataclass_fields__}
-    check_values({**values, "task": request.task or ""})
+    named = request.model if isinstance(request.model, str) else None
+    check_values({**values, "task": request.task or "", "model": named})
     registry = registry_with(request.plugins)
     registry.get("runtime", request.runtime)
     exporter = registry.get("exporter", request.runtime)

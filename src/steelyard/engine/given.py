@@ -1,5 +1,7 @@
 """A model that is there already: named, opened, its inputs told, its outputs computed."""
 
+import base64
+import hashlib
 import inspect
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,15 +34,16 @@ _KINDS: Mapping[str, tuple[str, ...]] = {"i": ("int64", "float32"), "u": ("float
 
 @dataclass(frozen=True, slots=True)
 class GivenModel:
-    """Which model is to be compressed: an ONNX file, or a function that returns a torch module.
+    """Which model is to be compressed: an ONNX file, a function that returns a torch module, or a module in memory.
 
     Attributes:
         name: by which candidates call it.
         path: of the ONNX file; None for a module.
-        address: `file.py:function` with an absolute path, or a Keras file's path; None for an ONNX file.
+        address: `file.py:function` with an absolute path, or a Keras file's path; None otherwise.
         weights: the file of the module's weights, or None.
         ports: its inputs, free axes but the first as long as the data have them.
         trust: whether files that can run code may be opened.
+        memory: a module of the calling process, packed for our own workers; it goes through their pipes, into no file.
     """
 
     name: str
@@ -49,6 +52,7 @@ class GivenModel:
     weights: str | None
     ports: tuple[Port, ...]
     trust: bool = False
+    memory: str | None = None
 
     @property
     def is_module(self) -> bool:
@@ -63,6 +67,8 @@ class GivenModel:
         for what, text in named.items():
             if text is not None:
                 found[what] = file_sha256(Path(text.rpartition(":")[0] if is_user_address(text) else text))
+        if self.memory is not None:
+            found["model"] = hashlib.sha256(self.memory.encode()).hexdigest()
         return found
 
     def to_json(self) -> Plain:
@@ -78,20 +84,42 @@ class GivenModel:
 
     def module(self) -> Any:
         """The torch module, with its weights. Runs the user's own code."""
+        if self.memory is not None:
+            import cloudpickle  # noqa: PLC0415  for modules in memory alone
+
+            return cloudpickle.loads(base64.b64decode(self.memory))
         source = open_source(
             str(self.address), Registry(), weights=Path(self.weights) if self.weights else None, trust=self.trust
         )
         return source.module
 
 
+def packed(module: Any) -> str:
+    """A torch module of this process as text, with the code of its classes where no file has it.
+
+    Raises:
+        InputError: if it holds what can't leave the process, such as open files.
+    """
+    import cloudpickle  # noqa: PLC0415
+
+    try:
+        return base64.b64encode(cloudpickle.dumps(module)).decode()
+    except Exception as error:
+        raise InputError(
+            f"'model' can't be handed to a worker ({type(error).__name__}: {error}); put what makes it into a file and "
+            "name it as file.py:function.",
+            field="model",
+        ) from error
+
+
 @contextmanager
 def opened(
-    model: str, material: Material, registry: Registry, *, weights: Path | None, trust: bool
+    model: Any, material: Material, registry: Registry, *, weights: Path | None, trust: bool
 ) -> Iterator[tuple[GivenModel, Given, Path]]:
     """The model of that name, how it is run, and its ONNX file, while the context lasts.
 
     Args:
-        model: an ONNX file, a Keras file, or `file.py:function`.
+        model: an ONNX file, a Keras file, `file.py:function`, or a torch module.
         material: the data, which say how long free axes are and what a module's inputs are.
         registry: of the runtimes, which say what their files are called.
         weights: of a module.
@@ -100,6 +128,10 @@ def opened(
     Raises:
         InputError: one sentence on what is wrong with it.
     """
+    if not isinstance(model, str):
+        with _in_memory(model, material, registry, weights) as found:
+            yield found
+        return
     source = open_source(model, registry, weights=weights, trust=trust)
     name = Path(model.rpartition(":")[0] if is_user_address(model) else model).stem
     name = model.rpartition(":")[2] if is_user_address(model) else name
@@ -114,6 +146,26 @@ def opened(
             path = _onnx_path(source)
             ports = tuple(_closed(port, material) for port in signature_of(read_model(path)).inputs)
             known = GivenModel(name, str(path.resolve()), None, None, ports, trust)
+        yield known, Given(name, ports, lambda rows: run_apart(path, rows, folder=Path(folder))), path
+
+
+@contextmanager
+def _in_memory(
+    model: Any, material: Material, registry: Registry, weights: Path | None
+) -> Iterator[tuple[GivenModel, Given, Path]]:
+    """A torch module of this process."""
+    if weights is not None:
+        raise InputError("'weights' belong to a file.py:function; load them into the module itself.", field="weights")
+    if not callable(getattr(model, "state_dict", None)):
+        raise InputError(
+            f"'model' must be a file, file.py:function or a torch module, got {type(model).__name__}.", field="model"
+        )
+    name = type(model).__name__.lower()
+    with tempfile.TemporaryDirectory(prefix="steelyard-") as folder:
+        path = Path(folder) / "given.onnx"
+        source = Source(name, None, None, None, module=model.eval())
+        ports = _exported(source, material, registry, path)
+        known = GivenModel(name, None, None, None, ports, memory=packed(model))
         yield known, Given(name, ports, lambda rows: run_apart(path, rows, folder=Path(folder))), path
 
 
@@ -168,6 +220,8 @@ def run_here(path: str, inputs: str, outputs: str) -> None:
 
 def _exported(source: Source, material: Material, registry: Registry, path: Path) -> tuple[Port, ...]:
     """Write a module as an ONNX file, and tell its inputs: their types are tried, for its code does not say them."""
+    from steelyard.training.modules import module_outputs  # noqa: PLC0415  imports torch
+
     exporter: Exporter = registry.get("exporter", "onnxruntime")
     first: Exception | None = None
     for names, arrays in _tried(source, material):
@@ -175,15 +229,19 @@ def _exported(source: Source, material: Material, registry: Registry, path: Path
         if len(arrays[0]) < 2:
             example = {name: np.concatenate([array[:1], array[:1]]) for name, array in example.items()}
         try:
-            exporter.export(source.module, example, path)
-        except RuntimeFailureError as error:
+            module_outputs(source.module, example)
+        except Exception as error:  # noqa: BLE001  the user's own code raises whatever it likes
             first = first or error
             continue
+        exporter.export(source.module, example, path)
         return tuple(
             Port(name, str(array.dtype), ("n", *array.shape[1:])) for name, array in zip(names, arrays, strict=True)
         )
     shown = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in _inputs_of(source, material).items())
-    raise InputError(f"{source.name} can't be run and exported with the data's {shown}: {first}", field="data")
+    text = next(iter(str(first).splitlines()), "no message")
+    raise InputError(
+        f"{source.name} can't be run with the data's {shown}: {type(first).__name__}: {text}", field="data"
+    )
 
 
 def _tried(source: Source, material: Material) -> Iterator[tuple[list[str], list[Array]]]:

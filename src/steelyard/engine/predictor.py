@@ -64,7 +64,7 @@ def load(
 
     Args:
         path: the bundle's directory.
-        threads: of the runtime; None for those that the point was chosen with, one where it names none.
+        threads: of the runtime; None for those that the point was chosen with.
         preprocess: the user's own preprocessing, where the bundle was made with one. It is never run from a bundle:
             what a stranger made can't run code.
         trust: whether the model file may run code when it is opened, which one for the runtime `torch` can: only say
@@ -83,7 +83,8 @@ def load(
     try:
         runtime, model = manifest["runtime"], manifest["model"]
         own = dict(manifest.get("own") or {})
-        options = dict(manifest.get("options") or {})
+        # The point's own options come first; the threads of the study are those of points without.
+        options = {THREADS: manifest.get("threads", 1), **dict(manifest.get("options") or {})}
         reads, gives = input_from_json(manifest["input"]), output_from_json(manifest["output"])
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise BundleError(

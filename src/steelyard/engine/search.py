@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -117,10 +117,19 @@ class Search:
             self._say_once(f"the budget is too small: {always} and one candidate are always finished")
         candidate = next((each for each in self.plan.firsts if each.key not in begun), None)
         if candidate is None:
-            candidate = self.plan.strategy.propose(self.plan.space, self.finished, pending, self.problem)
+            candidate = self.plan.strategy.propose(self.plan.space, self.finished, pending, self._told())
             if candidate is None and not pending:
                 self.ended = "the strategy has nothing left to propose"
         return candidate
+
+    def _told(self) -> StudyProblem:
+        """The problem, with the qualities of what is made and not measured yet."""
+        name = self.plan.goal_metric
+        made = {
+            each.candidate.key: Quantity.from_json(each.made.metrics[name]).value
+            for each in (*self._waiting, *self._measuring)
+        }
+        return replace(self.problem, made=made)
 
     def _is_over(self, begun: int) -> bool:
         trials = self.plan.budget.trials

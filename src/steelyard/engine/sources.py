@@ -9,6 +9,7 @@ from steelyard.core.port import Port, Signature
 from steelyard.core.registry import Registry
 from steelyard.core.task import InputSpec, input_from_json
 from steelyard.core.userfile import is_user_address, load_function
+from steelyard.graph.marks import SUFFIX
 from steelyard.graph.reading import read_model
 from steelyard.graph.signature import signature_of
 from steelyard.store.bundle import MANIFEST, read_manifest, verified_file, verify
@@ -73,6 +74,9 @@ def open_source(text: str, registry: Registry, *, weights: Path | None = None, t
     if suffix in (".keras", ".h5"):
         return _keras(text, path)
     runtimes = {registry.get("runtime", name).suffix: name for name in registry.names("runtime")}
+    if ".onnx" in runtimes:
+        # An encoded file is an ONNX file to whoever reads it.
+        runtimes[SUFFIX] = runtimes[".onnx"]
     if suffix not in runtimes:
         known = ", ".join(sorted({*runtimes, *TRUSTED_ONLY}))
         raise InputError(
@@ -80,7 +84,7 @@ def open_source(text: str, registry: Registry, *, weights: Path | None = None, t
         )
     if not path.is_file() or not path.stat().st_size:
         raise InputError(f"'model' {text!r} is empty or no file; was it written to the end?", field="model")
-    signature = signature_of(read_model(path)) if suffix == ".onnx" else None
+    signature = signature_of(read_model(path)) if suffix in (".onnx", SUFFIX) else None
     return Source(text, path, runtimes[suffix], signature, is_trusted=trust)
 
 

@@ -10,10 +10,13 @@ import onnx
 
 from steelyard.core.errors import InputError
 from steelyard.core.wire import Plain
-from steelyard.graph.tensors import constant_tensor, graphs_of
+from steelyard.graph.tensors import all_tensors, constant_tensor, describe, graphs_of
 
 _ALWAYS_KNOWN = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc")
 """Domains whose operators ONNX Runtime brings along."""
+
+_MOST_GROWTH = 1.05
+"""Stored bytes after folding constants over those before; shapes and masks that are written out take a little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,9 @@ def clean(model: onnx.ModelProto) -> tuple[onnx.ModelProto, Cleaned]:
     for graph in graphs_of(bare.graph):
         del graph.value_info[:]
     found = _folded(bare)
+    if _bytes(found) > _MOST_GROWTH * _bytes(bare):
+        # Folding writes out what was stored once and laid out twice, such as a table that is a matrix as well.
+        found = _folded(bare, without=("ConstantFolding",))
     _lift_constants(found.graph)
     _remove_idle(found.graph)
     _remove_dead(found.graph)
@@ -77,7 +83,11 @@ def check_domains(model: onnx.ModelProto) -> None:
                 )
 
 
-def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
+def _bytes(model: onnx.ModelProto) -> int:
+    return sum(describe(name, tensor).bytes for name, tensor in all_tensors(model))
+
+
+def _folded(model: onnx.ModelProto, without: tuple[str, ...] = ()) -> onnx.ModelProto:
     """The model as ONNX Runtime's basic optimisation leaves it."""
     import onnxruntime  # noqa: PLC0415  only the clean-up needs a runtime, not whoever reads graphs
 
@@ -89,7 +99,12 @@ def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
         settings.log_severity_level = 4
         settings.intra_op_num_threads = 1
         try:
-            onnxruntime.InferenceSession(model.SerializeToString(), settings, providers=["CPUExecutionProvider"])
+            onnxruntime.InferenceSession(
+                model.SerializeToString(),
+                settings,
+                providers=["CPUExecutionProvider"],
+                disabled_optimizers=list(without),
+            )
         except Exception as error:
             line = (str(error).splitlines() or [type(error).__name__])[0][:200]
             raise InputError(f"ONNX Runtime can't load the model: {line}") from error
@@ -131,6 +146,15 @@ def _remove_dead(graph: onnx.GraphProto) -> None:
             graph.node.remove(node)
     for tensor in list(graph.initializer):
         if tensor.name not in wanted:
+            graph.initializer.remove(tensor)
+
+
+def drop_unread(graph: onnx.GraphProto) -> None:
+    """Drop stored tensors that no operator and no output reads any more."""
+    read = {name for node in graph.node for name in node.input} | captured_names(graph)
+    read |= {value.name for value in graph.output}
+    for tensor in list(graph.initializer):
+        if tensor.name not in read:
             graph.initializer.remove(tensor)
 
 

@@ -9,6 +9,8 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx.external_data_helper import load_external_data_for_model
 
 from steelyard.core.errors import InputError
+from steelyard.graph.encoded import decode_model
+from steelyard.graph.marks import MARK
 from steelyard.graph.structure import BrokenGraphError, check_graph, check_names, check_nodes
 from steelyard.graph.tensors import all_tensors, describe
 
@@ -24,13 +26,14 @@ _FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data
 
 
 def read_model(path: Path) -> onnx.ModelProto:
-    """The model with all its weights.
+    """The model with all its weights, of an ONNX file or an encoded one.
 
     Nothing in the file is believed: sizes are limited, every tensor's shape must agree with the bytes there are, and
     weights outside the file are read only from regular files inside the model's folder.
 
     Raises:
         InputError: one sentence, if the file is missing, too large, no ONNX model, cut short, or unsafe.
+        BundleError: if it is an encoded file that was cut short or altered.
     """
     model = _decode(path)
     total = path.stat().st_size
@@ -66,11 +69,14 @@ def _decode(path: Path) -> onnx.ModelProto:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"model {str(path)!r} can't be read: {error.strerror or error}.") from error
-    model = onnx.ModelProto()
-    try:
-        model.ParseFromString(data)
-    except DecodeError as error:
-        raise InputError(f"model {path.name!r} is no ONNX file, or is cut short.") from error
+    if data.startswith(MARK):
+        model = decode_model(data, f"model {path.name!r}")
+    else:
+        model = onnx.ModelProto()
+        try:
+            model.ParseFromString(data)
+        except DecodeError as error:
+            raise InputError(f"model {path.name!r} is no ONNX file, or is cut short.") from error
     _check_structure(model, path)
     return model
 

@@ -60,14 +60,16 @@ def _weighted(model: onnx.ModelProto) -> Iterator[Weighted]:
                 for slot in WEIGHTS_OF.get(node.op_type, ())
                 if node.domain in ("", "ai.onnx") and slot < len(node.input) and _is_weight(known.get(node.input[slot]))
             }
+            # Scales that are looked up beside a table stand in columns.
+            if node.op_type == "Gather" and slots and known[slots[0]].dims[-1] == 1:
+                continue
             if slots:
                 elements = sum(int(np.prod(known[name].dims)) for name in slots.values())
                 yield Weighted(node.name, node.op_type, slots, elements, depth > 0)
 
 
 def _is_weight(tensor: onnx.TensorProto | None) -> bool:
-    # A column of scales has two axes as well.
-    return tensor is not None and tensor.data_type in FLOATS and len(tensor.dims) >= 2 and max(tensor.dims[1:]) > 1
+    return tensor is not None and tensor.data_type in FLOATS and len(tensor.dims) >= 2
 
 
 def initializers(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:

@@ -125,8 +125,17 @@ def drop_error(
 
 
 def decisions(outputs: Array) -> NDArray[np.int64]:
-    """The class decided for each row (n,): the first highest output; −1, no class, where an output is no number."""
-    return np.where(np.isfinite(outputs).all(axis=1), np.argmax(outputs, axis=1), -1)
+    """The class decided for each row (n,): the first highest output; −1, no class, where an output is no number.
+
+    Of outputs (n, ..., classes) with several decisions a row, all of them (n, decisions).
+    """
+    found: NDArray[np.int64] = np.where(np.isfinite(outputs).all(axis=-1), np.argmax(outputs, axis=-1), -1)
+    return found if found.ndim == 1 else found.reshape(len(found), -1)
+
+
+def every(holds: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where all decisions of a row hold (n,), from those of each decision (n,) or (n, decisions)."""
+    return np.asarray(holds.reshape(len(holds), -1).all(axis=1), dtype=np.bool_)
 
 
 def right(outputs: Array, targets: Array) -> NDArray[np.bool_]:
@@ -136,7 +145,7 @@ def right(outputs: Array, targets: Array) -> NDArray[np.bool_]:
     """
     truth = np.asarray(targets)
     hits: NDArray[np.bool_] = decisions(outputs) == (decisions(truth) if truth.ndim > 1 else truth)
-    return hits
+    return every(hits)
 
 
 def is_share(metric: Metric) -> bool:

@@ -7,6 +7,8 @@ from typing import ClassVar, Literal
 from torch import nn
 
 from steelyard.core.wire import Plain
+from steelyard.steps.quantizing.processor import has_vnni
+from steelyard.training.augmentation import Augment
 from steelyard.training.lesson import Lesson
 from steelyard.training.recovery import Recovery, recover
 
@@ -16,8 +18,8 @@ class Distill:
     """Fine-tuning by a teacher, after any step that has changed a module's structure or weights.
 
     The loss mixes the teacher's softened outputs (share `weight`) with the labels; without labels the teacher alone
-    teaches. With `weight=0` it is plain fine-tuning. Other settings are those of
-    `steelyard.training.recovery.Recovery`.
+    teaches. With `weight=0` it is plain fine-tuning. With `bits` it is quantization-aware: what a static quantizer
+    would cost later is learned away now. Other settings are those of `steelyard.training.recovery.Recovery`.
 
     References:
         G. Hinton, O. Vinyals, J. Dean, Distilling the knowledge in a neural network, 2015 (arXiv 1503.02531).
@@ -30,6 +32,9 @@ class Distill:
     batch: int | None = None
     optimizer: Literal["adamw", "sgd"] = "adamw"
     patience: int | None = 6
+    augment: Augment = "none"
+    features: float = 0.0
+    bits: int | None = None
     name: str = "distill"
     learns: ClassVar[bool] = True
     keeps_structure: ClassVar[bool] = True
@@ -58,6 +63,7 @@ class Distill:
             "distance_after": done.after.distance,
             "epochs": done.curve["epoch"][-1] if done.curve["epoch"] else 0.0,
             "rate": done.rate,
+            "bits": self._bits(),
             "stopped": done.stopped,
             "train_s": done.train_s,
             "notes": done.notes,
@@ -72,7 +78,14 @@ class Distill:
             batch=self.batch,
             optimizer=self.optimizer,
             patience=self.patience,
+            augment=self.augment,
+            features=self.features,
+            bits=self._bits(),
         )
+
+    def _bits(self) -> int | None:
+        """Bits of the weights; the quantizer uses one fewer than 8 where the processor would saturate."""
+        return self.bits if self.bits is None or has_vnni() else min(self.bits, 7)
 
 
 DISTILL = Distill()

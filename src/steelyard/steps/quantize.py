@@ -9,8 +9,6 @@ from steelyard.core.errors import InputError
 from steelyard.core.protocols import Feed
 from steelyard.core.wire import Plain
 
-HAS_VNNI = ("avx512_vnni", "avx_vnni", "avxvnni")
-
 _CHOICES = {
     "mode": ("static", "dynamic", "weights"),
     "bits": (8, 4),
@@ -36,8 +34,16 @@ class Quantize:
         activations: "uint8", or "int8", which fuses in fewer places.
         per_channel: whether each channel of a weight has a scale of its own.
         calibration: how ranges come from the rows: "minmax", "entropy", "percentile" (99.99 %) or "mse".
+        chains: with mode "static", whether relu, pooling and sums between products take integers too, and matrix
+            products give float where float is wanted: fewer conversions than pairs around products alone.
         rows: most rows to calibrate on.
         exclude: names of operators that stay in float, with commas between them.
+        keep_float: how many of the most sensitive operators stay in float as well.
+        max_error: bound on the output error (RMS of the difference over RMS, on the calibration rows): as few operators
+            stay in float as it takes; 0 for none.
+        bias_correction: whether biases take back what quantization shifts a channel by on average, where that lowers
+            the output error.
+        equalize: whether channels of neighbouring layers are scaled to like ranges first.
         packed: with mode "weights", whether matrix products get kernels that read packed weights: faster for a few rows
             at a time, slower for many. Otherwise weights are unpacked as the file is loaded.
 
@@ -51,8 +57,13 @@ class Quantize:
     activations: Literal["uint8", "int8"] = "uint8"
     per_channel: bool = True
     calibration: Literal["minmax", "entropy", "percentile", "mse"] = "minmax"
+    chains: bool = False
     rows: int = 512
     exclude: str = ""
+    keep_float: int = 0
+    max_error: float = 0.0
+    bias_correction: bool = False
+    equalize: bool = False
     packed: bool = True
     name: str = "quantize"
 
@@ -71,13 +82,22 @@ class Quantize:
         if self.rows < 1:
             raise InputError(f"'rows' must be at least 1, got {self.rows!r}.", field="rows")
 
+        if self.keep_float < 0 or self.max_error < 0:
+            name = "keep_float" if self.keep_float < 0 else "max_error"
+            raise InputError(f"'{name}' must be at least 0, got {getattr(self, name)!r}.", field=name)
+
+    @property
+    def is_measuring(self) -> bool:
+        """Whether rows are needed to compare outputs, whatever the mode."""
+        return bool(self.keep_float or self.max_error or self.bias_correction)
+
     @property
     def excluded(self) -> tuple[str, ...]:
         """Names of the operators that stay in float."""
         return tuple(name for name in (each.strip() for each in self.exclude.split(",")) if name)
 
     def apply(self, source: Path, target: Path, rows: Iterator[Feed]) -> Plain:
-        """Write the quantized model; `rows` are batches of training inputs, read by mode "static" alone.
+        """Write the quantized model; `rows` are batches of training inputs, read where the step must see values.
 
         Raises:
             SteelyardError: if the model has no operator with weights that could be quantized, is quantized already, or
@@ -86,17 +106,6 @@ class Quantize:
         from steelyard.steps.quantizing.process import quantize  # noqa: PLC0415  loads onnx and a runtime
 
         return quantize(self, source, target, rows)
-
-
-def has_vnni() -> bool:
-    """Whether this processor multiplies unsigned with signed bytes without saturating."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    line = next((line for line in text.splitlines() if line.startswith(("flags", "Features"))), "")
-    # Arm's dot product accumulates in 32 bits from the start.
-    return any(flag in line.split() for flag in (*HAS_VNNI, "asimddp"))
 
 
 QUANTIZE = Quantize()

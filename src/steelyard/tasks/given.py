@@ -128,9 +128,11 @@ def prepare_given(material: Material, given: Given, *, seed: int, kind: TaskKind
         )
     outputs = given.run(next(iter(found.values())).x[:2])
     width = int(np.prod(outputs.shape[1:], dtype=np.int64))
-    own = kind or _kind_of(found, width, material)
+    own = kind or _kind_of(found, outputs, material)
     if own == "label-free":
         found, output = _judged_by_itself(found, width, given)
+    elif own == "language-modelling":
+        found, output = _judged_by_tokens(found, outputs, material)
     elif own == "regression":
         found, output = _judged_by_values(found, width, material)
     else:
@@ -148,7 +150,7 @@ def prepare_given(material: Material, given: Given, *, seed: int, kind: TaskKind
         split_how=how,
         data_hash=hash_rows(spec, output, *splits),
         facts=describe(own, spec, output, splits),
-        metric="output_error" if isinstance(output, TensorOutput) else metrics_of(own)[0],
+        metric="output_error" if own == "label-free" and isinstance(output, TensorOutput) else metrics_of(own)[0],
         defaults={"families": [given.name], "budget_s": 600.0},
     )
 
@@ -201,11 +203,14 @@ def _by_split(whole: _Part, material: Material) -> dict[str, _Part]:
     return {SPLITS[code]: whole.taken(np.flatnonzero(codes == code)) for code in sorted(set(codes.tolist()))}
 
 
-def _kind_of(found: Mapping[str, _Part], width: int, material: Material) -> TaskKind:
+def _kind_of(found: Mapping[str, _Part], outputs: Array, material: Material) -> TaskKind:
     """What the targets say: none, classes or values. Tables hold whole numbers as floats where a cell was empty."""
     y = next(iter(found.values())).y
+    width = int(np.prod(outputs.shape[1:], dtype=np.int64))
     if y is None:
         return "label-free"
+    if y.dtype.kind in "iu" and y.ndim == 2 and outputs.ndim == 3 and y.shape[1] == outputs.shape[1] > 1:
+        return "language-modelling"
     if y.dtype.kind in "biuUO" or (y.dtype.kind == "f" and width > 1 and bool(np.all(y == np.floor(y)))):
         return "classification"
     if y.dtype.kind == "f":
@@ -218,10 +223,41 @@ def _kind_of(found: Mapping[str, _Part], width: int, material: Material) -> Task
 def _judged_by_itself(found: Mapping[str, _Part], width: int, given: Given) -> tuple[dict[str, _Part], OutputSpec]:
     """The model's own outputs as targets (n, width)."""
     told = {
-        name: _Part(part.x, given.run(part.x).reshape(len(part.x), -1).astype(np.float32, copy=False), part.groups)
+        name: _Part(part.x, _rowwise(given.run(part.x).astype(np.float32, copy=False)), part.groups)
         for name, part in found.items()
     }
     return told, ClassOutput(tuple(range(width))) if width > 1 else TensorOutput(width)
+
+
+def _rowwise(outputs: Array) -> Array:
+    """Outputs (n, width); those of several decisions a row keep their axes."""
+    return outputs if outputs.ndim > 2 else outputs.reshape(len(outputs), -1)
+
+
+def _judged_by_tokens(
+    found: Mapping[str, _Part], outputs: Array, material: Material
+) -> tuple[dict[str, _Part], OutputSpec]:
+    """The next token of every token; without targets the inputs, one place on."""
+    if outputs.ndim != 3:
+        raise DataError(
+            f"language-modelling needs outputs (n, tokens, vocabulary), and the model gives {outputs.shape}.",
+            field="task",
+        )
+    told = {}
+    for name, part in found.items():
+        y = part.y
+        if y is None:
+            tokens = part.x[str(next(iter(part.x.dtype.fields or ("x",))))]
+            y = np.full(tokens.shape, -1, dtype=np.int64)
+            y[:, :-1] = tokens[:, 1:]
+        if y.shape != (len(part.x), outputs.shape[1]) or y.dtype.kind not in "iu" or y.max() >= outputs.shape[2]:
+            raise DataError(
+                f"target {material.target!r} of {material.origin} must hold tokens (n, {outputs.shape[1]}) below "
+                f"{outputs.shape[2]}, got {y.dtype} {y.shape}.",
+                field="target",
+            )
+        told[name] = _Part(part.x, y.astype(np.int64), part.groups)
+    return told, TensorOutput(int(np.prod(outputs.shape[1:])))
 
 
 def _judged_by_values(

@@ -35,6 +35,7 @@ _OUTPUTS: dict[TaskKind, Any] = {
     "tabular-regression": ValueOutput,
     "classification": ClassOutput,
     "regression": ValueOutput,
+    "language-modelling": TensorOutput,
     "label-free": (ClassOutput, TensorOutput),
 }
 
@@ -127,8 +128,8 @@ def _check_inputs(name: str, rows: Rows, spec: InputSpec) -> None:
 
 
 def _check_targets(name: str, rows: Rows, kind: TaskKind, output: OutputSpec) -> None:
-    if kind == "label-free":
-        require(rows.y.ndim == 2, f"targets of '{name}' must be outputs (n, width), got shape {rows.y.shape}.")
+    if kind in ("label-free", "language-modelling"):
+        require(rows.y.ndim >= 2, f"targets of '{name}' must be outputs (n, width), got shape {rows.y.shape}.")
         return
     require(rows.y.ndim == 1, f"targets of '{name}' must have one axis, got shape {rows.y.shape}.")
     if isinstance(output, ClassOutput):

@@ -44,7 +44,7 @@ class Distance:
     def of(cls, sample: Tensor, temperature: float = 1.0) -> Self:
         """The distance that fits a teacher's outputs (n, ..., width) on some rows."""
         if sample.ndim < 2 or sample.shape[-1] < 2:
-            variance = float(sample.double().var(correction=0))
+            variance = float(sample.detach().double().var(correction=0))
             return cls("values", temperature, variance if variance > 0 and math.isfinite(variance) else 1.0)
         sums_to_one = bool(((sample.sum(-1) - 1).abs() < 1e-3).all())
         return cls("probabilities" if sums_to_one and bool((sample >= 0).all()) else "scores", temperature)
@@ -73,14 +73,19 @@ class Distance:
 class Teacher:
     """A teacher's first outputs on the training rows, made at first need and kept where all of them fit in memory."""
 
-    def __init__(self, module: nn.Module, rows: int, *, most_bytes: int = KEPT_BYTES) -> None:
-        """Teach `rows` rows by `module`, keeping at most `most_bytes` of its outputs."""
+    def __init__(
+        self, module: nn.Module, rows: int, *, known: Array | None = None, most_bytes: int = KEPT_BYTES
+    ) -> None:
+        """Teach `rows` rows by `module`, keeping at most `most_bytes` of its outputs; `known` are those of all rows."""
         self.module = module
         self.rows = rows
         self.most_bytes = most_bytes
         self.asked = 0
         self._kept: Tensor | None = None
         self._is_known = torch.zeros(rows, dtype=torch.bool)
+        if known is not None:
+            self._kept = torch.from_numpy(known)
+            self._is_known[:] = True
 
     def __call__(self, inputs: tuple[Tensor, ...], index: Array | None = None) -> Tensor:
         """Outputs (n, ..., width) on the rows with these indices; without indices nothing is looked up or kept."""

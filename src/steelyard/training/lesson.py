@@ -21,6 +21,14 @@ Batch = tuple[Array, tuple[Tensor, ...], Tensor | None]
 
 
 @dataclass(frozen=True, slots=True)
+class Taught:
+    """What the teacher says of the training and the validation rows, (n, ..., width) each, where that is known."""
+
+    train: Array
+    valid: Array
+
+
+@dataclass(frozen=True, slots=True)
 class Lesson:
     """Everything that a step on a module may learn from.
 
@@ -33,6 +41,7 @@ class Lesson:
         judge: loss of quality on the validation rows; None where the mean difference from the teacher is to judge.
         seed: of the order of rows.
         limit_s: seconds that the learning may take.
+        taught: the teacher's outputs, so that nobody asks it again; None where they are not known yet.
     """
 
     train: Rows
@@ -42,6 +51,7 @@ class Lesson:
     judge: Judge | None = None
     seed: int = 0
     limit_s: float = math.inf
+    taught: Taught | None = None
 
     def example(self, rows: int = 2) -> tuple[Tensor, ...]:
         """The first training rows as a module takes them, one tensor an input."""

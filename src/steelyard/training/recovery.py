@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -12,27 +12,34 @@ from torch import Tensor, nn
 
 from steelyard.core.errors import InputError, WorkerError
 from steelyard.core.task import Array
+from steelyard.training.augmentation import AUGMENTS, Augment, augmented
 from steelyard.training.distillation import Teacher
+from steelyard.training.fakequant import Rounding, rounding
+from steelyard.training.features import Features
 from steelyard.training.fit import diverges, thinned
 from steelyard.training.jury import Jury, Verdict
 from steelyard.training.lesson import Batch, Lesson, first_output
 from steelyard.training.pace import Pace
 from steelyard.training.recipe import Recipe
 
-RATES = {"adamw": (3e-3, 1e-3, 3e-4), "sgd": (0.1, 0.03, 0.01)}
+RATES = {"adamw": (5e-3, 1.5e-3, 5e-4), "sgd": (0.1, 0.03, 0.01)}
 """Learning rates that are tried: half decades around the usual rate of fine-tuning, the highest first."""
 TRIAL_STEPS = 16
 """Steps that a rate is tried for; the loss of the last quarter is its result."""
 TRIAL_SHARE = 0.08
 """The part of the time limit that trying rates may take in all."""
-NEARLY = 1.05
-"""A higher rate is taken where its loss is within 5 % of the lowest: it pays over a long decay."""
+NEARLY = 1.25
+"""A higher rate is taken where its loss is within a quarter of the lowest: it pays over the decay that follows."""
 LARGEST_NORM = 1.0
 """Gradients longer than this are shortened to it."""
 MOST_EPOCHS = 100
 """Epochs where none are asked for; patience or the time limit mostly ends the learning before."""
 PATIENCE = 6
 """Judgements without improvement after which the learning rate falls quickly to nothing and learning ends."""
+FEWEST_BITS, MOST_BITS = 2, 8
+"""Bits of rounded weights: a sign and a step at least, a byte at most."""
+LEARNING_TO_JUDGING = 4
+"""Times as long as judging takes that a module learns before it is judged again, where time is short."""
 CURES = 3
 """How often a diverged recovery is started again at a quarter of its rate before it counts as failed."""
 
@@ -49,6 +56,11 @@ class Recovery:
         batch: rows a step; None takes it from the number of rows.
         optimizer: AdamW, or SGD with Nesterov's momentum.
         patience: judgements without improvement that end the learning; None never ends it early.
+        augment: changes of images while they are learned, see `steelyard.training.augmentation`; the teacher is asked
+            about each changed image, which costs its time in every epoch.
+        features: share of the loss that compares layers inside with the teacher's, 0 to below 1.
+        bits: of the weights while they learn, 2 to 8, with activations of 8: the module is then judged as it will be
+            once a static quantizer has rounded it. None learns without rounding.
         keep_zeros: whether weights that are exactly zero stay so in layers where a tenth of them is.
     """
 
@@ -59,6 +71,9 @@ class Recovery:
     batch: int | None = None
     optimizer: Literal["adamw", "sgd"] = "adamw"
     patience: int | None = PATIENCE
+    augment: Augment = "none"
+    features: float = 0.0
+    bits: int | None = None
     keep_zeros: bool = True
 
     def __post_init__(self) -> None:
@@ -69,8 +84,14 @@ class Recovery:
         """
         if self.optimizer not in RATES:
             raise InputError(f"'optimizer' must be adamw or sgd, got {self.optimizer!r}.", field="optimizer")
+        if self.augment not in AUGMENTS:
+            raise InputError(f"'augment' must be one of {', '.join(AUGMENTS)}, got {self.augment!r}.", field="augment")
+        if not 0 <= self.features < 1:
+            raise InputError(f"'features' must be from 0 to below 1, got {self.features!r}.", field="features")
         if not 0 <= self.weight <= 1:
             raise InputError(f"'weight' must be from 0 to 1, got {self.weight!r}.", field="weight")
+        if self.bits is not None and not FEWEST_BITS <= self.bits <= MOST_BITS:
+            raise InputError(f"'bits' must be from 2 to 8, got {self.bits!r}.", field="bits")
         for name in ("temperature", "rate"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
@@ -93,7 +114,7 @@ class Recovered:
         rate: learning rate it ended with.
         stopped: why it ended: "epochs", "no longer improving", "time limit" or "nothing to train".
         train_s: seconds it took in all.
-        notes: one sentence for each divergence.
+        notes: one sentence for each divergence, and for what could not be done.
     """
 
     curve: dict[str, list[float]]
@@ -117,12 +138,23 @@ def recover(module: nn.Module, lesson: Lesson, settings: Recovery | None = None)
     these. One torch thread is used.
 
     Raises:
+        InputError: if there are too few rows, or the module's outputs have another shape than the teacher's.
         WorkerError: if learning still diverges after three cures.
     """
     start = time.perf_counter()
-    with _one_thread(), torch.random.fork_rng(devices=[]):
+    for name, rows, least in (("train", lesson.train, 2), ("valid", lesson.valid, 1)):
+        if len(rows.x) < least:
+            raise InputError(f"'{name}' must have {least} or more rows to learn from, got {len(rows.x)}.", field=name)
+    settings = settings or Recovery()
+    with _one_thread(), torch.random.fork_rng(devices=[]), _rounding(module, lesson, settings) as rounding:
         torch.manual_seed(lesson.seed)
-        return _Course(module, lesson, settings or Recovery(), start).run()
+        done = _Course(module, lesson, settings, start, rounding).run()
+    module.eval()
+    return done
+
+
+def _rounding(module: nn.Module, lesson: Lesson, settings: Recovery) -> AbstractContextManager[Rounding | None]:
+    return nullcontext() if settings.bits is None else rounding(module, lesson.example(), settings.bits)
 
 
 @contextmanager
@@ -138,16 +170,21 @@ def _one_thread() -> Iterator[None]:
 class _Course:
     """One recovery: the loss, the judge, what is kept."""
 
-    def __init__(self, module: nn.Module, lesson: Lesson, settings: Recovery, start: float) -> None:
+    def __init__(
+        self, module: nn.Module, lesson: Lesson, settings: Recovery, start: float, rounding: Rounding | None
+    ) -> None:
         self.module = module
         self.lesson = lesson
         self.settings = settings
         self.start = start
-        self.teacher = Teacher(lesson.teacher, len(lesson.train.x))
+        self.rounding = rounding
+        taught = None if lesson.taught is None else lesson.taught.train
+        self.teacher = Teacher(lesson.teacher, len(lesson.train.x), known=taught)
         self.jury = Jury.of(lesson)
         self.distance = self.jury.distance.at(settings.temperature)
         self.size = settings.batch or Recipe().batch_size(len(lesson.train.x))
         self.parameters = [each for each in module.parameters() if each.requires_grad]
+        self.features = Features.of(module, lesson.teacher, lesson.example()) if settings.features else None
         self.masks = _zeros(self.parameters) if settings.keep_zeros else []
         self.curve: dict[str, list[float]] = {
             name: [] for name in ("epoch", "used_s", "train_loss", "valid_loss", "valid_distance")
@@ -158,6 +195,8 @@ class _Course:
     def run(self) -> Recovered:
         before = self._judge(0.0, math.nan)
         notes: list[str] = []
+        if self.settings.features and self.features is None:
+            notes.append("no layer inside can be compared with the teacher's")
         rate, stopped = 0.0, "nothing to train"
         if self.parameters:
             self._lay_out(torch.channels_last)
@@ -166,7 +205,6 @@ class _Course:
             rate, stopped = self._cured(rate, fresh, notes)
             self.module.load_state_dict(self.kept)
             self._lay_out(torch.contiguous_format)
-        self.module.eval()
         after = self.best or before
         return Recovered(thinned(self.curve), before, after, rate, stopped, self._used_s(), notes)
 
@@ -175,7 +213,7 @@ class _Course:
             try:
                 return rate, self._learn(rate)
             except _DivergedError:
-                self.module.load_state_dict(fresh)
+                self._start_from(fresh)
                 notes.append(f"diverged at learning rate {rate:.4g}; now {rate / 4:.4g}")
                 rate /= 4
         raise WorkerError(f"recovery diverged {CURES + 1} times, last at learning rate {rate * 4:.4g}.", stage="train")
@@ -200,6 +238,8 @@ class _Course:
             mean = total / max(1, count)
             if diverges(mean, guess, 0, is_full=False):
                 raise _DivergedError
+            if not pace.is_over(step) and not self._is_worth_judging():
+                continue
             is_better = self._improved(step / per_epoch, mean)
             stale = 0 if is_better else stale + 1
             if pace.is_over(step):
@@ -226,17 +266,24 @@ class _Course:
         return value
 
     def _loss(self, index: Array, inputs: tuple[Tensor, ...], targets: Tensor | None) -> Tensor:
-        return self._mixed(first_output(self.module(*inputs)), index, inputs, targets)
+        if self.settings.augment != "none":
+            inputs = augmented(inputs, self.settings.augment)
+        share = self.settings.features
+        if self.features is None:
+            return self._mixed(first_output(self.module(*inputs)), index, inputs, targets)
+        with self.features.watching():
+            outputs = first_output(self.module(*inputs))
+        return (1 - share) * self._mixed(outputs, index, inputs, targets) + share * self.features.distance(inputs)
 
     def _mixed(self, outputs: Tensor, index: Array, inputs: tuple[Tensor, ...], targets: Tensor | None) -> Tensor:
         """The labels' share of the loss and the teacher's."""
         weight = self.settings.weight
-        if targets is None or self.lesson.loss is None:
-            return self.distance(outputs, self.teacher(inputs, index))
-        hard = self.lesson.loss(outputs, targets)
-        if weight == 0:
+        hard = None if targets is None or self.lesson.loss is None else self.lesson.loss(outputs, targets)
+        if hard is not None and weight == 0:
             return hard
-        return (1 - weight) * hard + weight * self.distance(outputs, self.teacher(inputs, index))
+        # What is kept of the teacher belongs to the rows as they are.
+        soft = self.distance(outputs, self.teacher(inputs, index if self.settings.augment == "none" else None))
+        return soft if hard is None else (1 - weight) * hard + weight * soft
 
     def _guess(self) -> float:
         """The loss of outputs that are all zero on the first batch: what a module has that knows nothing."""
@@ -255,7 +302,7 @@ class _Course:
         found: list[float] = []
         for rate in rates:
             found.append(self._trial(rate, share_s))
-            self.module.load_state_dict(fresh)
+            self._start_from(fresh)
         lowest = min(found)
         if not math.isfinite(lowest):
             return rates[1]
@@ -281,9 +328,15 @@ class _Course:
             yield from self.lesson.numbered(self.size)
 
     def _optimizer(self, rate: float) -> torch.optim.Optimizer:
+        learned = [*self.parameters, *(self.features.parameters() if self.features else ())]
         if self.settings.optimizer == "sgd":
-            return torch.optim.SGD(self.parameters, lr=rate, momentum=0.9, nesterov=True)
-        return torch.optim.AdamW(self.parameters, lr=rate, foreach=False)
+            return torch.optim.SGD(learned, lr=rate, momentum=0.9, nesterov=True)
+        return torch.optim.AdamW(learned, lr=rate, foreach=False)
+
+    def _is_worth_judging(self) -> bool:
+        """Whether learning has taken a few times as long as judging would; without a limit, time changes nothing."""
+        since_s = self._used_s() - (self.curve["used_s"][-1] if self.curve["used_s"] else 0.0)
+        return math.isinf(self.lesson.limit_s) or since_s > LEARNING_TO_JUDGING * self.jury.cost_s
 
     def _improved(self, epoch: float, train_loss: float) -> bool:
         before = self.best
@@ -301,6 +354,11 @@ class _Course:
             self.best = verdict
             self.kept = _state(self.module)
         return verdict
+
+    def _start_from(self, fresh: dict[str, Tensor]) -> None:
+        self.module.load_state_dict(fresh)
+        if self.rounding is not None:
+            self.rounding.forget()
 
     def _lay_out(self, memory_format: torch.memory_format) -> None:
         """Weights of convolutions train a fifth faster with channels last; what saves them wants them as they were."""

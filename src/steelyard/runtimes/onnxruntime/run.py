@@ -12,6 +12,7 @@ from steelyard.core.candidate import Setting
 from steelyard.core.errors import RuntimeFailureError
 from steelyard.core.protocols import Feed, Session
 from steelyard.core.task import Array
+from steelyard.graph.marks import is_encoded
 from steelyard.runtimes.loading import check_options, first_line, library
 
 OPTIMISATIONS = {
@@ -126,14 +127,20 @@ def settings_of(threads: int, options: Mapping[str, Setting]) -> Any:
 
 
 def open_raw(path: Path, settings: Any) -> Any:
-    """ONNX Runtime's own session.
+    """ONNX Runtime's own session on an ONNX file, or on an encoded one, which is decoded in memory.
 
     Raises:
         RuntimeFailureError: if ONNX Runtime refuses the file.
+        BundleError: if it is an encoded file that was cut short or altered.
     """
     onnxruntime = library("onnxruntime", runtime="onnxruntime", package="onnxruntime")
+    source: str | bytes = str(path)
+    if is_encoded(path):
+        from steelyard.graph.reading import read_model  # noqa: PLC0415  plain files must not pay for onnx
+
+        source = read_model(path).SerializeToString()
     try:
-        return onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(source, settings, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise RuntimeFailureError(f"ONNX Runtime can't load {path.name}: {first_line(error)}") from error
 

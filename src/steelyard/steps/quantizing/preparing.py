@@ -8,6 +8,7 @@ from steelyard.core.errors import InputError
 from steelyard.graph.cleaning import clean
 from steelyard.graph.fusion import is_quantized
 from steelyard.graph.reading import read_model
+from steelyard.graph.stored import stored
 from steelyard.graph.weighted import weighted_operators
 
 _PACKED = ("MatMulNBits", "MatMulBnb4", "GatherBlockQuantized")
@@ -42,6 +43,12 @@ def refuse_quantized(model: onnx.ModelProto) -> None:
     packed = next((node for node in model.graph.node if node.op_type in _PACKED), None)
     if packed is None and is_quantized(model):
         packed = next(node for node in model.graph.node if any(part in node.op_type for part in _INTEGER))
+    small = next((each for each in stored(model).weights if not each.is_float), None)
+    if packed is None and small is not None:
+        raise InputError(
+            f"the model is quantized already: the weights of {small.operator} {small.node!r} are stored in "
+            f"{small.type}; give the float model instead."
+        )
     if packed is not None:
         raise InputError(
             f"the model is quantized already: it has {packed.op_type} {packed.name!r}; give the float model instead."

@@ -1,25 +1,36 @@
-"""The way of a file through quantization: cleaned, calibrated, rewritten, checked, written."""
+"""The way of a file through quantization: cleaned, calibrated, repaired, rewritten, checked, written."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import onnx
 
 from steelyard.core.errors import SteelyardError, UnknownNameError
 from steelyard.core.protocols import Feed
+from steelyard.core.task import Array
 from steelyard.core.wire import Plain
+from steelyard.graph.audit import MOST_FLOAT, NotQuantizedError, check_quantized
+from steelyard.graph.equalising import equalise
+from steelyard.graph.stored import stored
 from steelyard.graph.weighted import Weighted, weighted_operators
-from steelyard.steps.quantizing.dynamic import dynamic_operators, with_dynamic
-from steelyard.steps.quantizing.feeding import read_rows
+from steelyard.steps.quantizing.building import Builder, ranged_tensors
+from steelyard.steps.quantizing.correcting import with_corrected_biases
+from steelyard.steps.quantizing.feeding import Feeds, open_model, read_rows
+from steelyard.steps.quantizing.hiding import with_raised_masks
+from steelyard.steps.quantizing.mixing import fewest_in_float, most_sensitive
 from steelyard.steps.quantizing.preparing import prepared
-from steelyard.steps.quantizing.ranges import find_ranges
-from steelyard.steps.quantizing.rewriting import gemm_as_matmul
-from steelyard.steps.quantizing.static import static_operators, tensors_of, with_pairs
-from steelyard.steps.quantizing.weights import with_small_weights, with_unpacked
+from steelyard.steps.quantizing.processor import has_vnni
+from steelyard.steps.quantizing.ranges import Range, find_ranges
+from steelyard.steps.quantizing.sensitivity import ROWS, first_rows, measure_sensitivity, relative_error
+from steelyard.steps.quantizing.static import static_operators, tensors_of
 
 if TYPE_CHECKING:
     from steelyard.steps.quantize import Quantize
+
+_NAMED = 3
+"""How many operators the error names."""
 
 _WHY = {
     "Conv": "its dynamic integer kernel is slower than the float one",
@@ -28,6 +39,32 @@ _WHY = {
     "RNN": "ONNX Runtime has no integer kernel for it",
     "LSTM": "its layout is not the one that the integer kernel takes",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is known before the model is rewritten.
+
+    Attributes:
+        step: the step.
+        model: clean, repaired, in float.
+        reference: clean, in float, as it came: what errors are measured against.
+        feeds: rows to calibrate on; none where the step needs none.
+        builder: how models are rewritten.
+        facts: what has been done, for the report.
+    """
+
+    step: "Quantize"
+    model: onnx.ModelProto
+    reference: onnx.ModelProto
+    feeds: Feeds
+    builder: Builder
+    facts: Mapping[str, Plain] = field(default_factory=dict)
+
+    def outputs(self, model: onnx.ModelProto, feeds: Feeds) -> Sequence[Sequence[Array]]:
+        """All outputs of a model, batch by batch."""
+        session = open_model(model)
+        return [session.run(None, dict(feed)) for feed in feeds]
 
 
 def quantize(step: "Quantize", source: Path, target: Path, rows: Iterator[Feed]) -> Plain:
@@ -44,76 +81,119 @@ def quantize(step: "Quantize", source: Path, target: Path, rows: Iterator[Feed])
     for name in step.excluded:
         if name not in names:
             raise UnknownNameError("operator", name, names, field="exclude")
-    made, facts = _STEPS[step.mode](step, model, rows)
+    work = _started(step, model, rows)
+    kept, made, facts = _chosen(work)
     left = weighted_operators(made)
+    whys = {each.name: _why(step, each, kept) for each in left}
+    _refuse_mostly_float(step, made, left, whys)
+    floats = sorted({name for each in left for name in each.weights.values()})
+    check_quantized(made, allowed=floats)
     onnx.save(made, target)
     return {
-        "operators": len(operators) - len({each.name for each in left}),
+        "operators": len(operators) - len(left),
         "mode": step.mode,
+        "weight_bits": 7 if work.builder.reduced and step.mode != "weights" else step.bits,
+        **work.facts,
         **facts,
         "left_float": [
-            {"name": each.name, "operator": each.operator, "elements": each.elements, "why": _why(step, each)}
+            {"name": each.name, "operator": each.operator, "elements": each.elements, "why": whys[each.name]}
             for each in left
         ],
-        "float_weights": sorted({name for each in left for name in each.weights.values()}),
+        "float_weights": floats,
     }
 
 
-def _static(step: "Quantize", model: onnx.ModelProto, rows: Iterator[Feed]) -> tuple[onnx.ModelProto, Plain]:
-    from steelyard.steps.quantize import has_vnni  # noqa: PLC0415
-
-    reduced = not has_vnni()
-    operators = {each.name for each in static_operators(model, step.excluded)}
-    facts: dict[str, Any] = {"weight_bits": 7 if reduced else 8}
-    if operators:
+def _started(step: "Quantize", model: onnx.ModelProto, rows: Iterator[Feed]) -> Work:
+    """Read the rows that the step needs, calibrate, and repair the float model."""
+    facts: dict[str, Plain] = {}
+    reference = model
+    feeds: Feeds = ()
+    if step.equalize:
+        model, facts["equalized"] = equalise(model)
+    ranges: Mapping[str, Range] = {}
+    wanted = ranged_tensors(step, model)
+    if wanted or step.is_measuring:
         calibration = read_rows(model, rows, step.rows)
         facts["calibration_rows"] = calibration.rows
-        ranges = find_ranges(model, tensors_of(model, operators), calibration.feeds, step.calibration)
-        model = with_pairs(
-            model,
-            operators,
-            ranges,
-            activations=step.activations,
-            per_channel=step.per_channel,
-            reduced=reduced,
-        )
-    lstms = {each.name for each in dynamic_operators(model, step.excluded) if each.operator == "LSTM"}
-    if lstms:
-        model = with_dynamic(model, lstms, per_channel=step.per_channel, reduced=reduced)
-    return _with_small_tables(step, model), facts
+        feeds = calibration.feeds
+        model, raised = with_raised_masks(model, feeds)
+        if raised:
+            facts["masks"] = list(raised)
+    if step.is_measuring and step.mode != "weights":
+        names = {each.name for each in static_operators(model)}
+        wanted = tuple(dict.fromkeys((*wanted, *tensors_of(model, names))))
+    if wanted:
+        ranges = find_ranges(model, wanted, feeds, step.calibration)
+    return Work(step, model, reference, feeds, Builder(step, not has_vnni(), ranges), facts)
 
 
-def _dynamic(step: "Quantize", model: onnx.ModelProto, rows: Iterator[Feed]) -> tuple[onnx.ModelProto, Plain]:  # noqa: ARG001
-    from steelyard.steps.quantize import has_vnni  # noqa: PLC0415
+def _chosen(work: Work) -> tuple[frozenset[str], onnx.ModelProto, Plain]:
+    """Which operators stay in float on the step's own account, the quantized model, and how it was found."""
+    step, always = work.step, frozenset(work.step.excluded)
+    model = work.model
+    facts: dict[str, Plain] = {}
+    if step.bias_correction:
+        model, facts = _corrected(work, always)
+    if not (step.keep_float or step.max_error):
+        return frozenset(), work.builder.build(model, always), facts
+    found = measure_sensitivity(model, work.builder.ranges, work.feeds, bits=step.bits, per_channel=step.per_channel)
+    always |= most_sensitive(found, step.keep_float)
+    made, kept = work.builder.build(model, always), always
+    feeds = work.feeds
+    reference = work.outputs(work.reference, feeds)
 
-    reduced = not has_vnni()
-    model = gemm_as_matmul(model, step.excluded)
-    names = {each.name for each in dynamic_operators(model, step.excluded)}
-    if names:
-        model = with_dynamic(model, names, per_channel=step.per_channel, reduced=reduced)
-    return _with_small_tables(step, model), {"weight_bits": 7 if reduced else 8}
+    def error_of(names: frozenset[str]) -> tuple[float, onnx.ModelProto]:
+        built = work.builder.build(model, names)
+        return relative_error(reference, work.outputs(built, feeds)), built
+
+    if step.max_error:
+        kept, error, made = fewest_in_float(found, error_of, step.max_error, always=always)
+    else:
+        error = relative_error(reference, work.outputs(made, feeds))
+    told = sorted(found, key=lambda each: -(each.output_error or 0.0))
+    return kept, made, {**facts, "output_error": error, "sensitivity": [each.to_json() for each in told]}
 
 
-def _weights(step: "Quantize", model: onnx.ModelProto, rows: Iterator[Feed]) -> tuple[onnx.ModelProto, Plain]:  # noqa: ARG001
-    made = with_small_weights(
-        model, bits=step.bits, packed=step.packed, per_channel=step.per_channel, exclude=step.excluded
+def _corrected(work: Work, always: frozenset[str]) -> tuple[onnx.ModelProto, dict[str, Plain]]:
+    """The model with corrected biases, if that lowers the output error on the calibration rows; else as it was."""
+    step, builder = work.step, work.builder
+    corrected, number = with_corrected_biases(
+        work.model, builder.ranges, work.feeds, bits=step.bits, per_channel=step.per_channel
     )
-    return made, {"weight_bits": step.bits}
+    feeds = first_rows(work.feeds, 4 * ROWS)
+    reference = work.outputs(work.reference, feeds)
+    before, after = (
+        relative_error(reference, work.outputs(builder.build(model, always), feeds))
+        for model in (work.model, corrected)
+    )
+    is_better = after < before
+    facts = {"operators": number if is_better else 0, "error_before": before, "error_after": after}
+    return (corrected if is_better else work.model), {"bias_correction": facts}
 
 
-_STEPS = {"static": _static, "dynamic": _dynamic, "weights": _weights}
+def _refuse_mostly_float(
+    step: "Quantize", made: onnx.ModelProto, left: Sequence[Weighted], whys: Mapping[str, str]
+) -> None:
+    """Refuse a model that would be called quantized and is not.
+
+    Raises:
+        NotQuantizedError: naming the operators that stayed in float, and why.
+    """
+    share = stored(made).float_share
+    if share <= MOST_FLOAT:
+        return
+    listed = "; ".join(f"{each.operator} {each.name!r}: {whys[each.name]}" for each in left[:_NAMED])
+    more = f"; and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
+    raise NotQuantizedError(
+        f"quantize with mode {step.mode!r} would leave {share:.0%} of the weights in float ({listed}{more}); "
+        "use another mode, such as 'weights'."
+    )
 
 
-def _with_small_tables(step: "Quantize", model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with tables that are looked up in 8 bits: they cost bytes, not time."""
-    tables: list[Weighted] = [
-        each for each in weighted_operators(model) if each.operator == "Gather" and each.name not in step.excluded
-    ]
-    return with_unpacked(model, tables, bits=8, per_channel=True) if tables else model
-
-
-def _why(step: "Quantize", each: Weighted) -> str:
+def _why(step: "Quantize", each: Weighted, kept: frozenset[str]) -> str:
     """Why an operator stayed in float."""
     if each.name in step.excluded:
         return "it is excluded"
+    if each.name in kept:
+        return "quantizing it costs the most"
     return _WHY.get(each.operator, "its weights stand where no integer kernel takes them")

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from steelyard.graph.cleaning import drop_unread
 from steelyard.graph.operators import attribute_of
 from steelyard.graph.weighted import FLOATS, initializers, values_of
 
@@ -45,14 +46,3 @@ def gemm_as_matmul(model: onnx.ModelProto, exclude: Collection[str] = ()) -> onn
     graph.node.extend(nodes)
     drop_unread(graph)
     return copy
-
-
-def drop_unread(graph: onnx.GraphProto) -> None:
-    """Drop stored tensors that no operator reads any more."""
-    from steelyard.graph.cleaning import captured_names  # noqa: PLC0415
-
-    read = {name for node in graph.node for name in node.input} | captured_names(graph)
-    read |= {value.name for value in graph.output}
-    for tensor in list(graph.initializer):
-        if tensor.name not in read:
-            graph.initializer.remove(tensor)

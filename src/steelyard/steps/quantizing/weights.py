@@ -5,8 +5,7 @@ on constants are folded when the file is loaded: a weight behind them costs noth
 float one. Packed products (MatMulNBits) read fewer bytes per call, which pays for few rows at a time.
 """
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,10 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
+from steelyard.graph.cleaning import drop_unread
 from steelyard.graph.operators import attribute_of
 from steelyard.graph.weighted import Weighted, initializers, values_of, weighted_operators
-from steelyard.steps.quantizing.rewriting import drop_unread, gemm_as_matmul
+from steelyard.steps.quantizing.rewriting import gemm_as_matmul
 from steelyard.steps.quantizing.static import quiet
 
 BLOCK = 32
@@ -30,16 +30,6 @@ _SHRINKS = np.linspace(1.0, 0.7, 7)
 """Scales that are tried for a block of 4-bit weights, as shares of the one that clips nothing."""
 
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """One place where a stored weight is read: by which operator, in which slot, its channels along which axis."""
-
-    node: str
-    operator: str
-    slot: int
-    axis: int
 
 
 def with_small_weights(
@@ -112,22 +102,22 @@ def with_unpacked(
     done: dict[tuple[str, int], str] = {}
     stored = initializers(graph)
     for each in operators:
-        for place in _places(each, nodes[each.name]):
-            name = each.weights[place.slot]
+        for slot, axis in channel_axes(each, nodes[each.name]).items():
+            name = each.weights[slot]
             values = values_of(stored[name])
             if each.operator == "Gather":
                 made = _looked_up(nodes[each.name], values, bits, ranks, graph)
                 if made:
                     replaced[each.name] = made
                 continue
-            key = (name, place.axis)
+            key = (name, axis)
             if key not in done:
-                done[key] = f"{name}.unpacked.{place.axis}"
+                done[key] = f"{name}.unpacked.{axis}"
                 if bits == 8:
-                    first += _in_eight_bits(values, place.axis, done[key], graph, per_channel=per_channel)
+                    first += _in_eight_bits(values, axis, done[key], graph, per_channel=per_channel)
                 else:
-                    first += _in_four_bits(values, place.axis, done[key], graph)
-            nodes[each.name].input[place.slot] = done[key]
+                    first += _in_four_bits(values, axis, done[key], graph)
+            nodes[each.name].input[slot] = done[key]
     rest = [made for node in graph.node for made in replaced.get(node.name, [node])]
     del graph.node[:]
     graph.node.extend([*first, *rest])
@@ -135,14 +125,29 @@ def with_unpacked(
     return copy
 
 
-def _places(each: Weighted, node: onnx.NodeProto) -> Iterator[Place]:
+def channel_axes(each: Weighted, node: onnx.NodeProto) -> Mapping[int, int]:
+    """Along which axis the channels of each of an operator's weights lie, by input slot."""
+    found: dict[int, int] = {}
     for slot in each.weights:
         axis = {"Conv": 0, "ConvTranspose": 1, "LSTM": 1, "GRU": 1, "RNN": 1, "Gather": 0}.get(each.operator)
         if axis is None:
             is_turned = each.operator == "Gemm" and attribute_of(node, "transB" if slot else "transA", 0)
             # Channels of a left factor are its rows, of a right one its columns.
             axis = (0 if is_turned else -1) if slot else (-1 if is_turned else -2)
-        yield Place(each.name, each.operator, slot, axis)
+        found[slot] = axis
+    return found
+
+
+def rounded_values(values: Floats, axis: int, *, bits: int, per_channel: bool) -> Floats:
+    """A weight as few bits would have it, in float: what its quantization does, apart from storing it."""
+    if bits == 8:
+        codes, scale = _channel_codes(values, axis, per_channel=per_channel)
+        return codes * scale
+    moved = np.moveaxis(values, axis, 0)
+    rows = moved.reshape(len(moved), -1)
+    codes, scale = rounded_rows(_blocks(rows), 4)
+    flat = (codes * scale).reshape(len(rows), -1)[:, : rows.shape[1]]
+    return np.ascontiguousarray(np.moveaxis(flat.reshape(moved.shape), 0, axis))
 
 
 def rounded_rows(values: Floats, bits: int) -> tuple[NDArray[np.int8], Floats]:
@@ -163,10 +168,16 @@ def rounded_rows(values: Floats, bits: int) -> tuple[NDArray[np.int8], Floats]:
     return np.clip(np.round(values / best), -most, most).astype(np.int8), best
 
 
+def _block(length: int) -> int:
+    """Weights that share a scale in rows of this length: 32, or the row, where it is shorter; an even number."""
+    return min(BLOCK, length + length % 2)
+
+
 def _blocks(values: Floats) -> Floats:
     """Rows (rows, length) cut into blocks (rows, blocks, 32), filled up with zeros."""
-    padded = np.pad(values, ((0, 0), (0, -values.shape[1] % BLOCK)))
-    return padded.reshape(len(values), -1, BLOCK)
+    block = _block(values.shape[1])
+    padded = np.pad(values, ((0, 0), (0, -values.shape[1] % block)))
+    return padded.reshape(len(values), -1, block)
 
 
 def _halved(codes: NDArray[np.int8]) -> NDArray[np.uint8]:
@@ -176,10 +187,8 @@ def _halved(codes: NDArray[np.int8]) -> NDArray[np.uint8]:
     return (shifted[..., :half] + shifted[..., half:] * 16).astype(np.uint8)
 
 
-def _in_eight_bits(
-    values: Floats, axis: int, target: str, graph: onnx.GraphProto, *, per_channel: bool
-) -> list[onnx.NodeProto]:
-    """Store a weight in 8 bits; the operators that unpack it to `target`, all on constants."""
+def _channel_codes(values: Floats, axis: int, *, per_channel: bool) -> tuple[NDArray[np.int8], Floats]:
+    """Codes of 8 bits and their scales, which broadcast over the weight."""
     place = axis % values.ndim
     # Recurrent weights stand as (directions, gates, in): each direction's gates have scales of their own.
     lead = 1 if values.ndim == 3 and place == 1 else 0
@@ -187,7 +196,14 @@ def _in_eight_bits(
     summed = tuple(each for each in range(values.ndim) if each not in kept)
     largest = np.abs(values).max(axis=summed, keepdims=True)
     scale = np.where(largest > 0, largest / 127, 1.0).astype(np.float32)
-    codes = np.clip(np.round(values / scale), -127, 127).astype(np.int8)
+    return np.clip(np.round(values / scale), -127, 127).astype(np.int8), scale
+
+
+def _in_eight_bits(
+    values: Floats, axis: int, target: str, graph: onnx.GraphProto, *, per_channel: bool
+) -> list[onnx.NodeProto]:
+    """Store a weight in 8 bits; the operators that unpack it to `target`, all on constants."""
+    codes, scale = _channel_codes(values, axis, per_channel=per_channel)
     _add(graph, {f"{target}.codes": codes, f"{target}.scale": scale})
     return [
         _node("Cast", [f"{target}.codes"], f"{target}.float", to=onnx.TensorProto.FLOAT),
@@ -256,7 +272,7 @@ def _cut(target: str, shape: list[int], length: int, base: str, graph: onnx.Grap
     """Blocks laid end to end along the last axis, and cut where the last one was filled up."""
     _add(graph, {f"{base}.flat": np.asarray(shape, np.int64)})
     source = f"{base}.blocks"
-    if length % BLOCK == 0:
+    if length % _block(length) == 0:
         return [_node("Reshape", [source, f"{base}.flat"], target)]
     ends = {"from": [0], "to": [length], "axis": [len(shape) - 1]}
     _add(graph, {f"{base}.{name}": np.asarray(value, np.int64) for name, value in ends.items()})
