@@ -218,6 +218,22 @@ def test_sums_of_products_by_letters_are_followed():
     assert sizes(Letters(), steps) == {"first": 16, "asked": 8}
 
 
+def test_bags_gates_and_gathered_steps_are_followed():
+    class Chosen(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.bag, self.table = nn.EmbeddingBag(20, 8), nn.Embedding(20, 8)
+            self.gated, self.last = nn.Linear(8, 24), nn.Linear(20, 3)
+
+        def forward(self, tokens):
+            x = nn.functional.glu(self.gated(self.table(tokens)), dim=-1)
+            end = (tokens > 4).sum(1).clamp(min=1) - 1
+            one = x.gather(1, end[:, None, None].expand(-1, 1, x.shape[-1])).squeeze(1)
+            return self.last(torch.cat([one, self.bag(tokens)], dim=1))
+
+    assert sizes(Chosen(), torch.arange(10).reshape(2, 5)) == {"table": 8, "gated": 12, "bag": 8}
+
+
 PICTURE = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 NETS = {
     "group norm": (lambda: nn.Sequential(nn.Conv2d(3, 16, 1), nn.GroupNorm(4, 16), nn.Conv2d(16, 3, 1)), {"0": 4}),
