@@ -52,3 +52,20 @@ def test_a_model_without_weights_gets_none(write):
             return x.flatten(1).softmax(1)
 
     assert finishes_for(onnx.load(write(Nothing(), torch.from_numpy(SERIES[:2])))) == ()
+
+
+def test_perceptrons_get_packed_weights_and_wide_lstms_their_integer_kernel_first(write):
+    perceptron = nn.Sequential(nn.Linear(12, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 5))
+    found = finishes_for(onnx.load(write(perceptron, torch.from_numpy(SERIES[:2, 0]))))
+    assert {"mode": "weights"} in [dict(each.settings) for each in found]
+
+    class Wide(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.LSTM(12, 128, batch_first=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.body(x)[0][:, -1]
+
+    found = finishes_for(onnx.load(write(Wide(), torch.from_numpy(SERIES[:2]))))
+    assert dict(found[0].settings) == {"mode": "dynamic"}
