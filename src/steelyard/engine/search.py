@@ -34,7 +34,7 @@ GRACE_S = 3.0
 """Seconds that the last round of the search may end after its time."""
 HUNG_FACTOR, HUNG_S = 2.0, 60.0
 """A candidate that takes longer than its training's limit times this, plus the seconds to export it, hangs."""
-REFERENCE_SHARE, CANDIDATE_SHARE = 0.35, 0.2
+REFERENCE_SHARE, CANDIDATE_SHARE, LESSON_SHARE = 0.35, 0.2, 0.12
 """Shares of the budget that one training may take: the reference's, any other's."""
 
 
