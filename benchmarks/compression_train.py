@@ -37,10 +37,10 @@ class Recipe:
 
 RECIPES = {
     "mnist": Recipe(200, size=128),
-    "cifar10": Recipe(330, rate=3e-3, decay=0.05, smoothing=0.1, size=128),
-    "fsdd": Recipe(150),
-    "banking77": Recipe(270, decay=0.05, smoothing=0.1),
-    "electric_devices": Recipe(270),
+    "cifar10": Recipe(240, rate=3e-3, decay=0.05, smoothing=0.1, size=128),
+    "fsdd": Recipe(80),
+    "banking77": Recipe(130, decay=0.05, smoothing=0.1),
+    "electric_devices": Recipe(160),
 }
 
 
