@@ -33,7 +33,7 @@ EPSILONS = {"mnist": 0.01, "cifar10": 0.03, "fsdd": 0.05, "banking77": 0.02, "el
 """The drop of accuracy that is permitted: less can't be proved with so few test rows."""
 LIMIT_S = 240
 """Seconds of the processor a cell may take."""
-TUNING_S = 80.0
+TUNING_S = 60.0
 """Of these, seconds that a pruned model is fine-tuned."""
 RATIOS = (0.3, 0.5, 0.7, 0.85)
 CALIBRATION = 300
