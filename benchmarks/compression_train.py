@@ -40,7 +40,7 @@ RECIPES = {
     "cifar10": Recipe(240, rate=3e-3, decay=0.05, smoothing=0.1, size=128),
     "fsdd": Recipe(80),
     "banking77": Recipe(130, decay=0.05, smoothing=0.1),
-    "electric_devices": Recipe(160),
+    "electric_devices": Recipe(90),
 }
 
 
