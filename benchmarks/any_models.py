@@ -200,3 +200,41 @@ def fsdd() -> nn.Module:
     """Four convolutions over the samples of half a second and more."""
     torch.manual_seed(0)
     return _Audio()
+
+
+class _Layer(nn.Module):
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.mixed, self.joined = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.before, self.between = nn.LayerNorm(width), nn.LayerNorm(width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        n, steps, width = x.shape
+        q, k, v = self.mixed(self.before(x)).chunk(3, dim=-1)
+        q, k, v = (each.reshape(n, steps, self.heads, -1).transpose(1, 2) for each in (q, k, v))
+        seen = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.joined(seen.transpose(1, 2).reshape(n, steps, width))
+        return x + self.down(functional.gelu(self.up(self.between(x))))
+
+
+class _Decoder(nn.Module):
+    def __init__(self, symbols: int, steps: int, width: int, layers: int, heads: int) -> None:
+        super().__init__()
+        self.symbols, self.places = nn.Embedding(symbols, width), nn.Embedding(steps, width)
+        self.layers = nn.ModuleList(_Layer(width, heads) for _ in range(layers))
+        self.norm, self.last = nn.LayerNorm(width), nn.Linear(width, symbols)
+        self.register_buffer("numbers", torch.arange(steps), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.symbols(x) + self.places(self.numbers)
+        for layer in self.layers:
+            x = layer(x)
+        return self.last(self.norm(x))
+
+
+def decoder() -> nn.Module:
+    """A decoder of five layers for windows of 64 of 65 symbols: a score of every symbol to come next, at each place."""
+    torch.manual_seed(0)
+    return _Decoder(65, 64, 128, 5, 4)
