@@ -38,6 +38,17 @@ def words():
     torch.manual_seed(0)
     return Words()
 
+class Letters(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(20, 3)
+    def forward(self, tokens):
+        return self.table(tokens).mean(1)
+
+def letters():
+    torch.manual_seed(0)
+    return Letters()
+
 class Branching(nn.Module):
     def __init__(self):
         super().__init__()
@@ -167,3 +178,31 @@ def test_a_module_that_can_not_leave_the_process_is_refused() -> None:
     module.lock = threading.Lock()
     with pytest.raises(InputError, match="can't be handed to a worker"):
         known(module, {"x": np.ones((3, 4), np.float32)})  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_columns_of_a_table_are_inputs_by_their_names(modules: Path) -> None:
+    columns = {"extra": np.ones((3, 1)), "tokens": np.arange(12).reshape(3, 4), "unused": np.array(["a", "b", "c"])}
+    with opened(f"{modules}:words", Material({"x": columns}, "data"), registry, weights=None, trust=False) as found:
+        model, given, _ = found
+        rows = {"tokens": columns["tokens"], "extra": columns["extra"].astype(np.float32)}
+        assert given.run(structured(rows)).shape == (3, 3)
+    assert [(port.name, port.type) for port in model.ports] == [("tokens", "int64"), ("extra", "float32")]
+
+
+@pytest.mark.slow
+def test_what_the_users_preprocessing_makes_of_columns_is_what_the_module_takes(modules: Path) -> None:
+    def letters(columns: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        return {"tokens": np.array([[ord(letter) - 97 for letter in text] for text in columns["text"]])}
+
+    text = {"text": np.array(["abc", "bca", "cab"], dtype=object)}
+    with opened(
+        f"{modules}:letters", Material({"x": text}, "data", preprocess=letters), registry, weights=None, trust=False
+    ) as found:
+        assert [(port.name, port.type, port.shape) for port in found[0].ports] == [("tokens", "int64", ("n", 3))]
+
+
+@pytest.mark.slow
+def test_an_input_that_the_data_lack_is_named(modules: Path) -> None:
+    with pytest.raises(InputError, match=r"data must hold an array 'extra' for .*nets\.py:words, got tokens\."):
+        known(f"{modules}:words", {"tokens": np.arange(12).reshape(3, 4)})

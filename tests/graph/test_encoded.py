@@ -183,4 +183,4 @@ def test_an_encoded_file_is_read_like_any_other(tmp_path: Path) -> None:
 
 
 def test_deflated_parts_are_read_with_the_vocabulary_that_wrote_them() -> None:
-    assert zlib.adler32(encoded.VOCABULARY) == VOCABULARY
+    assert zlib.adler32(encoded.VOCABULARY) == 2212604965

@@ -58,11 +58,15 @@ class Group:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Term:
-    """Multiply-accumulates of one operator a row: `each`, times the positions kept along every axis of `axes`."""
+    """Multiply-accumulates of one operator a row: `each`, times the positions kept along every axis of `axes`.
+
+    Times `weights` instead it is the stored numbers that the operator reads.
+    """
 
     owner: str
     each: float
     axes: tuple[Axis, ...]
+    weights: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -209,7 +213,10 @@ def read_anatomy(module: nn.Module, example: tuple[Tensor, ...]) -> Anatomy:
         _with_alike(trace, roots, groups),
         refused,
         {name: axes for name, axes in stored.items() if axes},
-        tuple(Term(cost.owner, cost.each, tuple(axis(each) for each in cost.factors)) for cost in trace.costs),
+        tuple(
+            Term(cost.owner, cost.each, tuple(axis(each) for each in cost.factors), cost.weights)
+            for cost in trace.costs
+        ),
         tuple(_held(module, trace, axis)),
         frozenset(trace.norms),
     )

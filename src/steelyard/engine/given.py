@@ -24,7 +24,8 @@ from steelyard.engine.sources import Source, open_source
 from steelyard.graph.reading import read_model
 from steelyard.graph.signature import signature_of
 from steelyard.measure.calling import call
-from steelyard.tasks.given import Given, Material
+from steelyard.tasks.given import Given, Material, features_of, raw_inputs
+from steelyard.tasks.splits import SPLITS
 
 LIMIT_S = 300.0
 """Seconds that a stranger's file may take to be run over the rows it is judged by."""
@@ -144,7 +145,7 @@ def opened(
             known = GivenModel(name, None, address, kept, ports, trust)
         else:
             path = _onnx_path(source)
-            ports = tuple(_closed(port, material) for port in signature_of(read_model(path)).inputs)
+            ports = _closed(signature_of(read_model(path)).inputs, material)
             known = GivenModel(name, str(path.resolve()), None, None, ports, trust)
         yield known, Given(name, ports, lambda rows: run_apart(path, rows, folder=Path(folder))), path
 
@@ -270,51 +271,52 @@ def _shaped(array: Array) -> Sequence[Array]:
 
 
 def _inputs_of(source: Source, material: Material) -> dict[str, Array]:
-    """A few rows of the module's inputs by the names of its arguments, `x` where it has one."""
+    """Two rows of the module's inputs by the names of its arguments; a single one is called `x` where the data do."""
     arguments = [
         name
         for name, each in inspect.signature(source.module.forward).parameters.items()
         if each.default is each.empty and each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
     ]
-    named = arguments if len(arguments) > 1 else ["x"]
-    found = {}
-    for name in named:
-        array = next((each for each in _arrays(name, material) if each is not None), None)
-        if array is None and len(named) == 1 and arguments:
-            array = next((each for each in _arrays(arguments[0], material) if each is not None), None)
-        if array is None:
-            have = ", ".join(sorted(map(str, material.arrays))) or "none"
-            raise InputError(
-                f"{material.origin} must hold an array {name!r} for {source.name}, got {have}.", field="data"
-            )
-        found[name] = array
-    return found
+    raw = _first_raw(material, arguments or ["x"])
+    if not isinstance(raw, Mapping) and raw is not None and len(arguments) <= 1:
+        return {"x": np.asarray(raw)[:2]}
+    have = raw if isinstance(raw, Mapping) else {}
+    if len(arguments) <= 1 and have:
+        name = next((each for each in (*arguments, "x") if each in have), None)
+        return {name or "x": np.asarray(have[name] if name else features_of(have))[:2]}
+    missing = next((each for each in (arguments or ["x"]) if each not in have), None)
+    if missing is not None:
+        shown = ", ".join(sorted(map(str, have or material.arrays))) or "none"
+        raise InputError(
+            f"{material.origin} must hold an array {missing!r} for {source.name}, got {shown}.", field="data"
+        )
+    return {name: np.asarray(have[name])[:2] for name in arguments}
 
 
-def _arrays(name: str, material: Material) -> Iterator[Array | None]:
-    for suffix in ("", "_train", "_valid", "_test"):
-        raw = material.arrays.get(name + suffix)
-        if raw is None:
-            yield None
-            continue
-        if material.preprocess is not None:
-            raw = material.preprocess(raw)
-        if isinstance(raw, Mapping):
-            raw = np.stack([np.asarray(values, dtype=np.float32) for values in raw.values()], axis=1)
-        yield np.asarray(raw)[:2]
+def _first_raw(material: Material, names: Sequence[str]) -> Any:
+    """The raw inputs of the first split that has rows; None where none has."""
+    found = (raw_inputs(material, split, names) for split in ("", *SPLITS))
+    return next((raw for raw in found if raw is not None), None)
 
 
-def _closed(port: Port, material: Material) -> Port:
-    """An input whose free axes but the first are as long as the data have them."""
-    if port.shape is None or all(isinstance(size, int) for size in port.shape[1:]):
-        return port if port.shape is None else Port(port.name, port.type, ("n", *port.shape[1:]))
-    array = next((each for name in (port.name, "x") for each in _arrays(name, material) if each is not None), None)
-    if array is None or array.ndim != len(port.shape):
+def _closed(ports: Sequence[Port], material: Material) -> tuple[Port, ...]:
+    """Inputs whose free axes but the first are as long as the data have them."""
+    raw = _first_raw(material, [port.name for port in ports])
+    if isinstance(raw, Mapping) and len(ports) == 1 and ports[0].name not in raw:
+        raw = features_of(raw)
+    arrays = raw if isinstance(raw, Mapping) else {ports[0].name: raw}
+    return tuple(_closed_like(port, arrays.get(port.name)) for port in ports)
+
+
+def _closed_like(port: Port, array: Array | None) -> Port:
+    if port.shape is None:
         return port
-    sizes = tuple(
-        own if isinstance(own, int) else there for own, there in zip(port.shape[1:], array.shape[1:], strict=True)
-    )
-    return Port(port.name, port.type, ("n", *sizes))
+    shape = port.shape[1:]
+    if array is not None and np.ndim(array) == len(port.shape):
+        shape = tuple(
+            own if isinstance(own, int) else int(there) for own, there in zip(shape, np.shape(array)[1:], strict=True)
+        )
+    return Port(port.name, port.type, ("n", *shape))
 
 
 def example_of(model: GivenModel, rows: Array) -> Feed:

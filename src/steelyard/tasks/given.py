@@ -1,6 +1,6 @@
 """Rows to judge a model by that is there already: read, split, typed as its inputs take them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -171,16 +171,11 @@ class _Part:
 def _part(material: Material, split: str, given: Given) -> _Part | None:
     """The rows of one split, or of an unsplit file; None where it holds none."""
     arrays, suffix = material.arrays, f"_{split}" if split else ""
-    raw: Any = {port.name: arrays[port.name + suffix] for port in given.ports if port.name + suffix in arrays}
-    if f"x{suffix}" in arrays and (len(raw) < len(given.ports) or len(given.ports) == 1):
-        raw = arrays[f"x{suffix}"]
-    elif not raw:
+    raw = raw_inputs(material, split, [port.name for port in given.ports])
+    if raw is None:
         return None
-    if material.preprocess is not None:
-        raw = apply_own(material.preprocess, raw)
     if isinstance(raw, Mapping) and len(given.ports) == 1 and given.ports[0].name not in raw:
-        # A table: its columns are the one input's features, in their order.
-        raw = np.stack([numbers(values, name=str(name)) for name, values in raw.items()], axis=1)
+        raw = features_of(raw)
     x = rows_for(given.ports, raw, origin=f"{material.origin}{f' ({split})' if split else ''}")
     y = arrays.get(material.target + suffix)
     groups = None if material.group is None else arrays.get(material.group + suffix)
@@ -192,6 +187,28 @@ def _part(material: Material, split: str, given: Given) -> _Part | None:
                 field="data",
             )
     return _Part(x, None if y is None else np.asarray(y), None if groups is None else np.asarray(groups))
+
+
+def raw_inputs(material: Material, split: str, names: Sequence[str]) -> Any:
+    """Raw inputs of one split, after the user's own preprocessing: an array, or arrays by name; None for no rows.
+
+    Args:
+        material: the user's data.
+        split: its name; empty for rows that are not split.
+        names: of the model's inputs.
+    """
+    arrays, suffix = material.arrays, f"_{split}" if split else ""
+    raw: Any = {name: arrays[name + suffix] for name in names if name + suffix in arrays}
+    if f"x{suffix}" in arrays and (len(raw) < len(names) or len(names) == 1):
+        raw = arrays[f"x{suffix}"]
+    elif not raw:
+        return None
+    return raw if material.preprocess is None else apply_own(material.preprocess, raw)
+
+
+def features_of(columns: Mapping[str, Any]) -> Array:
+    """The columns of a table as the features (n, columns) of one input, in their order."""
+    return np.stack([numbers(values, name=str(name)) for name, values in columns.items()], axis=1)
 
 
 def _by_split(whole: _Part, material: Material) -> dict[str, _Part]:
