@@ -268,6 +268,7 @@ def _lane(run: Run) -> Lane:
         plan.seed,
         identity=identity,
         floor=Quantity.from_json(floor) if floor else None,
+        pairs=plan.given is not None,
     )
 
 

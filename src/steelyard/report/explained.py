@@ -51,11 +51,11 @@ def flips_sentence(outcome: Outcome) -> str:
     if not flips["changed"]:
         return f"every one of {flips['n']:,} test rows is decided as by the model given."
     pairs = [f"{pair['n']:,} from {pair['from']} to {pair['to']}" for pair in flips["by_class"][:MOST_PAIRS]]
-    most = f"{'most: ' * (len(flips['by_class']) > MOST_PAIRS)}{cleaned(', '.join(pairs))}"
+    most = f"{'mostly ' if len(flips['by_class']) > MOST_PAIRS else ''}{cleaned(', '.join(pairs))}"
     if flips["helped"] is None:
-        return f"{share} are decided otherwise than by the model given: {most}."
+        return f"{share} are decided otherwise than by the model given, {most}."
     effect = f"{flips['helped']:,} now right, {flips['harmed']:,} now wrong"
-    return f"{share} are decided otherwise than by the model given ({effect}): {most}."
+    return f"{share} are decided otherwise than by the model given ({effect}), {most}."
 
 
 def waterfall_table(outcome: Outcome) -> Table:
