@@ -57,8 +57,9 @@ def test_while_bodies_are_good_it_cuts_deeper_and_then_finishes_the_deepest() ->
 
 
 def test_where_a_bold_cut_fails_the_milder_one_is_tried() -> None:
-    found = walked(lambda each: 0.5 if each.steps.count(DISTILL) > 1 and cut(0.5)[0] not in each.steps else 1.0, 5)
-    assert found[2:] == [cut(0.25), cut(0.25) + cut(0.25), cut(0.25) + cut(0.5)]
+    found = walked(lambda each: 0.5 if each.steps.count(DISTILL) > 1 and cut(0.5)[0] not in each.steps else 1.0, 6)
+    bold, milder = cut(0.25) + cut(0.25), cut(0.25) + cut(0.5)
+    assert found[2:] == [cut(0.25), bold, (*cut(0.25), INT8), milder]
 
 
 def test_where_every_cut_fails_more_training_is_tried_before_what_is_left() -> None:

@@ -330,4 +330,3 @@ def _read_varint(data: bytes) -> tuple[int, int]:
 
 def _digest(body: bytes) -> bytes:
     return hashlib.blake2b(body, digest_size=DIGEST_BYTES).digest()
-
