@@ -173,7 +173,15 @@ def test_a_dry_run_tells_the_steps_and_writes_nothing(here: Path, ask: Callable[
     told = ask("compress", "net.onnx", "--data", "digits.npz", "--steps", "quantize", "--dry-run")
     assert told.status == 0
     assert re.search(r"^steps: none \| quantize", told.out, re.MULTILINE)
+    assert re.search(r"^reference: net$", told.out, re.MULTILINE)
     assert told.written == ()
+
+
+@pytest.mark.slow
+def test_a_dry_run_of_many_pipelines_says_how_many(here: Path, ask: Callable[..., Any]) -> None:
+    told = ask("compress", "net.py:build", "--weights", "net.safetensors", "--data", "digits.npz", "--dry-run")
+    assert told.status == 0
+    assert re.search(r"^steps: \d+ pipelines of .*prune.*, up to \d+ steps long, and none$", told.out, re.MULTILINE)
 
 
 @pytest.mark.slow
