@@ -197,6 +197,9 @@ def fit(module: torch.nn.Module, part: tuple[dict[str, np.ndarray], np.ndarray],
 def run(words: list[str], budget: str, out: Path) -> dict[str, Any]:
     """One command to its end: what it answered, and every word that a user should not have to read."""
     full = ["compress", *words, "--budget", budget, "--out", str(out), "--json"]
+    # halves.py asks again for the plan of a study.
+    question = {"out": str(out), "words": full[:-1]}
+    out.with_suffix(".question.json").write_text(json.dumps(question), encoding="utf-8")
     began = time.perf_counter()
     done = subprocess.run(
         [str(Path(sys.executable).with_name("steelyard")), *full],

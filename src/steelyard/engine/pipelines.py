@@ -91,7 +91,7 @@ def _bodies(allowed: tuple[str, ...]) -> list[Steps]:
 
 
 def _pruned(keep: float, learn: Steps) -> Steps:
-    return (StepSetting("prune", (("keep", keep), ("of", "time"), ("round_to", _block()))), *learn)
+    return (StepSetting("prune", (("keep", keep), ("round_to", _block()))), *learn)
 
 
 def _block() -> int:
