@@ -71,9 +71,8 @@ def plan_text(plain: Plain) -> str:
     )
     lines.append(f"strategy: {plain['strategy']}, seed {plain['seed']}, {plain['workers']} worker(s)")
     for family in plain["space"]["families"]:
-        # A model that is there already has no knobs.
         knobs = "; ".join(f"{knob['name']} {', '.join(map(str, knob['choices']))}" for knob in family["knobs"])
-        lines.append(f"space: {family['family']}: {knobs or 'fixed'}")
+        lines.append(f"space: {family['family']}{f': {knobs}' if knobs else ', no knobs'}")
     lines.append(f"steps: {_steps_line(plain['space']['pipelines'])}")
     if "options" in plain["space"]:
         choices = [
@@ -83,7 +82,10 @@ def plan_text(plain: Plain) -> str:
     lines.append(f"candidates: {plain['candidates']} in all")
     for each in plain["references"]:
         scale = ", ".join(f"{name} {value}" for name, value in each["scale"].items())
-        lines.append(f"reference, trained first: {each['family']} ({scale})")
+        # Only a model whose scale can be set is trained here; one that was there already is taken as it is.
+        lines.append(
+            f"reference, trained first: {each['family']} ({scale})" if scale else f"reference: {each['family']}"
+        )
     seconds = plain["seconds_a_candidate"]
     if seconds:
         smallest, largest = seconds["smallest"], seconds["largest"]

@@ -4,13 +4,14 @@ import math
 from pathlib import Path
 
 from steelyard.core.candidate import StepSetting
-from steelyard.core.errors import InputError
+from steelyard.core.errors import InputError, SteelyardError
 from steelyard.core.goal import Goal
 from steelyard.core.registry import Registry
 from steelyard.engine.given import GivenModel
 from steelyard.graph.reading import read_model
 from steelyard.measure.environment import read_environment
 from steelyard.steps.finishes import finishes_for
+from steelyard.steps.quantizing.preparing import prepared
 
 Steps = tuple[StepSetting, ...]
 
@@ -58,8 +59,18 @@ def pipelines_of(
     found = [*bodies, *(body + finish for body in bodies for finish in finishes)]
     if len(found) == 1:
         what = "a torch module" if model.is_module else "an ONNX file"
-        raise InputError(f"'steps' {', '.join(allowed)} can't be applied to {what}; name others.", field="steps")
+        why = _why_none(path) if "quantize" in allowed else ""
+        raise InputError(f"'steps' {', '.join(allowed)} can't be applied to {what}{why}; name others.", field="steps")
     return tuple(sorted(dict.fromkeys(found), key=lambda steps: (steps != (), len(steps))))
+
+
+def _why_none(path: Path) -> str:
+    """What a file has against being quantized, in brackets; empty where that is not what hinders."""
+    try:
+        prepared(path)
+    except SteelyardError as error:
+        return f" ({str(error).rstrip('.')})"
+    return ""
 
 
 def _finishes(path: Path, goal: Goal) -> tuple[StepSetting, ...]:
