@@ -41,6 +41,7 @@ COPIES = 5
 """Augmented copies of the training rows, beside the rows themselves."""
 HEAT, TOLD = 2.0, 0.7
 """Temperature of the teachers' answers, and their share of the loss."""
+SEEDS = (0, 1, 2)
 LOADS = 9
 """How often a file is loaded for its load time."""
 
@@ -56,7 +57,8 @@ class Net:
         weights: single weights to be left by pruning.
         bytes: what sharing aims at.
         epochs_sparse, epochs_shared: passes over the augmented rows.
-        published: ratio and error in percent that others reached, with their reference's error.
+        batch: rows of a step: few for a net that is small anyway, which needs steps more than rows.
+        levels: entries of a codebook.
     """
 
     build: Callable[[], nn.Sequential]
@@ -66,19 +68,20 @@ class Net:
     bytes: int
     epochs_sparse: float
     epochs_shared: float
+    batch: int = 128
     levels: int = 12
 
 
 NETS = {
-    "lenet_300_100": Net(lenets.lenet_300_100, 20, (200, 80), 16_000, 8_600, 3.0, 2.0),
-    "lenet_5": Net(lenets.lenet_5, 8, (8, 18, 60), 3_500, 2_000, 4.0, 3.0),
+    "lenet_300_100": Net(lenets.lenet_300_100, 20, (200, 80), 20_000, 10_600, 8.0, 5.0),
+    "lenet_5": Net(lenets.lenet_5, 8, (8, 18, 60), 5_000, 2_600, 6.0, 5.0, batch=64),
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--net", choices=[*NETS], action="append")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seed", type=int, action="append")
     parser.add_argument("--data", type=Path, default=lenets.DATA)
     parser.add_argument("--folder", type=Path, default=Path("steelyard-out") / "deep-compression")
     parser.add_argument("--json", type=Path)
@@ -88,7 +91,8 @@ def main() -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     figures = {}
     for name in options.net or NETS:
-        seeds = [seed_figures(name, seed, options.folder) for seed in range(options.seeds)]
+        # Seeds may also run side by side, each in a process of its own; the last run then finds them all.
+        seeds = [seed_figures(name, seed, options.folder) for seed in options.seed or SEEDS]
         figures[name] = {"parameters": parameters(NETS[name].build()), "seeds": seeds}
     write_result(options.json, command_line(), figures)
 
@@ -165,24 +169,33 @@ def compressed(name: str, seed: int, folder: Path) -> tuple[nn.Module, dict[str,
     """A reference narrowed, pruned and shared, with its validation error after each."""
     net, valid = NETS[name], lenets.split("valid")
     taught = lesson(folder, seed)
-    module = narrowed(reference(name, seed, folder), net.widths)
-    dense = sum(each.numel() for each in module.parameters() if each.ndim > 1)
     start = time.perf_counter()
-    sparse, _ = Sparsify(
-        ratio=1 - net.weights / dense,
-        schedule="dynamic",
-        course=Course(epochs=net.epochs_sparse, rate=2e-3, distill=0.0),
-    ).apply(module, taught)
+    sparse = pruned(name, seed, folder, taught)
     told = {"sparse_valid_error": lenets.error(sparse, valid), "sparse_s": time.perf_counter() - start}
     print(name, seed, told, flush=True)
     shared, did = Share(
         levels=net.levels,
         spacing="grid",
         bytes=net.bytes,
-        course=Course(epochs=net.epochs_shared, rate=1e-3, distill=0.0),
+        course=Course(epochs=net.epochs_shared, rate=1e-3, batch=net.batch, distill=0.0, flat=0.3),
     ).apply(sparse, taught)
     told |= {"valid_error": lenets.error(shared, valid), "compress_s": time.perf_counter() - start, "share": did}
     return shared, told | {"sparsity": sparsity(shared)}
+
+
+def pruned(name: str, seed: int, folder: Path, taught: Lesson) -> nn.Module:
+    """A reference narrowed and pruned, from the folder where it is there."""
+    net, path = NETS[name], folder / f"{name}-{seed}-sparse.safetensors"
+    module = narrowed(reference(name, seed, folder), net.widths)
+    if path.exists():
+        module.load_state_dict(load_file(path))
+        return module.eval()
+    dense = sum(each.numel() for each in module.parameters() if each.ndim > 1)
+    course = Course(epochs=net.epochs_sparse, rate=2e-3, batch=net.batch, distill=0.0, flat=0.3)
+    step = Sparsify(ratio=1 - net.weights / dense, schedule="dynamic", ramp=0.6, course=course)
+    sparse, _ = step.apply(module, taught)
+    save_file(sparse.state_dict(), path)
+    return sparse
 
 
 def seed_figures(name: str, seed: int, folder: Path) -> dict[str, Any]:

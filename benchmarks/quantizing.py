@@ -136,7 +136,7 @@ def measured(kind: str, folder: Path, cpu: int, processes: int, nominal_s: float
         protocol = type(protocol)(
             loader=protocol.loader, imports=protocol.imports, batch=batch, cpu=cpu, processes=processes, cap_s=1.0
         )
-        latencies = measure_latency(subjects, x, protocol, nominal_s=nominal_s)
+        latencies = measure_latency(subjects, {"x": x}, protocol, nominal_s=nominal_s)
         for key, error in latencies.failures.items():
             found[key][f"batch {batch}"] = {"failed": error.message}
         for subject in subjects:

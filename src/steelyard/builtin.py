@@ -20,11 +20,14 @@ registry = Registry(
         "step": {
             "clean": Lazy("steelyard.steps.clean:CLEAN"),
             "quantize": Lazy("steelyard.steps.quantize:QUANTIZE"),
+            "encode": Lazy("steelyard.steps.encode:ENCODE"),
         },
         "module_step": {
             "prune": Lazy("steelyard.steps.prune:PRUNE"),
             "factorize": Lazy("steelyard.steps.factorize:FACTORIZE"),
             "distill": Lazy("steelyard.steps.distill:DISTILL"),
+            "sparsify": Lazy("steelyard.steps.sparsify:SPARSIFY"),
+            "share": Lazy("steelyard.steps.share:SHARE"),
         },
         "runtime": {
             "onnxruntime": Lazy("steelyard.runtimes.onnxruntime.run:RUNTIME"),

@@ -229,3 +229,4 @@ def test_equal_steps_are_told_once_with_their_number():
     assert steps_text(()) == ""
     assert str(Candidate("net", Scale(), (prune, distill, distill))) == "net, prune (keep 0.6), distill ×2"
     assert str(half) == "prune (keep 0.775)"
+    assert str(StepSetting("quantize", (("chains", True), ("packed", False)))) == "quantize (chains, no packed)"

@@ -36,7 +36,7 @@ def test_the_quick_arithmetic_is_the_exact_count(name, make, half):
     anatomy = anatomy_of(case.module, case.example)
     kept = half(anatomy)
     counts = {each.name: len(kept[each.name]) for each in anatomy.groups}
-    assert Arithmetic(anatomy).macs(counts) == pytest.approx(anatomy.macs(kept))
+    assert Arithmetic(anatomy).cost(counts, "macs") == pytest.approx(anatomy.macs(kept))
 
 
 def test_the_best_channels_stay_and_cheap_ones_of_no_use_go_first():
@@ -97,3 +97,19 @@ def test_a_ratio_of_nothing_keeps_everything(make):
     anatomy = anatomy_of(case.module, case.example)
     kept = by_ratio(anatomy, scored(anatomy), 0.0, round_to=8)
     assert anatomy.macs(kept) == anatomy.macs({})
+
+
+def test_where_time_is_what_counts_a_layer_of_many_weights_shrinks_before_one_of_many_products():
+    """One row an inference: a dense layer reads each weight for a single product, a convolution for hundreds."""
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(), nn.Linear(32, 512), nn.ReLU(), nn.Linear(512, 10),
+    )  # fmt: skip
+    anatomy = anatomy_of(net, (torch.randn(2, 1, 16, 16),))
+    # A dense unit saves 42 products and as many weights, a channel of a convolution about 76,000 products.
+    scores = {each.name: np.full(each.size, 2e-3 if each.size == 512 else 1.0) for each in anatomy.groups}
+    dense = next(each.name for each in anatomy.groups if each.size == 512)
+    by_time = by_macs(anatomy, scores, 0.95, is_global=True, round_to=8, of="time")
+    by_products = by_macs(anatomy, scores, 0.95, is_global=True, round_to=8)
+    assert len(by_time[dense]) < len(by_products[dense]) == 512

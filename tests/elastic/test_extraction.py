@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from steelyard.core.errors import InputError
 from steelyard.elastic.extraction import extracted, masked
 from steelyard.elastic.groups import slices_of
 from steelyard.elastic.trying import anatomy_of
@@ -141,6 +142,27 @@ def test_torch_attention_of_fewer_heads_gives_weights_and_obeys_masks():
             run(extracted(module, anatomy, kept), example), run(masked(module, anatomy, kept), example), strict=True
         ):
             torch.testing.assert_close(small, full, atol=1e-5, rtol=1e-5)
+
+
+WRONG = {
+    "unknown": ({"x": [0]}, "the module has no group 'x'; it has net.l0, net.l1."),
+    "nothing": ({"net.l0": []}, "group 'net.l0' must keep some of its 16 channels, sorted, each once."),
+    "unsorted": ({"net.l0": [3, 1]}, "group 'net.l0' must keep some of its 16 channels, sorted, each once."),
+    "too far": ({"net.l0": [3, 16]}, "group 'net.l0' must keep some of its 16 channels, sorted, each once."),
+    "out of step": (
+        {"net.l0": [0, 1], "net.l1": [0]},
+        "groups 'net.l0' and 'net.l1' shrink together: 'net.l1' must keep 2 channels, got 1.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("kept", "message"), WRONG.values(), ids=WRONG)
+def test_a_choice_that_does_not_fit_is_named(kept, message, make):
+    case = make("lstm-2")
+    anatomy = anatomy_of(case.module, case.example)
+    with pytest.raises(InputError) as caught:
+        extracted(case.module, anatomy, {name: np.array(index, dtype=int) for name, index in kept.items()})
+    assert caught.value.message == message
 
 
 def test_shared_weights_stay_shared():

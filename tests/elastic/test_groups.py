@@ -83,8 +83,7 @@ def doubled(x: torch.Tensor) -> torch.Tensor:
 
 
 REFUSED = {
-    # The operator itself can't be copied with its module, a function that calls it can.
-    "an operator of the user's own": (lambda x: doubled(x), "first: operator "),  # noqa: PLW0108
+    "an operator of the user's own": (lambda x: doubled(x) + 0, "first: operator "),
     "an operator without a rule": (lambda x: torch.fft.fft(x).real, "first: operator fft_fft has no rule"),
     "a mean over channels": (lambda x: x - x.mean(1, keepdim=True), "first: mean runs over its channels"),
     "a sum with what can't shrink": (
@@ -145,6 +144,15 @@ def test_control_flow_by_values_is_named():
         "the module can't be traced: the module itself decides by a tensor's values (__bool__), so its graph is not "
         "fixed; write the choice with torch.where."
     )
+
+
+def test_a_module_that_can_t_be_copied_is_named():
+    module = Through(nn.ReLU())
+    module.left = torch.ones(2, requires_grad=True) * 2
+    with pytest.raises(
+        InputError, match=r"^the module can't be copied: .*; it must hold parameters and buffers only\.$"
+    ):
+        groups_of(module, (ROWS,))
 
 
 def test_inputs_that_don_t_fit_are_named():
@@ -208,6 +216,22 @@ def test_sums_of_products_by_letters_are_followed():
 
     steps = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(0))
     assert sizes(Letters(), steps) == {"first": 16, "asked": 8}
+
+
+def test_bags_gates_and_gathered_steps_are_followed():
+    class Chosen(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.bag, self.table = nn.EmbeddingBag(20, 8), nn.Embedding(20, 8)
+            self.gated, self.last = nn.Linear(8, 24), nn.Linear(20, 3)
+
+        def forward(self, tokens):
+            x = nn.functional.glu(self.gated(self.table(tokens)), dim=-1)
+            end = (tokens > 4).sum(1).clamp(min=1) - 1
+            one = x.gather(1, end[:, None, None].expand(-1, 1, x.shape[-1])).squeeze(1)
+            return self.last(torch.cat([one, self.bag(tokens)], dim=1))
+
+    assert sizes(Chosen(), torch.arange(10).reshape(2, 5)) == {"table": 8, "gated": 12, "bag": 8}
 
 
 PICTURE = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))

@@ -1,6 +1,7 @@
 """The gate drops steps that were not worth it, and says so by name."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -9,7 +10,7 @@ from steelyard.core.candidate import Candidate, Scale, StepSetting
 from steelyard.core.outcome import Passage
 from steelyard.core.quantity import Quantity
 from steelyard.core.trial import Failure, Measurement, Trial
-from steelyard.engine.gate import dropped, gated
+from steelyard.engine.gate import dropped, gated, paired_ratio
 
 PRUNE = StepSetting("prune", (("keep", 0.6),))
 DISTILL = StepSetting("distill")
@@ -80,6 +81,25 @@ def test_a_paired_ratio_stands_above_two_separate_intervals() -> None:
     assert found.passed
     assert found.faster == Quantity(1.11, "1", 1.08, 1.14)
     assert asked == [(before.key, after.key)]
+
+
+def noted(each: Trial, **beside: Quantity) -> Trial:
+    """The trial with ratios of its latency to others of its round."""
+    assert isinstance(each.outcome, Measurement)
+    notes = {"paired": {key.lstrip("_"): quantity.to_json() for key, quantity in beside.items()}}
+    return replace(each, outcome=replace(each.outcome, notes=notes))
+
+
+def test_rounds_are_compared_by_what_stood_beside() -> None:
+    given_, first, second = trial(), trial(PRUNE), trial(PRUNE, PRUNE)
+    first = noted(first, **{f"_{given_.key}": Quantity(0.8, "1", 0.79, 0.81)})
+    second = noted(second, **{f"_{given_.key}": Quantity(0.4, "1", 0.39, 0.41)})
+    ratio = paired_ratio((given_, first, second))
+    assert ratio(first.key, given_.key) == Quantity(0.8, "1", 0.79, 0.81)
+    assert ratio(given_.key, first.key) == Quantity(1 / 0.8, "1", 1 / 0.81, 1 / 0.79)
+    assert ratio(first.key, second.key) == Quantity(0.8 / 0.4, "1", 0.79 / 0.41, 0.81 / 0.39)
+    assert ratio(given_.key, trial(QUANTIZE).key) is None
+    assert only(given_, first, second, ratio=ratio).faster == ratio(first.key, second.key)
 
 
 def test_less_memory_counts_where_memory_is_minimised_alone() -> None:

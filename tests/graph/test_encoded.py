@@ -165,9 +165,7 @@ def test_a_foreign_file_and_a_newer_format_are_told_apart() -> None:
     assert newer.value.message == "model 'm.syd' has format 2, this version reads 1; update steelyard."
     with pytest.raises(BundleError) as altered:
         decode_model(SAMPLE[:-1] + b"\xff\xff", "model 'm.syd'")
-    assert altered.value.message == (
-        "model 'm.syd' was cut short or altered after it was encoded; restore the file."
-    )
+    assert altered.value.message == ("model 'm.syd' was cut short or altered after it was encoded; restore the file.")
 
 
 def test_weights_of_text_are_refused_by_name() -> None:
@@ -185,4 +183,4 @@ def test_an_encoded_file_is_read_like_any_other(tmp_path: Path) -> None:
 
 
 def test_deflated_parts_are_read_with_the_vocabulary_that_wrote_them() -> None:
-    assert zlib.adler32(encoded.VOCABULARY) == VOCABULARY
+    assert zlib.adler32(encoded.VOCABULARY) == 2212604965

@@ -51,7 +51,7 @@ def test_a_search_that_trained_its_candidates_tells_nothing_of_steps(certified: 
 def test_flips_are_one_sentence(compressed: Outcome) -> None:
     told = explained.flips_sentence(compressed)
     assert told.startswith(
-        "12 of 797 test rows are decided otherwise than by the model given (3 now right, 8 now wrong): 9 from 3 to 8"
+        "12 of 797 test rows are decided otherwise than by the model given (3 now right, 8 now wrong), 9 from 3 to 8"
     )
     assert "\x1b" not in told
     without = {**compressed.explanation["flips"], "helped": None, "harmed": None}

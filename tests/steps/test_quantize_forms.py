@@ -1,5 +1,7 @@
 """Every form of quantization on models of every kind, as run by ONNX Runtime."""
 
+import warnings
+
 import numpy as np
 import onnx
 import pytest
@@ -66,7 +68,9 @@ def test_an_lstm_runs_in_the_runtimes_integer_kernel(both, mode, per_channel, wr
 @pytest.mark.slow
 def test_an_lstm_of_torchs_newer_exporter_is_folded_and_quantized(zoo, tmp_path):
     source = tmp_path / "dynamo.onnx"
-    program = torch.onnx.export(zoo.Recurrent().eval(), (torch.from_numpy(SERIES[:2]),), dynamo=True, verbose=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(zoo.Recurrent().eval(), (torch.from_numpy(SERIES[:2]),), dynamo=True, verbose=False)
     program.save(str(source))
     name = onnx.load(source).graph.input[0].name
     Quantize(mode="dynamic").apply(source, tmp_path / "q.onnx", iter([SERIES]))
@@ -202,12 +206,10 @@ def test_too_few_or_constant_rows_are_refused(write, zoo, tmp_path):
     source = write(zoo.Residual(), torch.from_numpy(PICTURES[:2]))
     with pytest.raises(DataError) as few:
         Quantize().apply(source, tmp_path / "q.onnx", iter([PICTURES[:7]]))
-    assert few.value.message == "quantize needs at least 8 rows to calibrate on, got 7; give it more rows."
+    assert few.value.message == "calibration needs at least 8 rows, got 7; give it more rows."
     with pytest.raises(DataError) as same:
         Quantize().apply(source, tmp_path / "q.onnx", iter([np.repeat(PICTURES[:1], 9, 0)] * 2))
-    assert same.value.message == (
-        "quantize can't calibrate on rows that are all the same, got 18 equal rows; give it real inputs."
-    )
+    assert same.value.message == ("calibration needs rows that differ, got 18 equal rows; give it real inputs.")
 
 
 def test_rows_without_an_input_of_the_model_are_refused(write, zoo, tmp_path):
@@ -217,6 +219,44 @@ def test_rows_without_an_input_of_the_model_are_refused(write, zoo, tmp_path):
         Quantize().apply(source, tmp_path / "q.onnx", iter([{"tokens": feed["tokens"]}]))
     with pytest.raises(InputError, match=r"must be arrays by name \('tokens', 'values'\), got one array"):
         Quantize().apply(source, tmp_path / "q.onnx", iter([feed["values"]]))
+
+
+def test_weights_of_another_width_than_float32_are_refused(write, zoo, tmp_path):
+    model = onnx.load(write(zoo.Residual(), torch.from_numpy(PICTURES[:2])))
+    weight = next(each for each in model.graph.initializer if each.name == "last.weight")
+    half = onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weight).astype(np.float16), "half")
+    model.graph.initializer.append(half)
+    last = next(node for node in model.graph.node if node.op_type == "Gemm")
+    model.graph.node.insert(0, onnx.helper.make_node("Cast", ["half"], ["wide"], to=onnx.TensorProto.FLOAT))
+    last.input[1] = "wide"
+    onnx.save(model, tmp_path / "half.onnx")
+    Quantize().apply(tmp_path / "half.onnx", tmp_path / "q.onnx", iter([PICTURES]))
+    last.input[1] = "half"
+    onnx.save(model, tmp_path / "half.onnx")
+    with pytest.raises(InputError) as caught:
+        Quantize().apply(tmp_path / "half.onnx", tmp_path / "q.onnx", iter([PICTURES]))
+    assert caught.value.message == (
+        "quantize takes weights in float32, got float16 in 'half' of Gemm '/last/Gemm'; export the model in float32."
+    )
+
+
+def test_batches_of_sequences_may_differ_in_length(write, zoo, tmp_path):
+    class Pooled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.wide, self.last = nn.Linear(12, 16), nn.Linear(16, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.last(torch.relu(self.wide(x)).mean(1))
+
+    source = write(Pooled(), torch.from_numpy(SERIES[:2]))
+    model = onnx.load(source)
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "steps"
+    onnx.save(model, source)
+    report = Quantize(max_error=0.1).apply(source, tmp_path / "q.onnx", iter([SERIES[:20], SERIES[:20, :9]]))
+    assert report["calibration_rows"] == 40
+    assert report["output_error"] < 0.05
 
 
 def test_custom_operators_are_refused_by_their_domain(tmp_path):

@@ -82,8 +82,14 @@ def steps_text(steps: Iterable[StepSetting]) -> str:
     return ", ".join(_step_text(step, count) for step, count in Counter(steps).items())
 
 
+def _setting_text(name: str, value: Setting) -> str:
+    if isinstance(value, bool):
+        return name if value else f"no {name}"
+    return f"{name} {value}"
+
+
 def _step_text(step: StepSetting, count: int) -> str:
-    settings = ", ".join(f"{name} {value}" for name, value in step.settings)
+    settings = ", ".join(_setting_text(name, value) for name, value in step.settings)
     return step.name + (f" ×{count}" if count > 1 else "") + (f" ({settings})" if settings else "")
 
 

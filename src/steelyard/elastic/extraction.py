@@ -11,7 +11,12 @@ from steelyard.elastic.groups import Anatomy, Held, Kept
 
 
 def extracted(module: nn.Module, anatomy: Anatomy, kept: Kept) -> nn.Module:
-    """A copy that holds only the channels kept; names of parameters stay, the module given is left as it was."""
+    """A copy that holds only the channels kept; names of parameters stay, the module given is left as it was.
+
+    Raises:
+        InputError: if the choice does not fit the anatomy.
+    """
+    anatomy.check(kept)
     small = _copied(module, kept)
     tensors = _named(small)
     for name, axes in anatomy.slices(kept).items():

@@ -58,11 +58,15 @@ class Group:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Term:
-    """Multiply-accumulates of one operator a row: `each`, times the positions kept along every axis of `axes`."""
+    """Multiply-accumulates of one operator a row: `each`, times the positions kept along every axis of `axes`.
+
+    Times `weights` instead it is the stored numbers that the operator reads.
+    """
 
     owner: str
     each: float
     axes: tuple[Axis, ...]
+    weights: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,6 +110,26 @@ class Anatomy:
             if each.name == name:
                 return each
         raise InputError(f"the module has no group {name!r}; it has {', '.join(each.name for each in self.groups)}.")
+
+    def check(self, kept: Kept) -> None:
+        """Refuse a choice that no module could be made of.
+
+        Raises:
+            InputError: if a group is not known, keeps nothing or what it has not, or is out of step with its set.
+        """
+        steps: dict[str, tuple[str, int]] = {}
+        for name, index in kept.items():
+            group = self.group(name)
+            if len(index) == 0 or (np.diff(index) <= 0).any() or index[0] < 0 or index[-1] >= group.size:
+                raise InputError(f"group {name!r} must keep some of its {group.size} channels, sorted, each once.")
+        for group in self.groups:
+            count = len(kept[group.name]) if group.name in kept else group.size
+            other, most = steps.setdefault(group.alike or f" {group.name}", (group.name, count // group.step))
+            if count != most * group.step:
+                raise InputError(
+                    f"groups {other!r} and {group.name!r} shrink together: {group.name!r} must keep "
+                    f"{most * group.step} channels, got {count}."
+                )
 
     def slices(self, kept: Kept) -> dict[str, dict[int, Array]]:
         """For each stored tensor that shrinks, the indices kept along each axis that does."""
@@ -189,7 +213,10 @@ def read_anatomy(module: nn.Module, example: tuple[Tensor, ...]) -> Anatomy:
         _with_alike(trace, roots, groups),
         refused,
         {name: axes for name, axes in stored.items() if axes},
-        tuple(Term(cost.owner, cost.each, tuple(axis(each) for each in cost.factors)) for cost in trace.costs),
+        tuple(
+            Term(cost.owner, cost.each, tuple(axis(each) for each in cost.factors), cost.weights)
+            for cost in trace.costs
+        ),
         tuple(_held(module, trace, axis)),
         frozenset(trace.norms),
     )

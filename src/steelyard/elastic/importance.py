@@ -16,6 +16,8 @@ KINDS: tuple[Importance, ...] = ("random", "magnitude", "taylor", "activation")
 BATCHES = 24
 """Batches that scores are averaged over; the order of channels was seen to settle well before."""
 BATCH = 32
+GRADIENT_BATCHES, GRADIENT_BATCH = 96, 8
+"""Gradients are squared a few rows at a time: over many rows those of a trained net cancel, and say nothing."""
 
 
 def scores_of(module: nn.Module, anatomy: Anatomy, lesson: Lesson, kind: Importance) -> dict[str, Array]:
@@ -26,7 +28,7 @@ def scores_of(module: nn.Module, anatomy: Anatomy, lesson: Lesson, kind: Importa
         anatomy: of the module.
         lesson: rows, and the loss where they have labels.
         kind: `random` by the lesson's seed; `magnitude` of the weights and `activation` relative to the group's mean;
-            `taylor` the first-order change of the loss when the channel goes, or without labels of the outputs.
+            `taylor` the squared first-order change of the loss when the channel goes, or without labels of the outputs.
 
     References:
         P. Molchanov et al., Importance estimation for neural network pruning, CVPR 2019.
@@ -70,11 +72,12 @@ def _relative(scores: dict[str, Array], *, root: bool = False) -> dict[str, Arra
 
 
 def _taylor(module: nn.Module, anatomy: Anatomy, lesson: Lesson) -> dict[str, Array]:
-    """The mean over batches of |Σ weight · gradient| over a channel's slices.
+    """The mean over small batches of (Σ weight · gradient)² over a channel's slices.
 
-    Each channel is seen by the weights that make it and by those that take it, so the sum is twice its part of the
+    Each channel is seen by the weights that make it and by those that take it, so half of their sum is its part of the
     loss. Without labels the distance to the unchanged outputs has no gradient; random signs of the outputs have: their
-    squared gradient is in the mean the squared change of the outputs.
+    squared gradient is in the mean the squared change of the outputs. On a convolutional net for handwritten digits,
+    squares of batches of 8 kept more of the accuracy at 30 % of the work than absolute values of batches of 32.
     """
     was_training = module.training
     module.eval()
@@ -82,7 +85,7 @@ def _taylor(module: nn.Module, anatomy: Anatomy, lesson: Lesson) -> dict[str, Ar
     generator = torch.Generator().manual_seed(lesson.seed)
     weights = [each for each in module.parameters() if each.requires_grad]
     count = 0
-    for inputs, targets in lesson.batches(BATCH):
+    for inputs, targets in lesson.batches(GRADIENT_BATCH):
         out = first_output(module(*inputs))
         if lesson.loss is not None and targets is not None:
             loss = lesson.loss(out, targets)
@@ -92,9 +95,9 @@ def _taylor(module: nn.Module, anatomy: Anatomy, lesson: Lesson) -> dict[str, Ar
         gradients = torch.autograd.grad(loss, weights, allow_unused=True)
         change = {id(w): w.detach() * g for w, g in zip(weights, gradients, strict=True) if g is not None}
         for name, each in _summed(module, anatomy, lambda w, change=change: change.get(id(w))).items():  # type: ignore[misc]
-            total[name] += each / 2
+            total[name] += np.square(each / 2)
         count += 1
-        if count == BATCHES:
+        if count == GRADIENT_BATCHES:
             break
     module.train(was_training)
     return {name: each / max(count, 1) for name, each in total.items()}

@@ -271,7 +271,7 @@ ALL_RULES: dict[str, Rule] = {
     **dict.fromkeys(("layer_norm", "rms_norm"), layer_norm),
     "group_norm": group_norm,
     "prelu": prelu,
-    "embedding": embedding,
+    **dict.fromkeys(("embedding", "embedding_bag"), embedding),
     **dict.fromkeys(GATES, recurrent),
     **dict.fromkeys((f"{kind}_cell" for kind in GATES), single_step),
     "multi_head_attention_forward": multi_head,

@@ -18,7 +18,10 @@ MOVES = (
     "chunk", "split", "unbind", "narrow", "select", "__getitem__", "cat", "concat", "concatenate", "stack",
     "flip", "roll", "repeat", "repeat_interleave", "tile", "index_select", "pixel_shuffle", "pixel_unshuffle",
     "channel_shuffle", "T", "mT", "split_with_sizes", "tensor_split", "hstack", "vstack", "dstack",
+    "gather", "take_along_dim",
 )  # fmt: skip
+INDEXED = frozenset({"__getitem__", "index_select", "repeat_interleave", "gather", "take_along_dim"})
+"""Moves whose further tensors are places, not values."""
 SPLITS = frozenset({"view", "reshape", "unflatten"})
 SAME = (
     "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "hardswish", "hardsigmoid",
@@ -55,7 +58,7 @@ MOST_PARTS = 3
 
 def moves(tracer: Tracer, call: Call) -> None:
     """Move labels by the call that moves elements."""
-    if call.name in ("__getitem__", "index_select", "repeat_interleave"):
+    if call.name in INDEXED:
         given = (_as_labels(tracer, call.args[0]), *call.args[1:])
         named = call.kwargs
     else:
@@ -328,6 +331,15 @@ def attention(tracer: Tracer, call: Call) -> None:
     tracer.set(call.found, contracted(tracer, weights, tracer.zeros(value), weights.shape, tuple(value.shape)))
 
 
+def gated(tracer: Tracer, call: Call) -> None:
+    """A gated linear unit: each channel of the first half meets its gate in the second."""
+    source = call.args[0]
+    axis = call.kwargs.get("dim", call.args[1] if len(call.args) > 1 else -1)
+    values, gates = np.split(np.array(tracer.zeros(source)), 2, axis=axis)
+    shape = tuple(call.found.shape)
+    tracer.set(call.found, combined(tracer, [(values, shape), (gates, shape)], shape))
+
+
 def einsum(tracer: Tracer, call: Call) -> None:
     """A sum of products over letters: elements that meet are one channel, what runs along a summed letter ends there.
 
@@ -369,6 +381,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("matmul", "bmm", "__matmul__", "mm"), matmul),
     "pad": pad,
     "einsum": einsum,
+    "glu": gated,
     "cosine_similarity": cosine,
     "scaled_dot_product_attention": attention,
 }

@@ -27,11 +27,16 @@ DECIDES = frozenset({"__bool__", "item", "tolist", "__int__", "__float__", "__in
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Multiply-accumulates of one operator a row: `each` times, for every factor, the number of its labels kept."""
+    """Multiply-accumulates of one operator a row: `each` times, for every factor, the number of its labels kept.
+
+    `weights` are the stored numbers it reads for each product of the factors: a kernel's area, 1 of a matrix, 0 of a
+    product of two results.
+    """
 
     owner: str
     each: float
     factors: tuple[Array, ...]
+    weights: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +226,9 @@ class Tracer(TorchFunctionMode):
         """Note multiply-accumulates of a call on the whole example; the owner is a stored tensor's or the module's."""
         name = self.stored(weight)
         owner = self.stack[-1] if name is None else name.rpartition(".")[0]
-        self.trace.costs.append(Cost(owner, each / self.rows, tuple(np.array(each) for each in factors)))
+        whole = float(np.prod([len(factor) for factor in factors]))
+        weights = 0.0 if name is None else weight.numel() / whole
+        self.trace.costs.append(Cost(owner, each / self.rows, tuple(np.array(each) for each in factors), weights))
 
     def holds(self, attribute: str, labels: Array) -> None:
         """Note that the module that runs holds the size of an axis."""
@@ -279,7 +286,7 @@ def traced(module: nn.Module, example: tuple[Tensor, ...], rules: dict[str, Rule
     """
     try:
         module = copy.deepcopy(module).eval()
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise InputError(f"the module can't be copied: {error}; it must hold parameters and buffers only.") from error
     tracer = Tracer(module, rules, len(example[0]))
     try:

@@ -12,7 +12,7 @@ from steelyard.core.task import Rows
 from steelyard.core.trial import Measurement, Trial
 from steelyard.core.wire import Plain, canonical
 from steelyard.engine.explaining import flips_of
-from steelyard.engine.gate import dropped, gated
+from steelyard.engine.gate import dropped, gated, paired_ratio
 from steelyard.engine.lane import Lane
 from steelyard.engine.outputs import Outputs
 from steelyard.engine.plan import Plan
@@ -100,7 +100,8 @@ class Certifier:
         """The candidates whose last steps are worth it; the model given, where no step is."""
         trials = list(self._trials.values())
         recovers = recovery_steps(self.plan.registry, self.plan.plugins, trials)
-        self._gate = gated(trials, minimize=self.plan.goal.minimize, recovers=recovers)
+        minimize = self.plan.goal.minimize
+        self._gate = gated(trials, minimize=minimize, recovers=recovers, ratio=paired_ratio(trials))
         stopped = dropped(self._gate)
         return [trial for trial in candidates if trial.key not in stopped] or [self._reference]
 

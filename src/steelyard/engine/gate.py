@@ -9,6 +9,7 @@ from steelyard.core.goal import Cost
 from steelyard.core.outcome import Passage
 from steelyard.core.quantity import Quantity
 from steelyard.core.trial import Measurement, Trial
+from steelyard.engine.lane import PAIRED
 
 SMALLER = 1.01
 """A file counts as smaller from 1 % on: below that its alignment and names say as much as its weights."""
@@ -45,6 +46,30 @@ def gated(
         if parent is not None:
             found.append(_judged(trial, parent, minimize, ratio))
     return tuple(found)
+
+
+def paired_ratio(trials: Sequence[Trial]) -> Ratio:
+    """Ratios of latencies as the rounds of trials have them, by their notes.
+
+    Two models that were measured in different rounds are compared by what stood beside both, with the widest interval
+    that the two ratios allow.
+    """
+    known = {
+        trial.key: {key: Quantity.from_json(plain) for key, plain in trial.outcome.notes.get(PAIRED, {}).items()}
+        for trial in trials
+        if isinstance(trial.outcome, Measurement)
+    }
+
+    def ratio(first: str, second: str) -> Quantity | None:
+        ours, theirs = known.get(first, {}), known.get(second, {})
+        if second in ours:
+            return ours[second]
+        if first in theirs:
+            return _quotient(Quantity(1.0, "1", 1.0, 1.0), theirs[first])
+        beside = next((key for key in ours if key in theirs), None)
+        return None if beside is None else _quotient(ours[beside], theirs[beside])
+
+    return ratio
 
 
 def dropped(passages: Sequence[Passage]) -> dict[str, str]:

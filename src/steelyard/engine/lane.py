@@ -15,6 +15,7 @@ from steelyard.core.protocols import Runtime
 from steelyard.core.quantity import Quantity
 from steelyard.core.trial import Failure
 from steelyard.core.wire import content_key, dumps, write_text
+from steelyard.graph.marks import DECODING, is_encoded
 from steelyard.measure.environment import read_environment
 from steelyard.measure.floor import floor_of, floor_subject
 from steelyard.measure.latency import LatencyRound, Protocol, calibrate, measure_latency
@@ -31,6 +32,10 @@ INPUT_ROWS = 64
 """Real validation rows that inferences cycle through."""
 
 
+PAIRED = "paired"
+"""The note that holds the ratios of a model's latency to those of models beside it in its round."""
+
+
 @dataclass(frozen=True, slots=True)
 class Costs:
     """What the lane found of one model."""
@@ -43,7 +48,9 @@ class Costs:
 class Lane:
     """Measures model files against the yardstick; keeps the baseline of memory for the run.
 
-    While `floor` is not known, the Identity model at `identity` takes part in the next round, once it is there.
+    With `pairs`, each model's latency is compared with that of what stands beside, process by process: far narrower
+    than two intervals. While `floor` is not known, the Identity model at `identity` takes part in the next round, once
+    it is there.
     """
 
     runtime: Runtime
@@ -53,6 +60,7 @@ class Lane:
     seed: int
     identity: Path | None = None
     floor: Quantity | None = None
+    pairs: bool = False
     rounds: list[tuple[int, float]] = field(default_factory=list)
     _baseline: Baseline | None = field(default=None, repr=False)
 
@@ -81,7 +89,10 @@ class Lane:
                 "load_memory_bytes": peaks["load"],
                 "run_memory_bytes": peaks["run"],
             }
-            results[subject.key] = Costs(metrics, {"latency": latency.notes[subject.key]})
+            notes: dict[str, Any] = {"latency": latency.notes[subject.key]}
+            if self.pairs:
+                notes[PAIRED] = _paired(latency, subject.key, [each.key for each in beside or subjects[:1]])
+            results[subject.key] = Costs(metrics, notes)
         return results
 
     def latency(self, subjects: Sequence[Subject], *, limit_s: float | None = None) -> LatencyRound:
@@ -100,7 +111,8 @@ class Lane:
     def subject(self, candidate: Candidate, path: Path) -> Subject:
         """A candidate's model file, as it is measured: with the candidate's threads and options."""
         threads, options = loading_of(candidate.options)
-        return Subject(candidate.key, path, options={**self._trust, **options}, threads=threads)
+        pays_for = DECODING if is_encoded(path) else ()
+        return Subject(candidate.key, path, options={**self._trust, **options}, threads=threads, pays_for=pays_for)
 
     @property
     def _trust(self) -> dict[str, Setting]:
@@ -122,6 +134,15 @@ class Lane:
         count, took = self.rounds[-1]
         # Half of a round starts processes and measures what stands beside; the other half grows with its models.
         return took * (0.5 + 0.5 * subjects / max(1, count))
+
+
+def _paired(found: LatencyRound, key: str, others: Sequence[str]) -> dict[str, Any]:
+    """The latency of a model over that of each other one of its round, with intervals, by the other's key."""
+    return {
+        other: found.ratio(key, other).quantity.to_json()
+        for other in others
+        if other != key and other in found.times and found.times[key].keys() & found.times[other].keys()
+    }
 
 
 def make_protocol(runtime: Runtime, *, batch: int, threads: int, cpu: int | None) -> Protocol:

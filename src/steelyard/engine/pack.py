@@ -1,6 +1,6 @@
 """Pack a bundle: the chosen model, the rest of the front, the evidence, the card and the report."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ Render = Callable[[Outcome], Mapping[str, str]]
 """Makes the texts that a bundle carries, by file name: the card and the report."""
 
 
-def located(outcome: Outcome, suffix: str, available: Collection[str] | None = None) -> Outcome:
+def located(outcome: Outcome, suffixes: Mapping[str, str]) -> Outcome:
     """The outcome with the path of each packed artifact: the chosen one on top, the others below.
 
     The others are the front, the reference, and what was proved: a machine that another kit measures may prefer a
@@ -37,17 +37,17 @@ def located(outcome: Outcome, suffix: str, available: Collection[str] | None = N
 
     Args:
         outcome: to be packed.
-        suffix: of the runtime's model files.
-        available: keys of the points whose files are at hand; None where all are.
+        suffixes: of each point's model file by key; points whose files are not at hand are not among them.
     """
     proved = [point for point in outcome.points if is_proved(point)]
     kept = {point.key for point in (*outcome.front, outcome.reference, *proved)}
-    kept &= kept if available is None else set(available)
+    kept &= set(suffixes)
 
     def place(point: Point) -> Point:
         if point.key == outcome.chosen.key:
-            return replace(point, artifact=f"{MODEL}{suffix}")
-        return replace(point, artifact=f"variants/{point.key}/{MODEL}{suffix}" if point.key in kept else "")
+            return replace(point, artifact=f"{MODEL}{suffixes[point.key]}")
+        place = f"variants/{point.key}/{MODEL}"
+        return replace(point, artifact=f"{place}{suffixes[point.key]}" if point.key in kept else "")
 
     return replace(
         outcome,
@@ -81,7 +81,9 @@ def pack(
     files = []
     for point in {point.artifact: point for point in outcome.points if point.artifact}.values():
         for source in sources[point.key]:
-            name = str(Path(point.artifact).with_suffix(source.suffix))
+            # The study names a file by its runtime; what it is called in the bundle says what it holds.
+            is_main = source == sources[point.key][0]
+            name = point.artifact if is_main else str(Path(point.artifact).with_suffix(source.suffix))
             copy_file(source, directory / name)
             files.append(name)
     for name, text in texts.items():
@@ -154,8 +156,8 @@ def repack_measured(source: Path, file: Path, target: Path, render: Render, limi
 def _pack_anew(source: Path, manifest: Plain, chosen: Outcome, target: Path, render: Render) -> Outcome:
     """Pack an answer made of a bundle's own evidence from that bundle's files."""
     packed = packed_points(read_evidence(source, manifest))
-    suffix = next(Path(point.artifact).suffix for point in packed.values())
-    outcome = located(replace(chosen, bundle=target.resolve()), suffix, packed)
+    suffixes = {key: Path(point.artifact).suffix for key, point in packed.items()}
+    outcome = located(replace(chosen, bundle=target.resolve()), suffixes)
     about = {name: manifest[name] for name in ABOUT if name in manifest}
     sources = {
         key: [verified_file(source, manifest, name) for name in _files_of(point, manifest)]

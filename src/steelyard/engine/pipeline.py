@@ -32,6 +32,8 @@ from steelyard.engine.search import Search, nothing
 from steelyard.engine.statement import introduce
 from steelyard.engine.teaching import teach
 from steelyard.engine.workers import LocalWorkers, WorkerProcess
+from steelyard.graph.marks import SUFFIX as ENCODED
+from steelyard.graph.marks import is_encoded
 from steelyard.measure.environment import read_environment
 from steelyard.store.study import Study, open_study
 from steelyard.tasks.dataset import PreparedTask
@@ -163,7 +165,7 @@ def _answer(run: Run, render: Render) -> Outcome:
         checksums = {point.key: _digest(trials, point.key) for point in outcome.points}
         outcome = choose_elsewhere(outcome, plan.measured, plan.goal, checksums)
     suffixes = (lane.runtime.suffix, *lane.runtime.companions)
-    outcome = located(outcome, lane.runtime.suffix)
+    outcome = located(outcome, {point.key: _suffix(study, trials, point.key, lane) for point in outcome.points})
     sources = {
         point.key: [study.artifacts.path(_digest(trials, point.key), suffix) for suffix in suffixes]
         for point in outcome.points
@@ -208,6 +210,12 @@ def _check_made(trials: list[Trial]) -> None:
         f"no candidate could be made ({why}); mend that and name another --out, because failures are kept.",
         field="model",
     )
+
+
+def _suffix(study: Study, trials: list[Trial], key: str, lane: Lane) -> str:
+    """What a point's model file is called: as its runtime calls it, or as what it holds."""
+    path = study.artifacts.path(_digest(trials, key), lane.runtime.suffix)
+    return ENCODED if is_encoded(path) else lane.runtime.suffix
 
 
 def _digest(trials: list[Trial], key: str) -> str:
@@ -260,6 +268,7 @@ def _lane(run: Run) -> Lane:
         plan.seed,
         identity=identity,
         floor=Quantity.from_json(floor) if floor else None,
+        pairs=plan.given is not None,
     )
 
 

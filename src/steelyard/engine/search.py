@@ -34,8 +34,8 @@ GRACE_S = 3.0
 """Seconds that the last round of the search may end after its time."""
 HUNG_FACTOR, HUNG_S = 2.0, 60.0
 """A candidate that takes longer than its training's limit times this, plus the seconds to export it, hangs."""
-REFERENCE_SHARE, CANDIDATE_SHARE = 0.35, 0.2
-"""Shares of the budget that one training may take: the reference's, any other's."""
+REFERENCE_SHARE, CANDIDATE_SHARE, LESSON_SHARE = 0.35, 0.2, 0.12
+"""Shares of the budget that one training may take: the reference's, any other's, and a recovery of a given model."""
 
 
 def nothing() -> None:
@@ -158,7 +158,7 @@ class Search:
         if self.plan.budget.wall_s is None:
             return self.plan.trial_limit_s
         is_reference = candidate in self.plan.space.references()
-        share = REFERENCE_SHARE if is_reference else CANDIDATE_SHARE
+        share = REFERENCE_SHARE if is_reference else CANDIDATE_SHARE if self.plan.given is None else LESSON_SHARE
         return max(1.0, share * self.plan.budget.wall_s)
 
     def _hung_after(self, limit_s: float) -> float:

@@ -53,6 +53,7 @@ def clean(model: onnx.ModelProto) -> tuple[onnx.ModelProto, Cleaned]:
     bare.CopyFrom(model)
     for graph in graphs_of(bare.graph):
         del graph.value_info[:]
+    _name_nodes(bare)
     found = _folded(bare)
     if _bytes(found) > _MOST_GROWTH * _bytes(bare):
         # Folding writes out what was stored once and laid out twice, such as a table that is a matrix as well.

@@ -24,6 +24,7 @@ from steelyard.core.task import Array
 from steelyard.graph.codes import MOST_ENTRIES, Layout, as_matrix, book_of, code_array
 from steelyard.graph.marks import FORMAT, MARK
 from steelyard.graph.rangecoder import BitReader, BitWriter, Coder, code_bits, code_number
+from steelyard.graph.vocabulary import VOCABULARY
 
 DIGEST_BYTES = 8
 """Bytes of the checksum: one altered file in 2^64 would pass."""
@@ -53,6 +54,25 @@ _WIDTHS = {
     onnx.TensorProto.UINT64: 8,
 }
 """Types whose elements take whole bytes, and how many: ONNX IR specification, tensor data types."""
+
+
+_WINDOWS = ("Conv", "ConvTranspose", "MaxPool", "AveragePool")
+_EMPTY = {"strides": 1, "dilations": 1, "pads": 0}
+"""Attributes of windows that do nothing where every entry is this: ONNX operator specifications."""
+_DEFAULTS: dict[tuple[str, str], float] = {
+    ("Conv", "group"): 1,
+    ("ConvTranspose", "group"): 1,
+    ("MaxPool", "ceil_mode"): 0,
+    ("MaxPool", "storage_order"): 0,
+    ("AveragePool", "ceil_mode"): 0,
+    ("AveragePool", "count_include_pad"): 0,
+    ("Gemm", "alpha"): 1.0,
+    ("Gemm", "beta"): 1.0,
+    ("Gemm", "transA"): 0,
+    ("Gemm", "transB"): 0,
+    ("Flatten", "axis"): 1,
+}
+"""Attributes that may be left out where they are this: ONNX operator specifications, the same in all versions."""
 
 
 def encode_model(model: onnx.ModelProto) -> bytes:
@@ -127,6 +147,9 @@ def shorten(model: onnx.ModelProto) -> None:
     for node in graph.node:
         for field in ("name", "doc_string", "metadata_props"):
             node.ClearField(field)
+        kept = [each for each in node.attribute if not _says_nothing(node, each)]
+        del node.attribute[:]
+        node.attribute.extend(kept)
     for tensor in graph.initializer:
         tensor.ClearField("doc_string")
     if any(_holds_graph(node) for node in graph.node):
@@ -142,6 +165,16 @@ def shorten(model: onnx.ModelProto) -> None:
                 if name not in given:
                     given[name] = next(short)
                 names[place] = given[name]
+
+
+def _says_nothing(node: onnx.NodeProto, attribute: onnx.AttributeProto) -> bool:
+    """Whether an attribute only repeats what the operator does without it."""
+    if node.domain not in ("", "ai.onnx"):
+        return False
+    value = onnx.helper.get_attribute_value(attribute)
+    if node.op_type in _WINDOWS and attribute.name in _EMPTY:
+        return len(value) > 0 and all(each == _EMPTY[attribute.name] for each in value)
+    return (node.op_type, attribute.name) in _DEFAULTS and value == _DEFAULTS[node.op_type, attribute.name]
 
 
 def _holds_graph(node: onnx.NodeProto) -> bool:
@@ -227,9 +260,11 @@ def _read_array(reader: Coder, shape: tuple[int, ...], width: int) -> Array:
 
 def _planes(array: Array) -> bytes:
     """The first bytes of all elements, then the second ones: signs and exponents deflate better side by side."""
-    return np.frombuffer(array.astype(array.dtype.newbyteorder("<")).tobytes(), np.uint8).reshape(
-        -1, array.dtype.itemsize
-    ).T.tobytes()
+    return (
+        np.frombuffer(array.astype(array.dtype.newbyteorder("<")).tobytes(), np.uint8)
+        .reshape(-1, array.dtype.itemsize)
+        .T.tobytes()
+    )
 
 
 def _layouts(array: Array) -> Iterator[Layout]:
@@ -296,6 +331,3 @@ def _read_varint(data: bytes) -> tuple[int, int]:
 def _digest(body: bytes) -> bytes:
     return hashlib.blake2b(body, digest_size=DIGEST_BYTES).digest()
 
-
-VOCABULARY = b""
-"""What skeletons are likely to hold. Its bytes are part of the format, a test pins them."""

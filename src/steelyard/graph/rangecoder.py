@@ -135,7 +135,7 @@ class Mixture:
         """
         self._chances = [_HALF] * counters
         self._counts = [0] * counters
-        self._weights = [[0] + [(1 << 16) * 5 // (4 * inputs)] * 7 for _ in range(inputs)]
+        self._weights = [[0] + [(1 << 16) // inputs] * 7 for _ in range(inputs)]
 
     def code(self, coder: Coder, asked: tuple[int, ...], bit: int) -> int:
         """Code one bit by the counters asked, and teach them. O(inputs)."""

@@ -22,8 +22,11 @@ WEIGHTS_OF: Mapping[str, tuple[int, ...]] = {
 }
 """Which inputs of which operators may be weights, not biases."""
 
-FLOATS = frozenset((onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE))
-"""Element types of weights that are not quantized."""
+FLOATS = frozenset((onnx.TensorProto.FLOAT,))
+"""Element types of weights that steps here can round; `OTHER_FLOATS` they refuse."""
+
+OTHER_FLOATS = frozenset((onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE))
+"""Element types of weights that are neither quantized nor float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,18 @@ def _weighted(model: onnx.ModelProto) -> Iterator[Weighted]:
 
 def _is_weight(tensor: onnx.TensorProto | None) -> bool:
     return tensor is not None and tensor.data_type in FLOATS and len(tensor.dims) >= 2
+
+
+def other_weight(model: onnx.ModelProto) -> tuple[onnx.NodeProto, onnx.TensorProto] | None:
+    """An operator and its weight that is a float, but no float32; None where there is none."""
+    for graph in graphs_of(model.graph):
+        known = initializers(graph)
+        for node in graph.node:
+            for slot in WEIGHTS_OF.get(node.op_type, ()):
+                tensor = known.get(node.input[slot]) if slot < len(node.input) else None
+                if tensor is not None and tensor.data_type in OTHER_FLOATS and len(tensor.dims) >= 2:
+                    return node, tensor
+    return None
 
 
 def initializers(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:

@@ -37,6 +37,7 @@ class Subject:
         imports: modules that this loader imports late; the protocol's where there is no loader.
         options: of the runtime, passed to the loader by name.
         threads: of the runtime for this model; None for the protocol's.
+        pays_for: modules that loading this very model imports, as decoding it does: their memory is its own.
     """
 
     key: str
@@ -45,6 +46,7 @@ class Subject:
     imports: tuple[str, ...] = ()
     options: Mapping[str, Setting] = field(default_factory=dict)
     threads: int | None = None
+    pays_for: tuple[str, ...] = ()
 
 
 class ChildError(MeasurementError):

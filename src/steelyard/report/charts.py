@@ -23,6 +23,9 @@ KINDS = ("whole", "saved", "cost")
 KIND_COLOURS = (PALETTE[0], PALETTE[2], PALETTE[1])
 """Kinds of bars of a waterfall: a whole figure, what a step saved, what it cost."""
 
+MOST_SHAPES = 8
+"""Pipelines that a legend names."""
+
 LOG_SPAN = 8.0
 """From this ratio of the largest to the smallest value on, an axis is logarithmic."""
 
@@ -260,7 +263,13 @@ def _signs(base: alt.Chart, outcome: Outcome, x: alt.X, y: alt.Y, rows: Sequence
         x=x,
         y=y,
         color=alt.Color("family:N", title="family", scale=_colours(rows), legend=_legend()),
-        shape=alt.Shape("steps:N", title="compression", scale=_ordered(steps, SHAPES), legend=_legend(grey=True)),
+        shape=alt.Shape(
+            "steps:N",
+            title="compression",
+            scale=_ordered(steps, SHAPES),
+            # Shapes come again from the seventh on; a legend of dozens would tell nothing that the tooltip does not.
+            legend=_legend(grey=True) if len(steps) <= MOST_SHAPES else None,
+        ),
         opacity=alt.condition(picked, alt.value(1.0), alt.value(0.12)),
     )
     on_front = signs.transform_filter("datum.is_front").mark_point(size=95, filled=True)

@@ -28,11 +28,16 @@ COSTS = ("latency_p50_s", "size_bytes", "peak_memory_bytes", "parameters", "macs
 
 
 def sentences(outcome: Outcome) -> tuple[str, ...]:
-    """What was dropped and why, and which rows flipped; empty for a search that trained its candidates."""
+    """What was dropped or failed and why, and which rows flipped; empty for a search that trained its candidates."""
     stopped = [passage for passage in outcome.gate if not passage.passed]
     told = [f"dropped by the gate: {cleaned(passage.why)}." for passage in stopped[:MOST_DROPPED]]
     if len(stopped) > MOST_DROPPED:
         told.append(f"dropped by the gate likewise: {len(stopped) - MOST_DROPPED} more, all in the report.")
+    if outcome.explanation:
+        failed = [f"{cleaned(each.name)}: {cleaned(each.message).rstrip('.')}" for each in outcome.failures]
+        told += [f"could not be made: {text}." for text in failed[:MOST_DROPPED]]
+        if len(failed) > MOST_DROPPED:
+            told.append(f"could not be made likewise: {len(failed) - MOST_DROPPED} more, all in the report.")
     flips = flips_sentence(outcome)
     return (*told, flips) if flips else tuple(told)
 
@@ -46,11 +51,11 @@ def flips_sentence(outcome: Outcome) -> str:
     if not flips["changed"]:
         return f"every one of {flips['n']:,} test rows is decided as by the model given."
     pairs = [f"{pair['n']:,} from {pair['from']} to {pair['to']}" for pair in flips["by_class"][:MOST_PAIRS]]
-    most = f"{'most: ' * (len(flips['by_class']) > MOST_PAIRS)}{cleaned(', '.join(pairs))}"
+    most = f"{'mostly ' if len(flips['by_class']) > MOST_PAIRS else ''}{cleaned(', '.join(pairs))}"
     if flips["helped"] is None:
-        return f"{share} are decided otherwise than by the model given: {most}."
+        return f"{share} are decided otherwise than by the model given, {most}."
     effect = f"{flips['helped']:,} now right, {flips['harmed']:,} now wrong"
-    return f"{share} are decided otherwise than by the model given ({effect}): {most}."
+    return f"{share} are decided otherwise than by the model given ({effect}), {most}."
 
 
 def waterfall_table(outcome: Outcome) -> Table:

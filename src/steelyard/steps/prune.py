@@ -11,7 +11,7 @@ from torch import nn
 from steelyard.core.errors import InputError, SteelyardError
 from steelyard.core.task import Array
 from steelyard.core.wire import Plain
-from steelyard.elastic.allocation import by_macs, by_ratio
+from steelyard.elastic.allocation import Of, by_macs, by_ratio
 from steelyard.elastic.blocks import blocks_of, without_block
 from steelyard.elastic.extraction import extracted
 from steelyard.elastic.groups import Anatomy
@@ -28,10 +28,12 @@ class Prune:
     """Removes the least important channels for good; nothing is learned afterwards but batch norm's statistics.
 
     Attributes:
-        keep: the share of multiply-accumulates that is left at most, in (0, 1]; or
+        keep: the share of multiply-accumulates, or of the rough time, that is left at most, in (0, 1]; or
         ratio: the share of channels that every group loses, in [0, 1). Exactly one of the two is given.
         importance: `taylor`, `magnitude`, `activation` or `random`: see `steelyard.elastic.importance`.
         scope: with `keep`: `global` takes where a multiply-accumulate costs least, `uniform` from all groups alike.
+        of: with `keep`: a share of the multiply-accumulates, or of the time that kernels take for them, for reading
+            weights and for writing results, one row an inference.
         round_to: sizes are multiples of it in groups that are large enough.
         blocks: how many residual blocks go first, those that the loss needs least.
         name: the step's name.
@@ -41,6 +43,7 @@ class Prune:
     ratio: float | None = None
     importance: Importance = "taylor"
     scope: Scope = "global"
+    of: Of = "macs"
     round_to: int = 8
     blocks: int = 0
     name: str = "prune"
@@ -67,6 +70,8 @@ class Prune:
             raise InputError(f"'importance' must be one of {', '.join(KINDS)}, got {self.importance!r}.")
         if self.scope not in ("global", "uniform"):
             raise InputError(f"'scope' must be global or uniform, got {self.scope!r}.", field="scope")
+        if self.of not in ("macs", "time"):
+            raise InputError(f"'of' must be macs or time, got {self.of!r}.", field="of")
         for field in ("round_to", "blocks"):
             value = getattr(self, field)
             least = 1 if field == "round_to" else 0
@@ -111,7 +116,7 @@ class Prune:
             return by_ratio(anatomy, scores, self.ratio, round_to=self.round_to)
         # Dropped blocks have taken their share of the whole already.
         share = min(1.0, (self.keep or 1.0) * macs / max(anatomy.macs({}), 1.0))
-        return by_macs(anatomy, scores, share, is_global=self.scope == "global", round_to=self.round_to)
+        return by_macs(anatomy, scores, share, is_global=self.scope == "global", round_to=self.round_to, of=self.of)
 
 
 def _parameters(module: nn.Module) -> int:

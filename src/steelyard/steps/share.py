@@ -3,7 +3,7 @@
 import copy
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -67,6 +67,8 @@ class Share:
     biases: bool = True
     course: Course = field(default_factory=Course)
     name: str = "share"
+    learns: ClassVar[bool] = True
+    keeps_structure: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Refuse settings that mean nothing.
@@ -107,6 +109,7 @@ class Share:
                     each.copy_(shared[name].final())
         return module, {
             "levels": {name: int(torch.unique(each.final()).numel()) for name, each in shared.items()},
+            "bytes": market.bytes(),
             "entropy_bytes": sum(entropy_bits(each.taken) for each in shared.values()) / 8,
             "price": market.price,
             "sparsity": sparsity(module),
@@ -126,11 +129,13 @@ class _Shared:
         if step.spacing == "grid":
             half = max(1, count // 2)
             self.whole = torch.arange(-half, half + 1, dtype=torch.float32)
-            largest = float(kept.abs().max()) if count else 1.0
-            self.learned = nn.Parameter(torch.tensor(largest / half))
+            first = kept.abs().max().reshape(1) / half if count else torch.ones(1)
         else:
             self.whole = torch.arange(count + 1, dtype=torch.float32)
-            self.learned = nn.Parameter(entries(kept, count, step.start, draw))
+            first = entries(kept, count, step.start, draw)
+        # Values are learned as multiples of their own size, so that one rate suits layers of large and small weights.
+        self.size = float(first.abs().mean()) or 1.0 if count else 1.0
+        self.learned = nn.Parameter(first / self.size)
         self.taken = torch.zeros(weight.shape, dtype=torch.long)
         self.choose(0.0)
 
@@ -142,13 +147,13 @@ class _Shared:
     def book(self) -> Tensor:
         """The codebook's values."""
         if self.spacing == "grid":
-            return self.whole * self.learned
-        return torch.cat([torch.zeros(1), self.learned])
+            return self.whole * self.learned * self.size
+        return torch.cat([torch.zeros(1), self.learned * self.size])
 
     def values(self) -> Tensor:
         """What the forward pass takes: entries, through which the weight itself learns as if it were taken."""
         if self.spacing == "grid":
-            return self.whole[self.taken] * self.learned + (self.weight - self.weight.detach())
+            return self.whole[self.taken] * (self.learned * self.size) + (self.weight - self.weight.detach())
         taken: Tensor = _Take.apply(self.book(), self.taken, self.weight)  # type: ignore[no-untyped-call]
         return taken
 
@@ -156,7 +161,7 @@ class _Shared:
         """Entries in numbers that take 16 bits: a step as bfloat16, free entries as float16."""
         with torch.no_grad():
             if self.spacing == "grid":
-                return (self.whole * self.learned.bfloat16().float())[self.taken]
+                return (self.whole * (self.learned * self.size).bfloat16().float())[self.taken]
             return self.book().clamp(-65504, 65504).half().float()[self.taken]
 
     def feel(self) -> None:

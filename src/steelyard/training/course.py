@@ -111,8 +111,8 @@ def learn(
         inputs, targets = objective.batch(index)
         out = first_output(functional_call(module, dict(watch.weights()), inputs))
         loss = objective(out, targets, index)
-        if not torch.isfinite(loss):
-            raise SteelyardError(f"the loss became {float(loss)} at step {step}; lower 'rate' (now {course.rate}).")
+        if not torch.isfinite(loss.detach()):
+            raise SteelyardError(f"the loss became {float(loss.detach())} at step {step}; lower 'rate' (now {course.rate}).")
         loss.backward()  # type: ignore[no-untyped-call]
         watch.gradients()
         optimizer.step()

@@ -48,19 +48,11 @@ def read_rows(model: onnx.ModelProto, rows: Iterator[Feed], most: int) -> Calibr
         left -= len(next(iter(feed.values())))
     count = most - left
     if count < FEWEST_ROWS:
-        raise DataError(f"quantize needs at least {FEWEST_ROWS} rows to calibrate on, got {count}; give it more rows.")
+        raise DataError(f"calibration needs at least {FEWEST_ROWS} rows, got {count}; give it more rows.")
     if _are_constant(feeds):
-        raise DataError(
-            f"quantize can't calibrate on rows that are all the same, got {count} equal rows; give it real inputs."
-        )
+        raise DataError(f"calibration needs rows that differ, got {count} equal rows; give it real inputs.")
     size = ports[0].shape[0] if ports[0].shape else None
     return Calibration(_rebatched(feeds, size) if isinstance(size, int) else feeds, count)
-
-
-def outputs(session: Any, feeds: Feeds, names: Sequence[str]) -> list[Array]:
-    """The named outputs of a session over all batches, joined along the first axis."""
-    parts = [session.run(list(names), dict(feed)) for feed in feeds]
-    return [np.concatenate([np.atleast_1d(part[index]) for part in parts]) for index in range(len(names))]
 
 
 def open_model(model: onnx.ModelProto) -> Any:
@@ -97,7 +89,12 @@ def _named(batch: Feed, ports: Sequence[Port]) -> dict[str, Array]:
 
 def _are_constant(feeds: Feeds) -> bool:
     first = {name: array[:1] for name, array in feeds[0].items()}
-    return all((array == first[name]).all() for feed in feeds for name, array in feed.items())
+    # Batches of sequences may differ in length.
+    return all(
+        array.shape[1:] == first[name].shape[1:] and (array == first[name]).all()
+        for feed in feeds
+        for name, array in feed.items()
+    )
 
 
 def _rebatched(feeds: Feeds, size: int) -> Feeds:

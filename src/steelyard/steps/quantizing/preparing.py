@@ -9,7 +9,8 @@ from steelyard.graph.cleaning import clean
 from steelyard.graph.fusion import is_quantized
 from steelyard.graph.reading import read_model
 from steelyard.graph.stored import stored
-from steelyard.graph.weighted import weighted_operators
+from steelyard.graph.tensors import TYPE_NAMES
+from steelyard.graph.weighted import other_weight, weighted_operators
 
 _PACKED = ("MatMulNBits", "MatMulBnb4", "GatherBlockQuantized")
 _INTEGER = ("Quantize", "QLinear", "Integer", "QGemm", "QAttention", "QEmbed")
@@ -20,10 +21,18 @@ def prepared(source: Path) -> onnx.ModelProto:
     """The clean model in a file.
 
     Raises:
-        InputError: if it can't be read, is quantized already, has custom operators, or weights inside a branch or loop.
+        InputError: if it can't be read, is quantized already, has custom operators, weights that are no float32,
+            or weights inside a branch or loop.
     """
     model = read_model(source)
     refuse_quantized(model)
+    other = other_weight(model)
+    if other is not None:
+        node, tensor = other
+        raise InputError(
+            f"quantize takes weights in float32, got {TYPE_NAMES[tensor.data_type]} in {tensor.name!r} of "
+            f"{node.op_type} {node.name!r}; export the model in float32."
+        )
     found, _ = clean(model)
     nested = next((each for each in weighted_operators(found) if each.is_nested), None)
     if nested is not None:
