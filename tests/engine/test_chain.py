@@ -9,6 +9,7 @@ import torch
 
 from steelyard.builtin import registry
 from steelyard.core.candidate import Candidate, Scale, StepSetting
+from steelyard.core.errors import WorkerError
 from steelyard.core.port import Port
 from steelyard.engine.chain import Chain
 from steelyard.engine.clock import Clock
@@ -114,3 +115,31 @@ def test_an_onnx_file_is_taken_as_it_is(tmp_path: Path, task: PreparedTask) -> N
     path, notes, trained = made(Chain(model, task, registry, METRICS["accuracy"], 0, tmp_path / "fits"), INT8)
     assert path.read_bytes() == b"whatever it holds"
     assert (notes["exporter"], trained) == ("as given", False)
+
+
+BRANCHING = """
+import torch
+from torch import nn
+
+class Branching(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.one, self.other = nn.Linear(6, 3), nn.Linear(6, 3)
+    def forward(self, x):
+        return self.one(x) if x.sum() > 0 else self.other(x)
+
+def build():
+    return Branching()
+"""
+
+
+@pytest.mark.slow
+def test_a_forward_pass_that_branches_on_values_is_found_out(chain: Chain, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(BRANCHING, encoding="utf-8")
+    with pytest.raises(
+        WorkerError,
+        match=r"the exported file and the module differ on single rows; the forward pass must not branch on values nor "
+        r"mix the rows of a batch \(outputs differ by up to .*\)\.|torch can't export the module",
+    ):
+        made(chain)

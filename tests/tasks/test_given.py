@@ -163,8 +163,8 @@ def test_several_decisions_a_row_agree_where_all_of_them_do() -> None:
         (
             {"x": rows(10), "y": np.linspace(0, 1, 10)},
             {},
-            "the model gives 3 values a row, and 'y' of data holds one; leave the targets out to judge the model "
-            "against itself.",
+            "the model gives 3 values a row, and 'y' of data holds 1: values are judged one a row; leave the targets "
+            "out to judge the model against itself.",
         ),
         (
             {"x": rows(10), "y": np.linspace(0, 1, 10)},

@@ -60,3 +60,9 @@ def test_a_missing_input_and_uneven_lengths_are_named() -> None:
         rows_for((IMAGE, TOKENS), {"x": np.zeros((2, 3, 4, 5)), "ids": np.ones((3, 7), int)}, origin="data")
     with pytest.raises(DataError, match=r"^data must hold an array for each input \(x, ids\), got one\.$"):
         rows_for((IMAGE, TOKENS), np.zeros((2, 7)), origin="data")
+
+
+def test_flat_rows_get_the_axis_of_one_channel_that_an_input_has() -> None:
+    flat = np.arange(10.0).reshape(2, 5)
+    assert fitted(Port("x", "float32", ("n", 1, 5)), flat, origin="data").shape == (2, 1, 5)
+    assert fitted(Port("x", "float32", ("n", 5, 1)), flat, origin="data").shape == (2, 5, 1)

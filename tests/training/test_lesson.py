@@ -55,6 +55,7 @@ def test_several_inputs_are_the_fields_of_their_rows() -> None:
 def test_of_several_outputs_the_first_is_judged() -> None:
     one = torch.ones(2)
     assert first_output((one, 3)) is one
+    assert first_output({"logits": one, "hidden": (3,)}) is one
     assert first_output(one) is one
 
 

@@ -1,5 +1,6 @@
 """Steps on a torch module, one after the other, each result kept: a longer chain begins where a shorter one ended."""
 
+import itertools
 import json
 import shutil
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ PARITY_ROWS = 256
 """Validation rows on which an exported file is compared with its module."""
 MOST_TAUGHT = 250_000_000
 """Numbers that the teacher's outputs on the training rows may be: a gigabyte."""
+ALONE = 16
+"""Validation rows that are compared one by one as well: tracing takes one way through every branch."""
 KEPT = 4
 """Modules that are kept in memory: the chain that grows, and where it may branch."""
 NOTES, WEIGHTS = "fit.json", "weights.safetensors"
@@ -199,12 +202,20 @@ class Chain:
         Raises:
             WorkerError: if they differ by more than the format explains.
         """
-        rows = next(self.task.valid.batches(PARITY_ROWS))
-        wanted = module_outputs(module, rows)
-        got = RUNTIME.load(path).run(rows)
+        rows, session = next(self.task.valid.batches(PARITY_ROWS)), RUNTIME.load(path)
+        wanted, got = module_outputs(module, rows), session.run(rows)
         if not np.isfinite(wanted).all():
             raise WorkerError("the model gives outputs that are not finite.", stage="parity")
         decides = isinstance(self.task.output, ClassOutput)
+        for row in itertools.islice(self.task.valid.batches(1), ALONE):
+            try:
+                check_parity(module_outputs(module, row), session.run(row), decides=decides)
+            except WorkerError as error:
+                raise WorkerError(
+                    "the exported file and the module differ on single rows; the forward pass must not branch on "
+                    f"values nor mix the rows of a batch ({error.message.removeprefix('parity: ').rstrip('.')}).",
+                    stage="parity",
+                ) from error
         return check_parity(wanted, got, decides=decides)
 
 

@@ -267,7 +267,7 @@ def _shaped(array: Array) -> Sequence[Array]:
         return [np.ascontiguousarray(array.transpose(0, 3, 1, 2))]
     if array.ndim == 3:
         return [array[:, None]]
-    return [array[..., None]] if array.ndim == 2 else []
+    return [array[..., None], array[:, None]] if array.ndim == 2 else []
 
 
 def _inputs_of(source: Source, material: Material) -> dict[str, Array]:

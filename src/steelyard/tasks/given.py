@@ -282,9 +282,11 @@ def _judged_by_values(
 ) -> tuple[dict[str, _Part], OutputSpec]:
     """One value a row."""
     if width != 1:
+        y = np.asarray(next(iter(found.values())).y)
+        held = int(np.prod(y.shape[1:], dtype=np.int64))
         raise DataError(
-            f"the model gives {width} values a row, and {material.target!r} of {material.origin} holds one; leave the "
-            "targets out to judge the model against itself.",
+            f"the model gives {width} values a row, and {material.target!r} of {material.origin} holds {held}: values "
+            "are judged one a row; leave the targets out to judge the model against itself.",
             field="target",
         )
     told = {name: _Part(each.x, _column(each.y, material, "fiub"), each.groups) for name, each in found.items()}
@@ -341,7 +343,7 @@ def _column(y: Array | None, material: Material, kinds: str) -> Array:
     if flat.shape[1] != 1 or flat.dtype.kind not in kinds:
         raise DataError(
             f"target {material.target!r} of {material.origin} must hold one value a row, got {flat.dtype} "
-            f"{np.asarray(y).shape}; mend it.",
+            f"{np.asarray(y).shape}; save numbers of classes or single values, or leave them out.",
             field="target",
         )
     column: Array = flat[:, 0]

@@ -71,8 +71,8 @@ def _shapings(port: Port, array: Array) -> list[Array]:
             found += [array[:, None], array[..., None]]
         elif array.ndim == 4:
             found += [array.transpose(0, 3, 1, 2), array.transpose(0, 2, 3, 1)]
-    if port.shape is not None and len(port.shape) == array.ndim + 1 and port.shape[-1] == 1:
-        found.append(array[..., None])
+    if port.shape is not None and len(port.shape) == array.ndim + 1 and 1 in (port.shape[-1], port.shape[1]):
+        found += [array[..., None], array[:, None]]
     return found
 
 

@@ -1,7 +1,7 @@
 """What a module learns from when a compression step has changed it: rows, a loss, a teacher, a limit of time."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,6 +97,8 @@ def _tensor(array: Array) -> Tensor:
 
 
 def first_output(found: Any) -> Tensor:
-    """The output that is judged: of several the first."""
+    """The output that is judged: of several, or of several by name, the first."""
+    if isinstance(found, Mapping):
+        found = next(iter(found.values()))
     out: Tensor = found[0] if isinstance(found, tuple | list) else found
     return out
