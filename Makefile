@@ -38,8 +38,10 @@ bench: $(READY)  ## Benchmarks; each writes JSON with its environment into bench
 	$(BIN)/python benchmarks/sessions.py --json benchmarks/results/sessions.json
 	$(BIN)/python benchmarks/memory.py --json benchmarks/results/memory.json
 	$(BIN)/python benchmarks/layers.py --json benchmarks/results/layers.json
+	$(BIN)/python benchmarks/quantizing.py --json benchmarks/results/quantizing.json
 	$(BIN)/python benchmarks/runtimes.py --json benchmarks/results/runtimes.json
 	$(BIN)/python benchmarks/estimate.py --json benchmarks/results/estimate.json
+	$(BIN)/python benchmarks/recurrent.py --json benchmarks/results/recurrent.json
 	$(BIN)/python benchmarks/fuzz.py --json benchmarks/results/fuzz.json
 	$(BIN)/python benchmarks/fuzz_files.py --json benchmarks/results/fuzz-files.json
 

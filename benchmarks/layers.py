@@ -19,7 +19,7 @@ from torch import nn
 from steelyard.engine.inspecting import audit_file
 from steelyard.engine.lane import lanes, make_protocol, nominal_time
 from steelyard.engine.limits import limit_from, machine_peaks
-from steelyard.graph.identity import identity_model
+from steelyard.graph.identity import float_port, identity_model
 from steelyard.measure.floor import floor_of, floor_subject
 from steelyard.measure.latency import measure_latency
 from steelyard.measure.layers import layers_of
@@ -84,7 +84,7 @@ def main() -> None:
     protocol = make_protocol(RUNTIME, batch=1, threads=1, cpu=cpu)
     with tempfile.TemporaryDirectory() as folder:
         files = write_files(Path(folder), rows)
-        floor = floor_subject(identity_model(Path(folder) / "identity.onnx", SHAPE))
+        floor = floor_subject(identity_model(Path(folder) / "identity.onnx", (float_port(SHAPE),)))
         subjects = [Subject(name, path) for name, path in files.items()]
         latencies = measure_latency([floor, *subjects], rows, protocol, nominal_s=nominal_s)
         models: dict[str, Any] = {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from steelyard.core.version import __version__
 
 if TYPE_CHECKING:
-    from steelyard.api import find, kit, pack, profile, resolve
+    from steelyard.api import compress, find, kit, pack, profile, resolve
     from steelyard.core.errors import SteelyardError
     from steelyard.core.goal import Budget, Goal
     from steelyard.core.outcome import Outcome
@@ -26,6 +26,7 @@ __all__ = [
     "Quantity",
     "SteelyardError",
     "__version__",
+    "compress",
     "find",
     "kit",
     "load",
@@ -42,6 +43,7 @@ _HOMES = {
     "Profile": "steelyard.core.profiling",
     "Quantity": "steelyard.core.quantity",
     "SteelyardError": "steelyard.core.errors",
+    "compress": "steelyard.api",
     "find": "steelyard.api",
     "kit": "steelyard.api",
     "load": "steelyard.engine.predictor",

@@ -1,4 +1,4 @@
-"""The Python interface: `find`, `load`, `pack`, `kit`. The command line is a thin layer over it."""
+"""The Python interface: `find`, `compress`, `profile`, `load` and others. The command line is a thin layer over it."""
 
 import time
 from dataclasses import fields
@@ -26,12 +26,14 @@ __all__ = [
     "Profile",
     "Quantity",
     "SteelyardError",
+    "compress",
     "find",
     "kit",
     "load",
     "pack",
     "profile",
     "resolve",
+    "resolve_compress",
 ]
 
 LIMITS = ("minimize", "max_latency_s", "max_size_bytes", "max_memory_bytes", "max_energy_j")
@@ -86,6 +88,70 @@ def find(task: Any, *, listen: Listener = silent, started: float | None = None, 
         # A worker imports for seconds; it starts before the question is read, on another core.
         worker.start()
         plan = resolve(task, **options)
+        from steelyard.engine.pipeline import Start  # noqa: PLC0415  loads the storage, which `load` must not
+        from steelyard.engine.pipeline import find as run  # noqa: PLC0415
+
+        return run(plan, rendered, listen, start=Start(began, worker, prepare_rendering))
+    finally:
+        worker.kill()
+
+
+def resolve_compress(model: Any, data: Any = None, **options: Any) -> Plan:
+    """Check a question about a model that is there already, without running it: what `compress --dry-run` shows.
+
+    Args:
+        model: as for `compress`.
+        data: as for `compress`.
+        options: as for `compress`.
+
+    Raises:
+        InputError: one sentence on the first thing that can't be used.
+    """
+    from steelyard.engine.compressing import CompressRequest  # noqa: PLC0415  `load` must not pay for it
+    from steelyard.engine.compressing import resolve_compress as resolve_request  # noqa: PLC0415
+
+    known = {each.name for each in fields(CompressRequest)} - {"model", "data"}
+    for name in options:
+        if name not in known:
+            raise UnknownNameError("option", name, known, field=name)
+    for name in ("plugins", "steps"):
+        if isinstance(options.get(name), str):
+            options[name] = tuple(options[name].split(","))
+        elif isinstance(options.get(name), list):
+            options[name] = tuple(options[name])
+    for name in ("out", "weights"):
+        if isinstance(options.get(name), str):
+            options[name] = Path(options[name])
+    named = str(model) if isinstance(model, Path) else model
+    return resolve_request(CompressRequest(model=named, data=data, **options))
+
+
+def compress(
+    model: Any, data: Any = None, *, listen: Listener = silent, started: float | None = None, **options: Any
+) -> Outcome:
+    """Make a model smaller and faster as far as it stays good, prove that it does, and pack it.
+
+    Args:
+        model: an ONNX file, a Keras file (with `trust`), `file.py:function` that returns a torch module, or a torch
+            module.
+        data: rows that the model never saw: a file (.npz, a table, class folders), a mapping of arrays by name, or a
+            pair (x, y). Without targets the model is judged against itself.
+        listen: hears what happens.
+        started: when the caller's command began, by the monotonic clock: the budget counts from there. None is now.
+        options: the fields of `steelyard.engine.compressing.CompressRequest`, all optional: `weights`, `task`,
+            `steps`, `goal`, `budget`, `strategy`, `seed`, `out`, `workers`, `batch`, `threads` ...
+
+    Returns:
+        The answer, as of `find`; the reference is the model given. The bundle is at `outcome.bundle`.
+
+    Raises:
+        InputError: one sentence on the first thing that can't be used.
+    """
+    began = time.monotonic() if started is None else started
+    worker = WorkerProcess()
+    try:
+        worker.start()
+        plan = resolve_compress(model, data, **options)
         from steelyard.engine.pipeline import Start  # noqa: PLC0415  loads the storage, which `load` must not
         from steelyard.engine.pipeline import find as run  # noqa: PLC0415
 

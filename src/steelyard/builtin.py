@@ -17,7 +17,18 @@ registry = Registry(
             "mlp": Lazy("steelyard.families.mlp:MLP"),
             "cnn": Lazy("steelyard.families.cnn:CNN"),
         },
-        "step": {"quantize": Lazy("steelyard.steps.quantize:QUANTIZE")},
+        "step": {
+            "clean": Lazy("steelyard.steps.clean:CLEAN"),
+            "quantize": Lazy("steelyard.steps.quantize:QUANTIZE"),
+            "encode": Lazy("steelyard.steps.encode:ENCODE"),
+        },
+        "module_step": {
+            "prune": Lazy("steelyard.steps.prune:PRUNE"),
+            "factorize": Lazy("steelyard.steps.factorize:FACTORIZE"),
+            "distill": Lazy("steelyard.steps.distill:DISTILL"),
+            "sparsify": Lazy("steelyard.steps.sparsify:SPARSIFY"),
+            "share": Lazy("steelyard.steps.share:SHARE"),
+        },
         "runtime": {
             "onnxruntime": Lazy("steelyard.runtimes.onnxruntime.run:RUNTIME"),
             "openvino": Lazy("steelyard.runtimes.openvino.run:RUNTIME"),
@@ -38,6 +49,7 @@ registry = Registry(
             "random": Lazy("steelyard.strategies.uniform:RANDOM"),
             "grid": Lazy("steelyard.strategies.grid:GRID"),
             "grow": Lazy("steelyard.strategies.grow:GROW"),
+            "shrink": Lazy("steelyard.strategies.shrink:SHRINK"),
         },
     }
 )

@@ -72,6 +72,13 @@ NAMES = [
         "metric",
     ),
     (["--knob", "widht=10"], "unknown-name", "knob 'widht' is not known; did you mean 'width'?", "knob"),
+    (["--knob", "thread=2"], "unknown-name", "knob 'thread' is not known; did you mean 'threads'?", "knob"),
+    (
+        ["--knob", "optimization=all"],
+        "unknown-name",
+        "knob 'optimization' is not known; did you mean 'optimisation'?",
+        "knob",
+    ),
     (
         ["--target", "label"],
         "input",
@@ -112,6 +119,9 @@ KNOBS = [
     (["width=1e9"], f"{WHOLE}1000000000.0."),
     (["width=10,10"], "'knob' width must have at least one choice, each once, got 10, 10."),
     (["width=10", "width=20"], "'knob' width is given twice; put all choices into one."),
+    (["optimisation=disable"], "'knob' optimisation must be one of all, extended, basic, none, got 'disable'."),
+    (["arena=1"], "'knob' arena must be one of true, false, got 1."),
+    (["arena=true,True"], "'knob' arena must have at least one choice, each once, got True, True."),
 ]
 
 

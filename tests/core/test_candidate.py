@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelyard.core.candidate import Candidate, FamilySpace, Knob, Scale, Space, StepSetting
+from steelyard.core.candidate import Candidate, FamilySpace, Knob, Scale, Space, StepSetting, loading_of, steps_text
 from steelyard.core.errors import InputError, UnknownNameError
 
 names = st.text(alphabet="abcdefgh_", min_size=1, max_size=6)
@@ -14,7 +14,8 @@ scales = tables.map(Scale.from_json)
 steps = st.builds(
     lambda name, table: StepSetting.from_json({**table, "name": name}), names, tables.filter(lambda t: "name" not in t)
 )
-candidates = st.builds(Candidate, names, scales, st.lists(steps, max_size=3).map(tuple), names)
+options = tables.map(lambda table: tuple(table.items()))
+candidates = st.builds(Candidate, names, scales, st.lists(steps, max_size=3).map(tuple), names, options)
 
 
 PIPELINES = ((), (StepSetting("quantize"),))
@@ -76,14 +77,14 @@ def test_candidates_read_well():
     plain = Candidate("mlp", Scale.of(width=32, depth=1))
     assert str(plain) == "mlp (depth 1, width 32)"
     assert str(Candidate("mlp", plain.scale, (StepSetting("quantize"),))) == "mlp (depth 1, width 32), quantize"
-    assert str(Candidate("baseline", Scale())) == "baseline (fixed)"
+    assert str(Candidate("baseline", Scale())) == "baseline"
 
 
 def test_the_uncompressed_form_differs_in_the_steps_alone():
     quantized = Candidate("mlp", Scale.of(width=32), (StepSetting("quantize"),), "other")
-    assert not quantized.is_uncompressed
+    assert not quantized.is_plain
     assert quantized.uncompressed == Candidate("mlp", Scale.of(width=32), (), "other")
-    assert quantized.uncompressed.is_uncompressed
+    assert quantized.uncompressed.is_plain
 
 
 @pytest.mark.parametrize("choices", [(), (1, 1), (2, 3, 2)])
@@ -155,3 +156,77 @@ def test_a_spaces_json_is_plain_and_whole():
         "pipelines": [[], [{"name": "quantize"}]],
         "runtime": "onnxruntime",
     }
+
+
+THREADS = ((), (("threads", 2),))
+
+
+def test_without_options_the_json_is_that_of_older_studies():
+    assert "options" not in Candidate("mlp", Scale()).to_json()
+    assert "options" not in mlp_space().to_json()
+
+
+def test_the_order_of_options_does_not_matter():
+    one = Candidate("mlp", Scale(), options=(("threads", 2), ("arena", True)))
+    other = Candidate("mlp", Scale(), options=(("arena", True), ("threads", 2)))
+    assert one == other
+    assert one.key == other.key != Candidate("mlp", Scale()).key
+
+
+def test_a_candidate_says_its_options_last():
+    candidate = Candidate("mlp", Scale.of(width=32), (StepSetting("quantize"),), options=(("threads", 2),))
+    assert str(candidate) == "mlp (width 32), quantize, threads 2"
+
+
+def test_training_and_the_file_know_nothing_of_options():
+    quantized = Candidate("mlp", Scale(), (StepSetting("quantize"),))
+    loaded = Candidate("mlp", Scale(), (StepSetting("quantize"),), options=(("threads", 2),))
+    assert loaded.file == quantized.file == quantized
+    assert loaded.uncompressed == quantized.uncompressed == Candidate("mlp", Scale())
+    assert not Candidate("mlp", Scale(), options=(("threads", 2),)).is_plain
+
+
+def test_threads_are_told_apart_from_the_other_options():
+    assert loading_of(()) == (None, {})
+    assert loading_of((("arena", False),)) == (None, {"arena": False})
+    assert loading_of((("threads", 2), ("arena", False))) == (2, {"arena": False})
+
+
+def test_a_space_says_which_threads_it_names():
+    assert mlp_space().threads == ()
+    assert Space(mlp_space().families, options=((), (("threads", 2),), (("arena", False), ("threads", 2)))).threads == (
+        2,
+    )
+
+
+def test_options_multiply_the_space():
+    plain, space = mlp_space(), Space(mlp_space().families, PIPELINES, options=THREADS)
+    listed = list(space.candidates())
+    assert space.size == len(listed) == len({each.key for each in listed}) == 2 * plain.size
+    assert all(each in space for each in listed)
+    assert sum(each in plain for each in listed) == plain.size
+    assert [each.options for each in listed[:2]] == list(THREADS)
+    assert space.to_json()["options"] == [{}, {"threads": 2}]
+
+
+def test_the_reference_runs_by_the_defaults():
+    space = Space(mlp_space().families, PIPELINES, options=THREADS)
+    assert space.references() == mlp_space().references()
+
+
+def test_a_space_without_the_defaults_is_refused():
+    with pytest.raises(InputError, match="'options' must hold the empty choice"):
+        Space(mlp_space().families, options=((("threads", 2),),))
+
+
+def test_equal_steps_are_told_once_with_their_number():
+    prune, distill = StepSetting("prune", (("keep", 0.6),)), StepSetting("distill")
+    quantize = StepSetting("quantize", (("mode", "dynamic"),))
+    half = StepSetting("prune", (("keep", 0.775),))
+    steps = (prune, distill) * 3 + (quantize,)
+    assert steps_text(steps) == "prune ×3 (keep 0.6), distill ×3, quantize (mode dynamic)"
+    assert steps_text((prune, distill, half, distill)) == "prune (keep 0.6), distill ×2, prune (keep 0.775)"
+    assert steps_text(()) == ""
+    assert str(Candidate("net", Scale(), (prune, distill, distill))) == "net, prune (keep 0.6), distill ×2"
+    assert str(half) == "prune (keep 0.775)"
+    assert str(StepSetting("quantize", (("chains", True), ("packed", False)))) == "quantize (chains, no packed)"

@@ -7,6 +7,7 @@ from steelyard.core.errors import RuntimeFailureError, WorkerError
 from steelyard.engine.conversion import artifact_bytes, check_parity, convert, floor_model, parity_of
 from steelyard.families.cnn import CNN
 from steelyard.families.mlp import MLP
+from steelyard.graph.identity import float_port
 from steelyard.runtimes.onnxruntime.export import export
 from steelyard.testing.fakes import FakeTask
 from steelyard.training.modules import module_outputs
@@ -110,9 +111,9 @@ def test_models_of_several_inputs_are_run_by_their_names(tmp_path):
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_the_floor_model_gives_back_its_input_and_is_made_once(name, tmp_path):
     runtime = registry.get("runtime", name)
-    path = floor_model(registry, name, (4, 3), tmp_path)
+    path = floor_model(registry, name, (float_port((4, 3)),), tmp_path)
     x = np.random.default_rng(0).normal(size=(5, 4, 3)).astype(np.float32)
     np.testing.assert_array_equal(runtime.load(path, trust=True).run(x), x)
     made = path.stat().st_mtime_ns
-    assert floor_model(registry, name, (4, 3), tmp_path).stat().st_mtime_ns == made
+    assert floor_model(registry, name, (float_port((4, 3)),), tmp_path).stat().st_mtime_ns == made
     assert artifact_bytes(path, runtime.companions) >= path.stat().st_size

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from steelyard.core.task import Column, ImageInput, TableInput
+from steelyard.core.port import Port
+from steelyard.core.task import Column, ImageInput, TableInput, TensorInput
 from steelyard.engine.kit import random_rows
 
 
@@ -33,3 +34,11 @@ def test_rows_depend_on_the_seed_alone():
     spec = TableInput((Column("age", "number"),))
     assert np.array_equal(random_rows(spec, 3), random_rows(spec, 3))
     assert not np.array_equal(random_rows(spec, 3), random_rows(spec, 4))
+
+
+def test_a_model_that_names_its_inputs_gets_rows_of_each_in_its_type():
+    spec = TensorInput((Port("tokens", "int64", ("n", 5)), Port("image", "float32", ("n", 1, 2, 2))))
+    rows = random_rows(spec, seed=0, rows=7)
+    assert rows.shape == (7,)
+    assert (rows["tokens"].dtype, rows["tokens"].shape) == (np.int64, (7, 5))
+    assert (rows["image"].dtype, rows["image"].shape) == (np.float32, (7, 1, 2, 2))

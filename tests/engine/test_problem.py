@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 from steelyard.core.candidate import Candidate, Scale, StepSetting
 from steelyard.core.goal import Goal
@@ -47,6 +48,12 @@ def test_good_enough_is_judged_against_the_best_uncompressed():
     compressed = trial(0.99, steps=(StepSetting("quantize"),))
     assert problem(max_drop=0.01).is_good_enough(small, [best, small, compressed])
     assert not problem(max_drop=0.004).is_good_enough(small, [best, small, compressed])
+
+
+def test_a_model_with_options_is_no_reference_either():
+    best, small = trial(0.95, width=64), trial(0.945)
+    loaded = replace(trial(0.99), candidate=Candidate("mlp", Scale.of(width=8), options=(("threads", 2),)))
+    assert problem(max_drop=0.01).is_good_enough(small, [best, small, loaded])
 
 
 def test_good_enough_needs_every_limit():

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from steelyard.engine.teaching import teach
-from steelyard.graph.identity import identity_model
+from steelyard.graph.identity import float_port, identity_model
 
 
 @pytest.mark.parametrize(
@@ -13,7 +13,7 @@ from steelyard.graph.identity import identity_model
 )
 def test_nothing_is_learned_from_what_the_cost_model_does_not_know(tmp_path: Path, monkeypatch, changes) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    path = identity_model(tmp_path / "net.onnx", (3,))
+    path = identity_model(tmp_path / "net.onnx", (float_port((3,)),))
     told = {"runtime": "onnxruntime", "threads": 1, "batch": 1, "shapes": {}, **changes}
     assert not teach(path, 1e-5, **told)
     assert not (tmp_path / "cache").exists()

@@ -34,7 +34,12 @@ def test_a_float_file_is_refused_by_the_names_of_its_weights(export) -> None:
     with pytest.raises(NotQuantizedError) as error:
         check_quantized(model)
     assert error.value.message == "the quantized model must store no weight in float32, got '0.weight', '3.weight'."
-    check_quantized(model, allowed=("0.weight", "3.weight"))
+    check_quantized(model, allowed=("0.weight", "3.weight"), most_float=1.0)
+    with pytest.raises(NotQuantizedError) as error:
+        check_quantized(model, allowed=("0.weight", "3.weight"))
+    assert error.value.message == (
+        "the quantized model must store at most 50% of its weights in float, got 100%: '0.weight', '3.weight'."
+    )
 
 
 def test_float_weights_that_are_rounded_at_run_time_are_found(by_hand) -> None:

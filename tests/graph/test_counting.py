@@ -246,3 +246,13 @@ def test_every_operator_of_onnx_in_the_table_exists() -> None:
     newer = {"Mish", "Swish", "RMSNormalization", "Attention", "SimplifiedLayerNormalization"}
     known = {schema.name for schema in onnx.defs.get_all_schemas()} | newer
     assert {name for name in OPERATORS if "." not in name} <= known
+
+
+def test_small_integers_cast_and_scaled_are_the_weights_that_they_stand_for(by_hand) -> None:
+    nodes = [
+        helper.make_node("Cast", ["q"], ["f"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Mul", ["f", "scale"], ["w"]),
+        helper.make_node("MatMul", ["x", "w"], ["y"]),
+    ]
+    weights = {"q": np.ones((4, 3), np.int8), "scale": np.ones((1, 3), np.float32)}
+    assert count(by_hand(nodes, weights)).parameters == 12

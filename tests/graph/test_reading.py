@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from steelyard.core.errors import InputError
-from steelyard.graph.identity import identity_model
+from steelyard.graph.identity import float_port, identity_model
 from steelyard.graph.reading import file_bytes, read_model
 
 
@@ -173,7 +173,7 @@ def test_packed_types_are_read(by_hand, tmp_path) -> None:
 def test_the_identity_model_returns_its_input(tmp_path) -> None:
     import onnxruntime
 
-    path = identity_model(tmp_path / "identity.onnx", (3, 2))
+    path = identity_model(tmp_path / "identity.onnx", (float_port((3, 2)),))
     rows = np.random.default_rng(0).random((5, 3, 2), dtype=np.float32)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     assert np.array_equal(session.run(None, {"input": rows})[0], rows)

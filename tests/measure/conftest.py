@@ -24,7 +24,7 @@ def burn(counter):
     time.sleep(0.001)
 
 
-def load(path, threads):
+def load(path, threads, **options):
     with open(path, encoding="utf-8") as stream:
         what = stream.read().strip()
     if what == "refuse":
@@ -44,6 +44,10 @@ def load(path, threads):
         return lambda x: ballast[0]
     if what == "swell":
         return lambda x: float(np.ones(4_000_000)[0])
+    if what.startswith("witness"):
+        cpus = len(os.sched_getaffinity(0))
+        with open(path + ".seen", "a", encoding="utf-8") as stream:
+            stream.write(f"{threads} {os.environ['OMP_NUM_THREADS']} {cpus} {options}\\n")
     if what == "late":
         import colorsys_of_tests
     if what == "sign":

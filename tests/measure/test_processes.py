@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -221,3 +222,37 @@ def wait_until(is_true: Callable[[], bool]) -> None:
             return
         time.sleep(0.05)
     pytest.fail("waited for half a minute")
+
+
+def seen(model) -> set[str]:
+    """How a witness was loaded: threads, OMP_NUM_THREADS, processors, options."""
+    return set(Path(f"{model.path}.seen").read_text(encoding="utf-8").splitlines())
+
+
+@pytest.mark.slow
+def test_models_of_other_threads_run_in_a_process_of_their_own(loader, subject, rows) -> None:
+    cpu = max(os.sched_getaffinity(0))
+    here = len(os.sched_getaffinity(0))
+    one, two = subject("witness one"), replace(subject("witness two"), threads=2, options={"arena": False})
+    found = measure_latency([one, two], rows, protocol(loader, cpu=cpu), nominal_s=NOMINAL)
+    assert found.failures == {}
+    assert seen(one) == {"1 1 1 {}"}
+    assert seen(two) == {f"2 2 {here} {{'arena': False}}"}
+    assert all(found.notes[each.key]["processes"] == 2 for each in (one, two))
+    ratio = found.ratio(one.key, two.key).quantity
+    assert ratio.low <= ratio.value <= ratio.high
+
+
+@pytest.mark.slow
+def test_a_model_that_dies_is_left_out_whatever_its_threads(loader, subject, rows) -> None:
+    models = [subject("plain"), replace(subject("abort"), threads=2)]
+    found = measure_latency(models, rows, protocol(loader), nominal_s=NOMINAL)
+    assert set(found.failures) == {"abort"}
+    assert set(found.metrics) == {"plain"}
+
+
+@pytest.mark.slow
+def test_memory_is_that_of_a_models_own_threads(loader, subject, rows) -> None:
+    model = replace(subject("witness memory"), threads=2)
+    assert measure_memory([model], rows, protocol(loader, cpu=0), repeats=1).failures == {}
+    assert seen(model) == {f"2 2 {len(os.sched_getaffinity(0))} {{}}"}

@@ -202,3 +202,21 @@ def test_few_processes_fall_back_to_the_median() -> None:
 def test_throughput_turns_the_interval_round() -> None:
     assert inverse(Quantity(0.5, "s", 0.25, 1.0, 9), 4, "1/s") == Quantity(8.0, "1/s", 4.0, 16.0, 9)
     assert inverse(Quantity(0.5, "s"), 1, "1/s") == Quantity(2.0, "1/s")
+
+
+def test_the_speed_of_neighbouring_processes_cancels_by_their_yardsticks() -> None:
+    slow = made_up(1, base_s=2e-5, between=0.0, speed=np.full(8, 1.5))
+    fast = made_up(2, base_s=1e-5, between=0.0, speed=np.full(8, 0.8))
+    found = ratio_of(slow, fast)
+    assert found.quantity.value == pytest.approx(2.0, rel=0.02)
+    assert found.quantity.low <= found.quantity.value <= found.quantity.high
+    assert found.is_different
+
+
+def test_within_a_process_the_yardstick_adds_no_noise() -> None:
+    yardsticks = [process.yardstick for process in made_up(3)]
+    slow = [ProcessTimes(p.blocks, y) for p, y in zip(made_up(4, base_s=2e-5), yardsticks, strict=True)]
+    fast = [ProcessTimes(p.blocks, y) for p, y in zip(made_up(5), yardsticks, strict=True)]
+    rough = [each * 3 for each in yardsticks]
+    again = [[ProcessTimes(p.blocks, y) for p, y in zip(model, rough, strict=True)] for model in (slow, fast)]
+    assert ratio_of(slow, fast) == ratio_of(*again)

@@ -10,12 +10,13 @@ import pytest
 from steelyard.core.candidate import Candidate, Scale, StepSetting
 from steelyard.core.environment import Environment
 from steelyard.core.goal import Goal
-from steelyard.core.outcome import Drop, FailedTrial, Miss, Outcome, Point
+from steelyard.core.outcome import Drop, FailedTrial, Miss, Outcome, Passage, Point
 from steelyard.core.quantity import Quantity
 from steelyard.core.task import Fact
+from steelyard.engine.explaining import explanation
 
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>\"' | `rm` [a](b) \x1b[31m\u202e{{7*7}}"
-INT8 = (StepSetting("quantize", (("bits", 8),)),)
+INT8 = (StepSetting("quantize"),)
 
 ENVIRONMENT = Environment(
     processor="Example CPU @ 2.60 GHz",
@@ -198,3 +199,79 @@ def infeasible() -> Outcome:
 @pytest.fixture
 def five_hundred() -> Outcome:
     return build_many(500)
+
+
+WORTHLESS = "distill made it neither smaller nor faster than net"
+PRUNE, DISTILL = StepSetting("prune", (("keep", 0.6),)), StepSetting("distill")
+QUANTIZE = StepSetting("quantize", (("mode", "dynamic"),))
+
+
+def step_point(*steps: StepSetting, quality: float, latency: float, size: float, reason: str) -> Point:
+    """A point of a model that was there already, after some steps."""
+    metrics = {
+        "accuracy": Quantity(quality, "1", quality - 0.01, min(quality + 0.01, 1.0), 300),
+        "latency_p50_s": Quantity(latency, "s", latency * 0.99, latency * 1.01, 4000),
+        "size_bytes": Quantity.exact(size, "B"),
+        "peak_memory_bytes": Quantity(size * 9, "B", size * 8.9, size * 9.1, 8),
+        "parameters": Quantity.exact(size / 4),
+        "train_s": Quantity.exact(4.2 * len(steps), "s"),
+    }
+    reports = [
+        {"name": "prune", "groups": {"conv1": [32, 20], "conv2": [64, 40]}},
+        {"name": "quantize", "layers": [{"name": "conv2", "error": 0.012}, {"name": "fc", "error": 0.2}]},
+    ]
+    notes = {"steps": [each for each in reports if any(each["name"] == step.name for step in steps)]}
+    return Point(Candidate("net", Scale(), steps), "", metrics, reason, notes=notes)
+
+
+def build_compressed(*, keeps_given: bool = False) -> Outcome:
+    """What `compress` answers: pruned twice and quantized, or nothing at all where steps were not worth it."""
+    given = with_test(step_point(quality=0.98, latency=1.2e-4, size=1.2e5, reason=""), 0.979, "the reference.")
+    once = step_point(PRUNE, DISTILL, quality=0.983, latency=8e-5, size=8e4, reason="proved too.")
+    twice = step_point(*(PRUNE, DISTILL) * 2, quality=0.976, latency=5.2e-5, size=5e4, reason="proved too.")
+    last = step_point(*(PRUNE, DISTILL) * 2, QUANTIZE, quality=0.974, latency=5.6e-5, size=1.6e4, reason="chosen.")
+    alone = step_point(DISTILL, quality=0.985, latency=1.2e-4, size=1.2e5, reason="dropped by the gate.")
+    chosen = given if keeps_given else with_test(last, 0.971, "chosen: the cheapest proved.")
+    points = (given, once, twice, chosen if not keeps_given else last, alone)
+    passages = (
+        Passage(twice.key, (PRUNE, DISTILL), once.key, True, 1.6, Quantity(1.54, "1", 1.5, 1.6), "it got faster"),
+        Passage(
+            alone.key, (DISTILL,), given.key, False, 1.0, None, "distill made it neither smaller nor faster than net"
+        ),
+    )
+    flips = {
+        "n": 797,
+        "changed": 12,
+        "helped": 3,
+        "harmed": 8,
+        "by_class": [
+            {"from": "3", "to": "8", "n": 9, "helped": 2, "harmed": 7},
+            {"from": HOSTILE, "to": "1", "n": 3, "helped": 1, "harmed": 1},
+        ],
+        "rows": [4, 17, 90],
+    }
+    found = explanation(points, chosen, metric="accuracy", flips=flips)
+    whole = build_certified()
+    return replace(
+        whole,
+        task="classification",
+        chosen=chosen,
+        reference=given,
+        front=points[:4],
+        points=points,
+        gate=passages,
+        explanation=found,
+        failures=(),
+    )
+
+
+@pytest.fixture
+def compressed() -> Outcome:
+    """What `compress` answers."""
+    return build_compressed()
+
+
+@pytest.fixture
+def kept_as_given() -> Outcome:
+    """What `compress` answers where no step was worth it."""
+    return build_compressed(keeps_given=True)

@@ -53,6 +53,14 @@ def test_short_names_leave_out_knobs_that_never_vary(certified: Outcome) -> None
     assert cell.brief == "cnn depth 2, width 16, quantize"
 
 
+def test_a_name_says_the_options_that_differ_from_the_defaults(certified: Outcome) -> None:
+    options = (("optimisation", "none"), ("threads", 2))
+    point = replace(certified.chosen, candidate=replace(certified.chosen.candidate, options=options))
+    cell = tables.name_cell(point, tables.varying_knobs(certified))
+    assert cell.text == "cnn (depth 2, kernel 3, width 16), quantize, optimisation none, threads 2"
+    assert cell.brief == "cnn depth 2, width 16, quantize, optimisation none, threads 2"
+
+
 def test_time_is_longest_first_and_shares_sum_to_all(certified: Outcome) -> None:
     table = tables.spent_table(certified)
     assert [row.cells[0].text for row in table.rows] == [

@@ -7,6 +7,7 @@ from scipy import stats
 from steelyard.core.errors import DataError, InputError
 from steelyard.select.proof import prove, prove_quality
 from steelyard.statistics import trinomial
+from steelyard.tasks.metrics import METRICS
 
 LAW = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
 ASKED = {"epsilon": 0.02, "relative": False, "confidence": 0.95}
@@ -212,3 +213,36 @@ def test_bad_arguments_are_refused_in_a_sentence(accuracy, votes, asked, error, 
     with pytest.raises(error) as caught:
         prove(accuracy, reference, candidate, targets, **{**ASKED, **asked})
     assert str(caught.value) == message
+
+
+def test_a_drop_of_perplexity_is_proved_in_blocks_of_tokens():
+    random = np.random.default_rng(0)
+    targets = random.integers(0, 5, size=(3000, 64))
+    scores = random.normal(size=(3000, 64, 5)) + 2 * (targets[..., None] == np.arange(5))
+    worse = scores - 0.001 * random.normal(size=scores.shape)
+    proof = prove(METRICS["perplexity"], scores, worse, targets, epsilon=0.02, relative=True, confidence=0.95)
+    assert proof.rejected
+    assert proof.n == 3000 // 16
+    much = prove(METRICS["perplexity"], scores, -scores, targets, epsilon=0.02, relative=True, confidence=0.95)
+    assert not much.rejected
+    few = prove(
+        METRICS["perplexity"], scores[:99], worse[:99], targets[:99], epsilon=0.02, relative=True, confidence=0.95
+    )
+    assert not few.applicable
+
+
+def test_an_output_error_is_proved_against_its_bound():
+    wanted = np.random.default_rng(0).normal(size=(400, 3))
+    near, far = wanted * 1.005, wanted * 1.05
+    asked = {"epsilon": 0.01, "relative": False, "confidence": 0.95}
+    assert prove(METRICS["output_error"], wanted, near, wanted, **asked).rejected
+    assert not prove(METRICS["output_error"], wanted, far, wanted, **asked).rejected
+
+
+def test_several_decisions_a_row_disagree_where_one_does():
+    wanted = np.random.default_rng(0).normal(size=(500, 4, 3))
+    other = wanted.copy()
+    other[:10, 2] *= -1
+    proof = prove(METRICS["agreement"], wanted, other, wanted, epsilon=0.05, relative=False, confidence=0.95)
+    assert proof.value == pytest.approx(0.02)
+    assert proof.rejected

@@ -13,6 +13,7 @@ from steelyard.testing.fakes import FakeProblem, fake_space, measured
 
 SIDE = 16
 SPACE = Space((FamilySpace("f", tuple(Knob(name, tuple(range(SIDE))) for name in "abc")),))
+THREADS = Space(SPACE.families, options=((), (("threads", 2),)))
 TARGET = (12, 3, 9)
 TRIALS = 48
 SEEDS = range(4)
@@ -65,7 +66,7 @@ def test_random_search_is_as_near_as_chance(chance):
     assert abs(mean - chance[0]) < 4 * chance[1] / np.sqrt(n)
 
 
-@pytest.mark.parametrize("space", [fake_space(), SPACE], ids=["two pipelines", "three knobs"])
+@pytest.mark.parametrize("space", [fake_space(), SPACE, THREADS], ids=["two pipelines", "three knobs", "options"])
 def test_a_candidate_survives_the_way_into_optuna_and_back(space):
     for candidate in list(space.candidates())[::7]:
         params, distributions = _params(candidate, space)

@@ -31,14 +31,16 @@ def test_the_order_of_a_small_space_is_a_permutation(seed):
 @given(
     st.lists(st.lists(st.integers(1, 4), max_size=3), min_size=1, max_size=3),
     st.integers(1, 3),
+    st.integers(1, 3),
 )
-def test_a_candidates_number_is_its_place_in_the_space(families, pipelines):
+def test_a_candidates_number_is_its_place_in_the_space(families, pipelines, options):
     space = Space(
         tuple(
             FamilySpace(f"f{i}", tuple(Knob(f"k{j}", tuple(range(n))) for j, n in enumerate(lengths)))
             for i, lengths in enumerate(families)
         ),
         ((), (StepSetting("a"),), (StepSetting("b"),))[:pipelines],
+        options=((), (("threads", 2),), (("threads", 3),))[:options],
     )
     assert [_at(space, number) for number in range(space.size)] == list(space.candidates())
 

@@ -118,6 +118,8 @@ def test_proofs_are_those_of_the_design():
         "rmse": "mean",
         "r2": "mean",
         "agreement": "disagreement",
+        "output_error": "mean",
+        "perplexity": "mean",
     }
 
 
@@ -155,3 +157,29 @@ def test_points_of_a_kind_are_given_its_metrics_the_default_first():
     for kind, default in DEFAULT_METRICS.items():
         assert metrics_of(kind)[0] == default
         assert set(metrics_of(kind)) <= set(METRICS)
+
+
+def test_output_error_is_the_difference_as_a_share_of_the_references_size():
+    wanted = np.array([[3.0, 4.0], [0.0, 5.0]])
+    error = METRICS["output_error"]
+    assert error(wanted, wanted) == 0
+    assert error(1.1 * wanted, wanted) == pytest.approx(0.1)
+    assert error(np.full((2, 2), np.nan), wanted) == math.inf
+    assert error(np.zeros((2, 2)), np.zeros((2, 2))) == 0
+    assert error(np.ones((2, 2)), np.zeros((2, 2))) == math.inf
+
+
+def test_agreement_takes_the_references_scores_or_its_classes():
+    reference = np.array([[1.0, 2.0], [3.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    other = reference * np.array([[1], [1], [1], [-1]])
+    assert METRICS["agreement"](other, reference) == 0.75
+    assert METRICS["agreement"](other, reference.argmax(axis=1)) == 0.75
+
+
+def test_perplexity_of_a_guess_is_the_size_of_the_vocabulary():
+    targets = np.array([[0, 3, -1], [2, 1, 0]])
+    assert METRICS["perplexity"](np.zeros((2, 3 * 7)), targets) == pytest.approx(7)
+    sure = np.full((2, 3, 7), -1e9)
+    np.put_along_axis(sure, np.maximum(targets, 0)[..., None], 0.0, axis=2)
+    assert METRICS["perplexity"](sure.reshape(2, -1), targets) == pytest.approx(1)
+    assert METRICS["perplexity"](np.full((2, 21), np.nan), targets) == math.inf

@@ -55,4 +55,20 @@ def test_several_inputs_are_the_fields_of_their_rows() -> None:
 def test_of_several_outputs_the_first_is_judged() -> None:
     one = torch.ones(2)
     assert first_output((one, 3)) is one
+    assert first_output({"logits": one, "hidden": (3,)}) is one
     assert first_output(one) is one
+
+
+def test_numbered_batches_tell_which_rows_they_hold() -> None:
+    given = lesson(6)
+    for index, (x,), y in given.numbered(2):
+        assert torch.equal(x, torch.from_numpy(given.train.x[index].astype(np.float32)))
+        assert y is not None
+        assert y.tolist() == index.tolist()
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 9])
+@pytest.mark.parametrize("rows", [1, 5, 9])
+def test_the_steps_of_an_epoch_are_counted(rows: int, size: int) -> None:
+    given = lesson(rows)
+    assert given.steps(size) == len(list(given.batches(size)))

@@ -1,5 +1,8 @@
 """`--dry-run`: the resolved question, and what can be proved, without running anything."""
 
+from collections.abc import Sequence
+
+from steelyard.core.candidate import StepSetting, steps_text
 from steelyard.core.errors import InputError, SteelyardError
 from steelyard.core.wire import Plain
 from steelyard.engine.plan import Plan
@@ -31,7 +34,9 @@ def describe_plan(plan: Plan) -> Plain:
 
 
 def _probed(plan: Plan) -> dict[str, float]:
-    """Seconds a candidate; what the user's own model raises is told as theirs."""
+    """Seconds a candidate; what the user's own model raises is told as theirs. None where no scale is trained anew."""
+    if plan.given is not None:
+        return {}
     try:
         return seconds_a_candidate(plan)
     except SteelyardError:
@@ -40,6 +45,19 @@ def _probed(plan: Plan) -> dict[str, float]:
         if plan.model is None:
             raise
         raise InputError(f"'model' failed in a first try: {type(error).__name__}: {error}", field="model") from error
+
+
+MOST_PIPELINES = 6
+"""Pipelines that are written out one by one; of more, their steps and how many there are."""
+
+
+def _steps_line(pipelines: Sequence[Sequence[Plain]]) -> str:
+    names = dict.fromkeys(str(step["name"]) for steps in pipelines for step in steps)
+    if len(pipelines) > MOST_PIPELINES:
+        longest = max(len(steps) for steps in pipelines)
+        return f"{len(pipelines) - 1} pipelines of {', '.join(names)}, up to {longest} steps long, and none"
+    told = (steps_text(StepSetting.from_json(step) for step in steps) for steps in pipelines)
+    return " | ".join(each or "none" for each in told)
 
 
 def plan_text(plain: Plain) -> str:
@@ -54,15 +72,23 @@ def plan_text(plain: Plain) -> str:
     lines.append(f"strategy: {plain['strategy']}, seed {plain['seed']}, {plain['workers']} worker(s)")
     for family in plain["space"]["families"]:
         knobs = "; ".join(f"{knob['name']} {', '.join(map(str, knob['choices']))}" for knob in family["knobs"])
-        lines.append(f"space: {family['family']}: {knobs or 'fixed'}")
-    pipelines = [", ".join(step["name"] for step in steps) or "none" for steps in plain["space"]["pipelines"]]
-    lines.append(f"steps: {' | '.join(pipelines)}; {plain['candidates']} candidates in all")
+        lines.append(f"space: {family['family']}{f': {knobs}' if knobs else ', no knobs'}")
+    lines.append(f"steps: {_steps_line(plain['space']['pipelines'])}")
+    if "options" in plain["space"]:
+        choices = [
+            ", ".join(f"{name} {setting}" for name, setting in each.items()) for each in plain["space"]["options"]
+        ]
+        lines.append(f"options: {' | '.join(each or 'the defaults' for each in choices)}")
+    lines.append(f"candidates: {plain['candidates']} in all")
     for each in plain["references"]:
         scale = ", ".join(f"{name} {value}" for name, value in each["scale"].items())
-        lines.append(f"reference, trained first: {each['family']} ({scale})")
+        # Only a model whose scale can be set is trained here; one that was there already is taken as it is.
+        lines.append(
+            f"reference, trained first: {each['family']} ({scale})" if scale else f"reference: {each['family']}"
+        )
     seconds = plain["seconds_a_candidate"]
-    lines.append(
-        f"seconds a candidate: about {seconds['smallest']:.1f} (smallest scale) to {seconds['largest']:.1f} (largest)"
-    )
+    if seconds:
+        smallest, largest = seconds["smallest"], seconds["largest"]
+        lines.append(f"seconds a candidate: about {smallest:.1f} (smallest scale) to {largest:.1f} (largest)")
     lines += [plain["provable"], f"out: {plain['out']}"]
     return "\n".join(lines)

@@ -41,7 +41,9 @@ def find(  # noqa: PLR0917  the parser fills parameters in by name
     strategy: Annotated[Text, typer.Option(help="tpe, nsga2, random, grid or grow. [tpe]")] = None,
     budget: Annotated[Text, typer.Option(help="Of the whole command: 60s, 10m, 2h. [10m]")] = None,
     trials: Annotated[int | None, typer.Option(help="Confirmed candidates; alone it lifts the budget.")] = None,
-    knob: Annotated[list[str] | None, typer.Option(help="Restrict a knob.", metavar="NAME=V1,V2,…")] = None,
+    knob: Annotated[
+        list[str] | None, typer.Option(help="Restrict a knob; try a runtime's options.", metavar="NAME=V1,V2,…")
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Training processes. [cores less one]")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random. [0]")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved question and stop.")] = False,

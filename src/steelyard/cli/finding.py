@@ -53,6 +53,35 @@ def answer(
     return exit_status(outcome)
 
 
+def answer_compress(
+    given: Mapping[str, Any], *, dry_run: bool, as_json: bool, stream: IO[str], started: float | None = None
+) -> int:
+    """Compress a model (or show what would be tried) and print the answer; returns the exit status.
+
+    Raises:
+        InputError: one sentence on the first thing that can't be used.
+    """
+    options = {name: value for name, value in given.items() if value is not None}
+    model = options.pop("model", None)
+    if model is None:
+        raise InputError("'model' must be named, such as model.onnx or file.py:function.", field="model")
+    request = request_options(options)
+    if dry_run:
+        from steelyard.cli.dryrun import describe_plan, plan_text  # noqa: PLC0415  needed here alone
+
+        with answer_alone():
+            plan = describe_plan(api.resolve_compress(model, **request))
+        stream.write((dumps(plan) if as_json else plan_text(plan)) + "\n")
+        return 0
+    with answer_alone(), listener(sys.stderr) as listen:
+        outcome = api.compress(model, listen=listen, started=started, **request)
+    if as_json:
+        stream.write(dumps(outcome.to_json()) + "\n")
+    else:
+        say_outcome(outcome, stream)
+    return exit_status(outcome)
+
+
 def merged(config: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Options of a config file under those of the command line, which win; None means not given."""
     flags = {name: value for name, value in given.items() if value is not None}

@@ -13,6 +13,7 @@ from typing import Any
 
 import typer
 
+from steelyard.cli.compress import compress
 from steelyard.cli.doctor import doctor
 from steelyard.cli.find import find
 from steelyard.cli.kit import kit
@@ -39,6 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("find")(find)
+app.command("compress")(compress)
 app.command("profile")(profile)
 app.command("predict")(predict)
 app.command("pack")(pack)

@@ -35,5 +35,9 @@ def predict(  # noqa: PLR0917  the parser fills parameters in by name
         print(dumps({"schema": 1, "n": len(labels), "predictions": labels, "scores": outputs.tolist()}))
         return 0
     for label, row in zip(labels, outputs.tolist(), strict=True):
+        if isinstance(label, list):
+            # Outputs that are no decisions stand for themselves.
+            print(*(f"{value:.6g}" for value in label), sep="\t")
+            continue
         print(label, *(f"{value:.6g}" for value in row), sep="\t") if scores else print(label)
     return 0

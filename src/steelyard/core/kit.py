@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
+from steelyard.core.candidate import Setting
 from steelyard.core.wire import Plain, content_key
 
 SCHEMA = 1
@@ -17,7 +18,7 @@ class KitPoint:
     """One variant of a kit: its file, and how its runtime loads it.
 
     `loader` is the address of the callable `(path, threads, **options) -> run`; `imports` are the modules that it
-    imports late.
+    imports late. `options` are the candidate's, its threads among them; none means the runtime's defaults.
     """
 
     name: str
@@ -25,16 +26,19 @@ class KitPoint:
     runtime: str
     loader: str
     imports: tuple[str, ...] = ()
+    options: tuple[tuple[str, Setting], ...] = ()
 
     def to_json(self) -> Plain:
-        """The plain form."""
-        plain = {each: getattr(self, each) for each in self.__dataclass_fields__}
-        return {**plain, "imports": list(self.imports)}
+        """The plain form; without options it has no such field."""
+        names = [each for each in self.__dataclass_fields__ if each != "options"]
+        plain = {**{each: getattr(self, each) for each in names}, "imports": list(self.imports)}
+        return {**plain, "options": dict(self.options)} if self.options else plain
 
     @classmethod
     def from_json(cls, plain: Plain) -> Self:
         """The inverse of `to_json`."""
-        return cls(**{**plain, "imports": tuple(plain["imports"])})
+        options = tuple(plain.get("options", {}).items())
+        return cls(**{**plain, "imports": tuple(plain["imports"]), "options": options})
 
 
 @dataclass(frozen=True, slots=True)

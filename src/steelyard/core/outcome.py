@@ -137,12 +137,50 @@ class FailedTrial:
 
 
 @dataclass(frozen=True, slots=True)
+class Passage:
+    """What the gate said of the last steps of a candidate: whether they made it smaller or faster than it was before.
+
+    Attributes:
+        key: of the candidate.
+        steps: those beyond what it is compared with.
+        against: the key of the candidate that has gone through all of its steps but these.
+        passed: whether the steps are worth it; a candidate that did not pass is no candidate of the choice.
+        smaller: how many times smaller the file got; below 1 it grew.
+        faster: how many times faster it got, with its interval; None where a latency is not known.
+        why: one sentence.
+    """
+
+    key: str
+    steps: tuple[StepSetting, ...]
+    against: str
+    passed: bool
+    smaller: float
+    faster: Quantity | None
+    why: str
+
+    def to_json(self) -> Plain:
+        """The plain form."""
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        faster = None if self.faster is None else self.faster.to_json()
+        return {**plain, "steps": [step.to_json() for step in self.steps], "faster": faster}
+
+    @classmethod
+    def from_json(cls, plain: Plain) -> Self:
+        """The inverse of `to_json`."""
+        faster = None if plain["faster"] is None else Quantity.from_json(plain["faster"])
+        steps = tuple(StepSetting.from_json(step) for step in plain["steps"])
+        return cls(**{**plain, "steps": steps, "faster": faster})
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The answer of a study to one goal.
 
     `points` holds every confirmed point, the reference and the baseline among them; `front` the non-dominated ones,
     with the chosen one. `counts` has explored, trained, measured, failed; `spent` the seconds by kind of work;
-    `splits` train, valid, test and how. `notices` are sentences the user should read.
+    `splits` train, valid, test and how. `notices` are sentences the user should read. `gate` and `explanation` are of
+    `compress` alone: what each candidate's steps were worth, and what the chosen one's did, as plain JSON:
+    `waterfall`, `flips` and `sensitivity`.
     """
 
     study: str
@@ -164,10 +202,12 @@ class Outcome:
     environment: Environment
     facts: tuple[Fact, ...] = ()
     notices: tuple[str, ...] = ()
+    gate: tuple[Passage, ...] = ()
+    explanation: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> Plain:
-        """The JSON of `find` and `compress`: schema 1."""
-        return {
+        """The JSON of `find` and `compress`: schema 1. What `compress` alone tells is absent where there is none."""
+        told: Plain = {
             "schema": SCHEMA,
             "study": self.study,
             "task": self.task,
@@ -189,6 +229,9 @@ class Outcome:
             "facts": [{"name": fact.name, "value": fact.value, "text": fact.text} for fact in self.facts],
             "notices": list(self.notices),
         }
+        if self.gate:
+            told["gate"] = [passage.to_json() for passage in self.gate]
+        return {**told, "explanation": dict(self.explanation)} if self.explanation else told
 
     @classmethod
     def from_json(cls, plain: Plain) -> Self:
@@ -213,4 +256,6 @@ class Outcome:
             environment=Environment.from_json(plain["environment"]),
             facts=tuple(Fact(**fact) for fact in plain["facts"]),
             notices=tuple(plain["notices"]),
+            gate=tuple(Passage.from_json(passage) for passage in plain.get("gate", ())),
+            explanation=plain.get("explanation", {}),
         )

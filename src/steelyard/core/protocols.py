@@ -130,6 +130,14 @@ class ModuleStep(Protocol):
     def name(self) -> str:
         """The step's name."""
 
+    @property
+    def learns(self) -> bool:
+        """Whether it trains, for as long as the lesson says."""
+
+    @property
+    def keeps_structure(self) -> bool:
+        """Whether the module's parameters keep their names and shapes: then its weights say all that it did."""
+
     def apply(self, module: Any, lesson: Any) -> tuple[Any, Plain]:
         """A compressed copy of a module, the one given left as it was, and what was done.
 
@@ -283,3 +291,9 @@ class Problem(Protocol):
 
     def is_good_enough(self, trial: Trial, finished: Sequence[Trial]) -> bool:
         """Whether the trial meets the permitted drop against the best so far, judged on validation."""
+
+    def spent(self, candidate: Candidate, finished: Sequence[Trial]) -> float | None:
+        """The share of the permitted drop that a candidate uses up on validation, 1 at its end; limits don't count.
+
+        Known as soon as the candidate is made, before it is measured. None where it is not made, or not yet.
+        """

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from steelyard.core.errors import InputError, UnknownNameError
 
-SHELVES = ("task", "family", "step", "runtime", "exporter", "strategy")
+SHELVES = ("task", "family", "step", "module_step", "runtime", "exporter", "strategy")
 """The kinds of plugin."""
 
 

@@ -1,15 +1,25 @@
 """What is to be learned: rows, how a model reads its input, what its output means."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from steelyard.core.port import Port
 from steelyard.core.wire import Plain
 
-TaskKind = Literal["image-classification", "tabular-classification", "tabular-regression"]
+TaskKind = Literal[
+    "image-classification",
+    "tabular-classification",
+    "tabular-regression",
+    "classification",
+    "regression",
+    "language-modelling",
+    "label-free",
+]
+"""What sort of task it is. The last three are those of a model that is there already, whatever its inputs are."""
 Layout = Literal["hw", "hwc", "chw"]
 Array = NDArray[Any]
 
@@ -18,7 +28,9 @@ Array = NDArray[Any]
 class Rows:
     """One split. `x` is what the exported graph takes, `y` the encoded target, `groups` what rows belong together.
 
-    Shapes: x (n, ...) float32 or uint8; y (n,) int64 class indices or float32 values; groups (n,) int64 or None.
+    Shapes: x (n, ...) float32 or uint8, or (n,) of a structured type with a field for each named input, in the type
+    that the input takes; y (n,) int64 class indices or float32 values, or (n, width) outputs to agree with;
+    groups (n,) int64 or None. Of language models y is (n, tokens), the next token of each, −1 where none is asked for.
     """
 
     x: Array
@@ -29,10 +41,26 @@ class Rows:
         """How many rows."""
         return len(self.y)
 
-    def batches(self, size: int) -> Iterator[Array]:
-        """The inputs in order, `size` rows at a time, as float32."""
+    def batches(self, size: int) -> Iterator[Array | Mapping[str, Array]]:
+        """The inputs in order, `size` rows at a time, as a model is fed with them."""
         for start in range(0, len(self), size):
-            yield np.ascontiguousarray(self.x[start : start + size], dtype=np.float32)
+            yield feed_of(self.x[start : start + size])
+
+
+def feed_of(x: Array) -> Array | Mapping[str, Array]:
+    """Rows as a model is fed with them: float32, or arrays of their own types by input name where structured."""
+    if x.dtype.names:
+        return {name: np.ascontiguousarray(x[name]) for name in x.dtype.names}
+    return np.ascontiguousarray(x, dtype=np.float32)
+
+
+def structured(arrays: Mapping[str, Array]) -> Array:
+    """Arrays (n, ...) by input name as one structured array (n,)."""
+    kinds = [(name, array.dtype, array.shape[1:]) for name, array in arrays.items()]
+    rows = np.empty(len(next(iter(arrays.values()))), dtype=kinds)
+    for name, array in arrays.items():
+        rows[name] = array
+    return rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +85,18 @@ class ImageInput:
         if self.layout == "chw":
             return (self.channels, self.height, self.width)
         return (self.height, self.width, self.channels)
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInput:
+    """The inputs of a model that is there already, as it names and types them; rows are structured arrays of them."""
+
+    ports: tuple[Port, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one row of a structured array: none."""
+        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +155,15 @@ class ValueOutput:
         return 1
 
 
-InputSpec = ImageInput | TableInput
-OutputSpec = ClassOutput | ValueOutput
+@dataclass(frozen=True, slots=True)
+class TensorOutput:
+    """The graph gives (n, width) numbers that are no decisions, or whose meaning is not known."""
+
+    width: int
+
+
+InputSpec = ImageInput | TableInput | TensorInput
+OutputSpec = ClassOutput | ValueOutput | TensorOutput
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +180,8 @@ def input_to_json(spec: InputSpec) -> Plain:
     if isinstance(spec, ImageInput):
         plain: dict[str, Plain] = {name: getattr(spec, name) for name in ImageInput.__dataclass_fields__}
         return {"kind": "image", **plain, "mean": list(spec.mean), "std": list(spec.std)}
+    if isinstance(spec, TensorInput):
+        return {"kind": "tensors", "ports": [port.to_json() for port in spec.ports]}
     columns = [
         {**{name: getattr(column, name) for name in Column.__dataclass_fields__}, "categories": list(column.categories)}
         for column in spec.columns
@@ -145,6 +194,8 @@ def input_from_json(plain: Plain) -> InputSpec:
     if plain["kind"] == "image":
         rest = {key: value for key, value in plain.items() if key not in ("kind", "mean", "std")}
         return ImageInput(**rest, mean=tuple(plain["mean"]), std=tuple(plain["std"]))
+    if plain["kind"] == "tensors":
+        return TensorInput(tuple(Port(each["name"], each["type"], tuple(each["shape"])) for each in plain["ports"]))
     return TableInput(
         tuple(Column(**{**column, "categories": tuple(column["categories"])}) for column in plain["columns"])
     )
@@ -154,6 +205,8 @@ def output_to_json(spec: OutputSpec) -> Plain:
     """The plain form of an output specification."""
     if isinstance(spec, ClassOutput):
         return {"kind": "classes", "labels": list(spec.labels)}
+    if isinstance(spec, TensorOutput):
+        return {"kind": "tensor", "width": spec.width}
     return {"kind": "value", "mean": spec.mean, "std": spec.std}
 
 
@@ -161,4 +214,6 @@ def output_from_json(plain: Plain) -> OutputSpec:
     """The inverse of `output_to_json`."""
     if plain["kind"] == "classes":
         return ClassOutput(labels=tuple(plain["labels"]))
+    if plain["kind"] == "tensor":
+        return TensorOutput(plain["width"])
     return ValueOutput(mean=plain["mean"], std=plain["std"])

@@ -1,6 +1,7 @@
 """From trials and a verdict to the outcome: points with reasons, the front, counts."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,6 +11,8 @@ from steelyard.core.quantity import Quantity
 from steelyard.core.trial import Failure, Measurement, Trial
 from steelyard.core.wire import content_key
 from steelyard.engine.certify import Metrics, Verdict
+from steelyard.engine.explaining import explanation
+from steelyard.engine.gate import dropped
 from steelyard.engine.plan import Plan
 from steelyard.select.diagnosis import diagnose
 from steelyard.select.explain import Standing, reason
@@ -40,7 +43,7 @@ def assemble(  # noqa: PLR0917  what the pipeline hands over
         for trial in trials
         if isinstance(trial.outcome, Failure)
     ]
-    return Outcome(
+    outcome = Outcome(
         study=content_key(plan.identity),
         task=plan.task.name,
         status=verdict.status,
@@ -61,6 +64,10 @@ def assemble(  # noqa: PLR0917  what the pipeline hands over
         facts=plan.task.facts,
         notices=(*study.get("notices", []), *verdict.notices),
     )
+    if plan.given is None:
+        return outcome
+    told = explanation(outcome.points, outcome.chosen, metric=plan.goal_metric, flips=verdict.flips)
+    return replace(outcome, gate=verdict.gate, explanation=told)
 
 
 def _counts(trials: Sequence[Trial]) -> dict[str, int]:
@@ -144,9 +151,11 @@ def _notes(plan: Plan, verdict: Verdict, trial: Trial, best: float) -> dict[str,
         kept.pop("curve", None)
     name = plan.goal_metric
     metrics = verdict.metrics[trial.key]
-    found = diagnose(metrics[f"{name}_train"], metrics[name], best, plan.metric)
-    kept["diagnosis"] = found.verdict
-    kept["diagnosis_text"] = found.sentence
+    if plan.given is None:
+        # How a model fits that somebody else has trained is no question of its size.
+        found = diagnose(metrics[f"{name}_train"], metrics[name], best, plan.metric)
+        kept["diagnosis"] = found.verdict
+        kept["diagnosis_text"] = found.sentence
     kept["valid_drop"] = verdict.valid_drops[trial.key]
     if trial.key in verdict.proofs:
         kept["proof"] = verdict.proofs[trial.key]
@@ -167,6 +176,7 @@ def _reason(plan: Plan, verdict: Verdict, trial: Trial, confirmed: Sequence[Tria
         dominated_by=_dominator(plan, verdict, trial, confirmed),
         drop=drop,
         dearer_by=_value(metrics.get(cost)) / chosen[cost].value - 1 if chosen[cost].value > 0 else None,
+        stopped_by=dropped(verdict.gate).get(trial.key),
     )
     return reason(
         standing,

@@ -22,6 +22,7 @@ from steelyard.engine.limits import audit_of, limit_of
 from steelyard.engine.registries import extended_registry
 from steelyard.engine.sources import Source
 from steelyard.engine.teaching import teach
+from steelyard.graph.identity import float_port
 from steelyard.graph.reading import file_bytes
 from steelyard.measure.calling import call
 from steelyard.measure.energy import measure_energy
@@ -268,7 +269,7 @@ class Bench:
             return []
         runtime: Runtime = self.registry.get("runtime", name)
         try:
-            path = floor_model(self.registry, name, rows.shape[1:], self.folder)
+            path = floor_model(self.registry, name, (float_port(rows.shape[1:]),), self.folder)
         except (MissingExtraError, RuntimeFailureError) as error:
             # Running a file needs less than making one: the model's own figures don't hang on the floor.
             self.remarks.append(f"no floor on {name}: {error.message}")

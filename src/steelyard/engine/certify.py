@@ -6,16 +6,19 @@ from typing import Any
 
 from steelyard.core.errors import StudyError
 from steelyard.core.goal import Goal
-from steelyard.core.outcome import Drop, Miss, Status
+from steelyard.core.outcome import Drop, Miss, Passage, Status
 from steelyard.core.quantity import Quantity
 from steelyard.core.task import Rows
 from steelyard.core.trial import Measurement, Trial
 from steelyard.core.wire import Plain, canonical
+from steelyard.engine.explaining import flips_of
+from steelyard.engine.gate import dropped, gated, paired_ratio
 from steelyard.engine.lane import Lane
 from steelyard.engine.outputs import Outputs
 from steelyard.engine.plan import Plan
+from steelyard.engine.registries import recovery_steps
 from steelyard.measure.latency import LatencyRound
-from steelyard.select.choose import Estimated, Option, choose, estimate
+from steelyard.select.choose import Estimated, Option, choose, estimate, is_same_cost
 from steelyard.select.limits import misses, nearest
 from steelyard.select.order import Certified, Entry, fixed_sequence, testing_order
 from steelyard.select.proof import Proof, prove, prove_quality
@@ -32,7 +35,11 @@ Metrics = Mapping[str, Quantity]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What certifying found. `metrics` are each point's figures, costs of tested ones from the last round."""
+    """What certifying found. `metrics` are each point's figures, costs of tested ones from the last round.
+
+    `gate` and `flips` are of a model that was there already: what its steps were worth, and which test rows the chosen
+    point decides otherwise than the reference.
+    """
 
     status: Status
     reference: Trial
@@ -46,6 +53,8 @@ class Verdict:
     certified: Certified | None = None
     ratio: Quantity | None = None
     notices: tuple[str, ...] = ()
+    gate: tuple[Passage, ...] = ()
+    flips: Plain | None = None
 
 
 @dataclass(slots=True)
@@ -61,10 +70,11 @@ class Certifier:
     _metrics: dict[str, dict[str, Quantity]] = field(init=False, default_factory=dict)
     _drops: dict[str, float] = field(init=False, default_factory=dict)
     _reference: Trial = field(init=False)
+    _gate: tuple[Passage, ...] = ()
 
     def __post_init__(self) -> None:
         """Prepare to compute outputs."""
-        self._outputs = Outputs(self.study.artifacts, self.lane.runtime)
+        self._outputs = Outputs(self.study.artifacts, self.lane.runtime, self.plan.threads)
 
     def certify(self, trials: Sequence[Trial]) -> Verdict:
         """The verdict on the goal.
@@ -78,11 +88,22 @@ class Certifier:
         self._reference = reference_of(confirmed, self.plan)
         self._drops = {trial.key: self._valid_drop(trial) for trial in confirmed}
         candidates = [trial for trial in confirmed if trial.key != self._reference.key]
+        if self.plan.given is not None:
+            candidates = self._through_the_gate(candidates)
         if not candidates:
             raise StudyError(
                 "no candidate but the reference could be confirmed; mend what failed and run again.", field="model"
             )
         return self._judge(self._record(candidates), candidates)
+
+    def _through_the_gate(self, candidates: Sequence[Trial]) -> list[Trial]:
+        """The candidates whose last steps are worth it; the model given, where no step is."""
+        trials = list(self._trials.values())
+        recovers = recovery_steps(self.plan.registry, self.plan.plugins, trials)
+        minimize = self.plan.goal.minimize
+        self._gate = gated(trials, minimize=minimize, recovers=recovers, ratio=paired_ratio(trials))
+        stopped = dropped(self._gate)
+        return [trial for trial in candidates if trial.key not in stopped] or [self._reference]
 
     def _record(self, candidates: Sequence[Trial]) -> Plain:
         """The certificate that answers this goal: an earlier one where it does, else a new look at the test rows."""
@@ -197,7 +218,9 @@ class Certifier:
         missing = [key for key in ordered if key not in known["costs"]]
         if missing:
             beside = [self._reference.key] if self._reference.key not in missing else []
-            found = self.lane.latency([self.lane.subject(key, self._path(key)) for key in (*beside, *missing)])
+            found = self.lane.latency(
+                [self.lane.subject(self._trials[key].candidate, self._path(key)) for key in (*beside, *missing)]
+            )
             known = {
                 "costs": known["costs"]
                 | {key: _costs_json(found.metrics[key]) for key in missing if key in found.metrics},
@@ -260,10 +283,14 @@ class Certifier:
             key = picked if picked is not None else self._nearest(candidates)
             stands = picked is not None and self._test_drop(key) <= self.plan.goal.max_drop and self._has_quality(key)
             status = "estimated" if stands else "infeasible"
+        if self._is_right_already([*proved, *([key] if status == "estimated" else [])]):
+            status, key = "certified", self._reference.key
         for each in {self._reference.key, key, *record["proofs"]}:
             self._add_test_quality(each)
         # A drop may be proved and the quality asked for not: "proved" is the whole claim.
         proofs = {each: proof | {"proved": each in record["rejected"]} for each, proof in record["proofs"].items()}
+        if status == "certified" and key == self._reference.key and not self._wants_quality:
+            proofs[key] = _proof_json(SAME_FILE) | {"n": len(self._test), "proved": True}
         if key not in proofs:
             proofs[key] = _proof_json(self._prove(key)) | {"rejected": False, "proved": False}
         return Verdict(
@@ -279,7 +306,29 @@ class Certifier:
             certified=_certified_of(record) if record["order"] else None,
             ratio=self._ratio(self._reference.key, key),
             notices=self._notices(status, key, record),
+            gate=self._gate,
+            flips=self._flips(key),
         )
+
+    def _is_right_already(self, good: Sequence[str]) -> bool:
+        """Whether the model given meets all limits and is cheaper, beyond doubt, than each candidate good enough.
+
+        It loses nothing against itself. A least quality is proved of candidates alone, so with one this never holds.
+        """
+        goal, own = self.plan.goal, self._reference.key
+        if self.plan.given is None or not good or self._wants_quality or self._misses_costs(own):
+            return False
+        ratio = self._ratio if goal.minimize == "latency" else None
+        first, others = self._option(own), [self._option(each) for each in good if each != own]
+        return all(each.cost.value > first.cost.value and not is_same_cost(each, first, ratio) for each in others)
+
+    def _flips(self, key: str) -> Plain | None:
+        """Which test rows the chosen point decides otherwise than the model given; their outputs are at hand."""
+        if self.plan.given is None:
+            return None
+        reference, own = (self._test_outputs(each) for each in (self._reference.key, key))
+        task = self.plan.task
+        return flips_of(reference, own, task.test.y, task.output, has_labels=task.kind != "label-free")
 
     def _ratio(self, first: str, second: str) -> Quantity | None:
         """The paired ratio of p50 of two models in a last round; None where they were not measured together."""
@@ -355,10 +404,15 @@ class Certifier:
 
     def _notices(self, status: Status, key: str, record: Plain) -> tuple[str, ...]:
         notices = cost_notices(self.plan.goal, status, self._metrics[key], self._metrics[self._reference.key])
+        if self.plan.given is not None and status == "certified" and key == self._reference.key:
+            notices = (RIGHT_ALREADY.format(cost=self.plan.goal.minimize),)
         blocked = {proof["why"] for proof in record["proofs"].values() if not proof["applicable"]}
         return (*notices, *sorted(blocked))
 
 
+RIGHT_ALREADY = "the model given is the right size already: no step that keeps it good enough lowers its {cost}"
+SAME_FILE = Proof(0.0, 0.0, 0.0, rejected=True, applicable=True, method="the same file", exact=True, n=0, why="")
+"""That a file loses nothing against itself needs no test."""
 REFERENCE_IS_ENOUGH = "no candidate is good enough; the reference itself meets every limit and is in the bundle"
 REFERENCE_IS_CHEAPER = "the reference itself has the lower {cost}; it is in the bundle too"
 
@@ -375,12 +429,12 @@ def cost_notices(goal: Goal, status: Status, chosen: Metrics, reference: Metrics
 
 
 def reference_of(confirmed: Sequence[Trial], plan: Plan) -> Trial:
-    """The uncompressed point of the best validation quality; of equals the largest scale trained first.
+    """The uncompressed point without options of the best validation quality; of equals the one trained first.
 
     Raises:
-        StudyError: if no uncompressed point was confirmed.
+        StudyError: if no such point was confirmed.
     """
-    plain = [trial for trial in confirmed if trial.candidate.is_uncompressed]
+    plain = [trial for trial in confirmed if trial.candidate.is_plain]
     if not plain:
         raise StudyError("no uncompressed model could be confirmed; mend what failed and run again.", field="model")
     return min(plain, key=lambda trial: (loss(plan.metric, _figures(trial)[plan.goal_metric].value), trial.number))

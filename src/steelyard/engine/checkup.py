@@ -11,7 +11,7 @@ from steelyard.core.task import Array
 from steelyard.core.wire import Plain
 from steelyard.engine.conversion import floor_model
 from steelyard.engine.lane import default_workers, lanes, make_protocol
-from steelyard.graph.identity import identity_model
+from steelyard.graph.identity import float_port, identity_model
 from steelyard.measure.environment import read_environment
 from steelyard.measure.noise import read_noise
 
@@ -33,7 +33,7 @@ def check_up(registry: Registry) -> Plain:
     with tempfile.TemporaryDirectory() as folder:
         rows = np.arange(8 * INPUT[0], dtype=np.float32).reshape(8, *INPUT)
         runtimes = {name: _try_runtime(registry, name, Path(folder), rows) for name in registry.names("runtime")}
-        model = identity_model(Path(folder) / "identity.onnx", INPUT)
+        model = identity_model(Path(folder) / "identity.onnx", (float_port(INPUT),))
         protocol = make_protocol(registry.get("runtime", REFERENCE), batch=1, threads=1, cpu=cpu)
         noise = read_noise(cpu=cpu, model=model, inputs=rows, protocol=protocol)
     return {
@@ -48,7 +48,7 @@ def _try_runtime(registry: Registry, name: str, folder: Path, rows: Array) -> Pl
     """Make, load and run a model that gives back its input; None is fine, a sentence is what went wrong."""
     try:
         registry.get("exporter", name).check()
-        model = floor_model(registry, name, INPUT, folder)
+        model = floor_model(registry, name, (float_port(INPUT),), folder)
         outputs = registry.get("runtime", name).load(model, trust=True).run(rows)
     except MissingExtraError as error:
         return {"works": False, "installed": False, "why": str(error)}

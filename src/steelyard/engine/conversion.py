@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from steelyard.core.errors import RuntimeFailureError, WorkerError
+from steelyard.core.port import Port
 from steelyard.core.protocols import Exporter, Feed, Runtime
 from steelyard.core.registry import Registry
-from steelyard.core.task import Array
+from steelyard.core.task import Array, InputSpec, TensorInput
 from steelyard.core.wire import Plain
-from steelyard.graph.identity import identity_model
+from steelyard.graph.identity import float_port, identity_model
 from steelyard.runtimes.onnxruntime.run import OnnxRuntime
 
 SOURCE_SUFFIX = ".onnx"
@@ -136,7 +137,12 @@ def artifact_bytes(path: Path, companions: tuple[str, ...]) -> int:
     return sum(each.stat().st_size for each in (path, *(path.with_suffix(suffix) for suffix in companions)))
 
 
-def floor_model(registry: Registry, runtime: str, shape: tuple[int, ...], folder: Path) -> Path:
+def floor_ports(spec: InputSpec) -> tuple[Port, ...]:
+    """The inputs of the floor under models of a task."""
+    return spec.ports if isinstance(spec, TensorInput) else (float_port(spec.shape),)
+
+
+def floor_model(registry: Registry, runtime: str, ports: tuple[Port, ...], folder: Path) -> Path:
     """The model that gives back its input, as a file of the runtime: `floor` with its suffix. Made once a folder.
 
     Where the runtime takes ONNX this needs no torch.
@@ -144,7 +150,7 @@ def floor_model(registry: Registry, runtime: str, shape: tuple[int, ...], folder
     Args:
         registry: with the runtime and its exporter.
         runtime: its name.
-        shape: of one row.
+        ports: its inputs, those of the models it is compared with.
         folder: where the file goes; it must be there.
 
     Raises:
@@ -156,15 +162,17 @@ def floor_model(registry: Registry, runtime: str, shape: tuple[int, ...], folder
     if path.is_file():
         return path
     if home.suffix == SOURCE_SUFFIX:
-        return identity_model(path, shape)
+        return identity_model(path, ports)
     if "onnx" in exporter.sources:
-        exporter.convert(identity_model(folder / f"floor{SOURCE_SUFFIX}", shape), path)
+        exporter.convert(identity_model(folder / f"floor{SOURCE_SUFFIX}", ports), path)
         return path
     from steelyard.training.modules import identity_module  # noqa: PLC0415  imports torch
 
+    sizes = [size for size in (ports[0].shape or ())[1:] if isinstance(size, int)]
+
     # Another process may look for it meanwhile: it is there once it is whole.
     partial = folder / f".floor{home.suffix}"
-    exporter.export(identity_module(), np.zeros((2, *shape), dtype=np.float32), partial)
+    exporter.export(identity_module(), np.zeros((2, *sizes), dtype=np.float32), partial)
     return partial.replace(path)
 
 

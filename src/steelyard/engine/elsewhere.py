@@ -17,6 +17,7 @@ from steelyard.core.outcome import Miss, Outcome, Point, Status
 from steelyard.core.quantity import Quantity
 from steelyard.engine.certify import REFERENCE_IS_CHEAPER, REFERENCE_IS_ENOUGH, cost_notices
 from steelyard.engine.evidence import drop_of, is_proved
+from steelyard.engine.explaining import explained_anew
 from steelyard.select.choose import Estimated, Option, choose, estimate
 from steelyard.select.explain import Standing, reason
 from steelyard.select.limits import misses, nearest
@@ -136,6 +137,9 @@ def choose_elsewhere(old: Outcome, measured: Measured, goal: Goal, checksums: Ma
         drop=drop_of(old, points[choice.key]),
         environment=measured.environment,
         notices=_notices(old, measured, choice),
+        # The gate judged by costs from here.
+        gate=(),
+        explanation=explained_anew(old, tuple(points.values()), points[choice.key]),
     )
 
 

@@ -4,12 +4,13 @@ from collections.abc import Callable
 
 import numpy as np
 
+from steelyard.core.protocols import Feed
 from steelyard.core.task import Array, Rows
 
 BATCH = 256
 """Rows a call."""
 
 
-def outputs_of(run: Callable[[Array], Array], rows: Rows) -> Array:
+def outputs_of(run: Callable[[Feed], Array], rows: Rows) -> Array:
     """Outputs (n, width) of all rows, in batches."""
     return np.concatenate([run(batch) for batch in rows.batches(BATCH)])

@@ -11,10 +11,13 @@ import numpy as np
 from steelyard.core.errors import BundleError, InputError
 from steelyard.core.kit import InputKind, Kit, KitPoint
 from steelyard.core.outcome import Outcome, Point
+from steelyard.core.port import Signature
 from steelyard.core.protocols import Runtime
-from steelyard.core.task import Array, Column, ImageInput, InputSpec, input_from_json
+from steelyard.core.task import Array, Column, ImageInput, InputSpec, TensorInput, feed_of, input_from_json, structured
 from steelyard.core.wire import Plain
+from steelyard.engine.conversion import floor_ports
 from steelyard.engine.evidence import packed_points, read_evidence
+from steelyard.engine.feeding import drawn
 from steelyard.engine.lane import INPUT_ROWS
 from steelyard.engine.registries import extended_registry
 from steelyard.graph.identity import identity_model
@@ -23,7 +26,8 @@ from steelyard.store.kit import check_target, write_kit
 from steelyard.tasks.preprocess import apply_own, encode
 from steelyard.tasks.rows import read_rows
 
-INPUTS = "inputs.npy"
+INPUTS, NAMED_INPUTS = "inputs.npy", "inputs.npz"
+"""The file of the inputs: one array, or arrays by the names of a model's inputs."""
 FLOOR = "floor.onnx"
 REGISTRY = "steelyard.builtin:registry"
 _SPREAD = 3.0**0.5
@@ -61,20 +65,21 @@ def make_kit(
     rows = random_rows(spec, seed) if samples is None else _sample_rows(spec, samples, manifest, preprocess)
     kind: InputKind = "random" if samples is None else "samples"
     points, files = _variants(bundle, manifest, outcome)
+    inputs = NAMED_INPUTS if isinstance(spec, TensorInput) else INPUTS
     floor = FLOOR if all(point.path.endswith(".onnx") for point in points.values()) else None
     kit = Kit(
         study=outcome.study,
         task=outcome.task,
         points=points,
         chosen=outcome.chosen.key,
-        inputs=INPUTS,
+        inputs=inputs,
         input_kind=kind,
         batch=manifest.get("batch", 1),
         threads=manifest.get("threads", 1),
         floor=floor,
         packages=_packages(points, outcome.environment.versions),
     )
-    files |= {INPUTS: _saved(rows), **({FLOOR: _identity(spec)} if floor else {})}
+    files |= {inputs: _saved(rows), **({FLOOR: _identity(spec)} if floor else {})}
     return path, write_kit(path, kit, files)
 
 
@@ -90,8 +95,9 @@ def _input(bundle: Path, manifest: Plain) -> InputSpec:
 def random_rows(spec: InputSpec, seed: int, rows: int = INPUT_ROWS) -> Array:
     """Rows (rows, ...) float32 of the shape, the type and the rough range of a model's input.
 
-    Numbers are uniform with the mean and the standard deviation that the bundle knows, codes of categories are drawn
-    below the table that they index.
+    For a model that names its inputs itself they are structured by those names, each in its own type. Elsewhere numbers
+    are uniform with the mean and the standard deviation that the bundle knows, codes of categories are drawn below the
+    table that they index.
     """
     random = np.random.default_rng(seed)
     if isinstance(spec, ImageInput):
@@ -100,6 +106,9 @@ def random_rows(spec: InputSpec, seed: int, rows: int = INPUT_ROWS) -> Array:
         shape = (-1, 1, 1) if spec.layout == "chw" else (-1,)
         mean, std = (np.array(each, dtype=np.float64).reshape(shape) for each in (spec.mean, spec.std))
         return np.asarray(unit * std + mean, dtype=np.float32)
+    if isinstance(spec, TensorInput):
+        found = drawn(Signature(spec.ports), {}, batch=rows, seed=seed).example()
+        return structured(found if isinstance(found, Mapping) else {spec.ports[0].name: found})
     columns = [_column(column, rows, random) for column in spec.columns]
     return np.stack(columns, axis=1).astype(np.float32)
 
@@ -119,7 +128,7 @@ def _sample_rows(spec: InputSpec, samples: Any, manifest: Plain, preprocess: Cal
     rows = encode(spec, raw if preprocess is None else apply_own(preprocess, raw))[:INPUT_ROWS]
     if not len(rows):
         raise InputError("'with_samples' must hold at least one row, got none.", field="with_samples")
-    return np.asarray(rows, dtype=np.float32)
+    return rows if rows.dtype.names else np.asarray(rows, dtype=np.float32)
 
 
 def _variants(bundle: Path, manifest: Plain, outcome: Outcome) -> tuple[dict[str, KitPoint], dict[str, bytes | Path]]:
@@ -138,6 +147,7 @@ def _variants(bundle: Path, manifest: Plain, outcome: Outcome) -> tuple[dict[str
             runtime=runtime.name,
             loader=runtime.loader,
             imports=tuple(runtime.imports),
+            options=point.candidate.options,
         )
     return points, dict(files)
 
@@ -156,10 +166,14 @@ def _packages(points: Mapping[str, KitPoint], versions: Mapping[str, str]) -> tu
 
 def _saved(rows: Array) -> bytes:
     stream = io.BytesIO()
-    np.save(stream, np.ascontiguousarray(rows), allow_pickle=False)
+    feed = feed_of(rows)
+    if isinstance(feed, Mapping):
+        np.savez(stream, allow_pickle=False, **feed)
+    else:
+        np.save(stream, feed, allow_pickle=False)
     return stream.getvalue()
 
 
 def _identity(spec: InputSpec) -> bytes:
     with tempfile.TemporaryDirectory(prefix="steelyard-") as folder:
-        return identity_model(Path(folder) / FLOOR, spec.shape).read_bytes()
+        return identity_model(Path(folder) / FLOOR, floor_ports(spec)).read_bytes()

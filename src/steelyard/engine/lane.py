@@ -10,10 +10,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from steelyard.core.candidate import Candidate, Setting, loading_of
 from steelyard.core.protocols import Runtime
 from steelyard.core.quantity import Quantity
 from steelyard.core.trial import Failure
 from steelyard.core.wire import content_key, dumps, write_text
+from steelyard.graph.marks import DECODING, is_encoded
 from steelyard.measure.environment import read_environment
 from steelyard.measure.floor import floor_of, floor_subject
 from steelyard.measure.latency import LatencyRound, Protocol, calibrate, measure_latency
@@ -30,6 +32,10 @@ INPUT_ROWS = 64
 """Real validation rows that inferences cycle through."""
 
 
+PAIRED = "paired"
+"""The note that holds the ratios of a model's latency to those of models beside it in its round."""
+
+
 @dataclass(frozen=True, slots=True)
 class Costs:
     """What the lane found of one model."""
@@ -42,7 +48,9 @@ class Costs:
 class Lane:
     """Measures model files against the yardstick; keeps the baseline of memory for the run.
 
-    While `floor` is not known, the Identity model at `identity` takes part in the next round, once it is there.
+    With `pairs`, each model's latency is compared with that of what stands beside, process by process: far narrower
+    than two intervals. While `floor` is not known, the Identity model at `identity` takes part in the next round, once
+    it is there.
     """
 
     runtime: Runtime
@@ -52,6 +60,7 @@ class Lane:
     seed: int
     identity: Path | None = None
     floor: Quantity | None = None
+    pairs: bool = False
     rounds: list[tuple[int, float]] = field(default_factory=list)
     _baseline: Baseline | None = field(default=None, repr=False)
 
@@ -80,7 +89,10 @@ class Lane:
                 "load_memory_bytes": peaks["load"],
                 "run_memory_bytes": peaks["run"],
             }
-            results[subject.key] = Costs(metrics, {"latency": latency.notes[subject.key]})
+            notes: dict[str, Any] = {"latency": latency.notes[subject.key]}
+            if self.pairs:
+                notes[PAIRED] = _paired(latency, subject.key, [each.key for each in beside or subjects[:1]])
+            results[subject.key] = Costs(metrics, notes)
         return results
 
     def latency(self, subjects: Sequence[Subject], *, limit_s: float | None = None) -> LatencyRound:
@@ -96,14 +108,21 @@ class Lane:
             self.protocol = replace(self.protocol, waits_s=())
         return found
 
-    def subject(self, key: str, path: Path) -> Subject:
-        """A model file of this study, as it is measured; what the study wrote itself can be trusted."""
-        return Subject(key, path, options={"trust": True} if self.runtime.runs_code else {})
+    def subject(self, candidate: Candidate, path: Path) -> Subject:
+        """A candidate's model file, as it is measured: with the candidate's threads and options."""
+        threads, options = loading_of(candidate.options)
+        pays_for = DECODING if is_encoded(path) else ()
+        return Subject(candidate.key, path, options={**self._trust, **options}, threads=threads, pays_for=pays_for)
+
+    @property
+    def _trust(self) -> dict[str, Setting]:
+        """What the study wrote itself can be trusted."""
+        return {"trust": True} if self.runtime.runs_code else {}
 
     def _floors(self) -> list[Subject]:
         if self.identity is None or self.floor is not None or not self.identity.is_file():
             return []
-        return [self.subject(floor_subject(self.identity).key, self.identity)]
+        return [replace(floor_subject(self.identity), options=self._trust)]
 
     def _spent(self, subjects: int, start: float) -> None:
         self.rounds.append((subjects, time.perf_counter() - start))
@@ -115,6 +134,15 @@ class Lane:
         count, took = self.rounds[-1]
         # Half of a round starts processes and measures what stands beside; the other half grows with its models.
         return took * (0.5 + 0.5 * subjects / max(1, count))
+
+
+def _paired(found: LatencyRound, key: str, others: Sequence[str]) -> dict[str, Any]:
+    """The latency of a model over that of each other one of its round, with intervals, by the other's key."""
+    return {
+        other: found.ratio(key, other).quantity.to_json()
+        for other in others
+        if other != key and other in found.times and found.times[key].keys() & found.times[other].keys()
+    }
 
 
 def make_protocol(runtime: Runtime, *, batch: int, threads: int, cpu: int | None) -> Protocol:

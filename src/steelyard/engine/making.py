@@ -1,28 +1,27 @@
 """One candidate's life up to its model file: train, export, check parity, compress, evaluate. Runs in a worker."""
 
-import json
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from steelyard.core.candidate import Candidate
-from steelyard.core.errors import SteelyardError, WorkerError
-from steelyard.core.protocols import Exporter, Family, Metric, Runtime, Task
+from steelyard.core.candidate import Candidate, StepSetting, loading_of
+from steelyard.core.errors import WorkerError
+from steelyard.core.protocols import Exporter, Family, Feed, Metric, Runtime, Task
 from steelyard.core.quantity import Quantity
 from steelyard.core.registry import Registry
-from steelyard.core.task import Array, ClassOutput, Rows
-from steelyard.core.wire import Plain, dumps, write_text
-from steelyard.engine.conversion import SOURCE_SUFFIX, artifact_bytes, check_parity, floor_model
+from steelyard.core.task import Array, ClassOutput, Rows, feed_of
+from steelyard.core.wire import Plain
+from steelyard.engine.chain import Chain
+from steelyard.engine.clock import Clock
+from steelyard.engine.conversion import SOURCE_SUFFIX, artifact_bytes, check_parity, floor_model, floor_ports
 from steelyard.engine.evaluating import outputs_of
 from steelyard.engine.inspecting import audit_file
 from steelyard.engine.messages import Assignment, Made
+from steelyard.engine.once import made_once
 from steelyard.graph.audit import check_quantized
 from steelyard.graph.counting import count
 from steelyard.graph.reading import read_model
@@ -36,33 +35,6 @@ PARITY_ROWS = 256
 """Validation rows on which the exported file must agree with its source."""
 TRAIN_ROWS = 5_000
 """Training rows whose quality is reported beside the validation split's."""
-
-
-@dataclass(slots=True)
-class Clock:
-    """Seconds by stage, and the stage that is running."""
-
-    tell: Callable[[str], None]
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time a stage; whatever fails inside becomes a `WorkerError` of that stage."""
-        self.tell(name)
-        start = time.perf_counter()
-        try:
-            yield
-        except WorkerError:
-            raise
-        except MemoryError as error:
-            raise WorkerError("ran out of memory.", stage=name) from error
-        except SteelyardError as error:
-            raise WorkerError(error.message, stage=name) from error
-        except Exception as error:  # the user's own code runs in here and raises whatever it likes
-            text = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
-            raise WorkerError(f"{type(error).__name__}: {text}", stage=name) from error
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +52,7 @@ class Workshop:
     fits: Path
     loss: Callable[..., Any] | None = None
     loop: Callable[..., Any] | None = None
+    chain: Chain | None = None
 
     def make(self, assignment: Assignment, tell: Callable[[str], None]) -> Made:
         """Make one candidate.
@@ -89,11 +62,17 @@ class Workshop:
         """
         clock = Clock(tell)
         candidate = assignment.candidate
-        source, notes, trained = self._trained(candidate.uncompressed, assignment.limit_s, clock)
-        if candidate.steps:
-            source, done = self._compressed(candidate, source, clock)
-            notes = {**notes, "steps": done}
-        path = source.with_suffix(self._runtime(candidate).suffix)
+        steps = candidate.steps
+        if self.chain is None:
+            source, notes, trained = self._trained(candidate.uncompressed.file, assignment.limit_s, clock)
+        else:
+            source, notes, trained = self.chain.made(candidate, assignment.limit_s, clock)
+            steps = steps[len(self.chain.module_steps(steps)) :]
+            notes = {**notes, "steps": notes["chain"]}
+        if steps:
+            source, done = self._compressed(candidate.file, steps, source, clock)
+            notes = {**notes, "steps": [*notes.get("steps", ()), *done]}
+        path = self._runtime_file(candidate, source, clock)
         with clock.stage("evaluate"):
             figures = self._evaluate(candidate, path, source)
             figures["train_s"] = Quantity.exact(notes["train_s"], "s")
@@ -105,26 +84,23 @@ class Workshop:
 
         The runtime's own file stands beside it, under the same name with the runtime's suffix.
         """
-        home = self.fits / candidate.key
-        source = home / f"model{SOURCE_SUFFIX}"
-        if (home / "fit.json").is_file():
-            return source, json.loads((home / "fit.json").read_text(encoding="utf-8")), False
-        self.fits.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self.fits) as folder:
+        has_curve = False
+
+        def train(folder: Path) -> dict[str, Any]:
+            nonlocal has_curve
             with clock.stage("train"):
                 model = self._built(candidate)
                 result = self._fit(model, candidate, limit_s)
             with clock.stage("export"):
-                path, how = self._exported(model, candidate, Path(folder))
+                path, how = self._exported(model, candidate, folder)
             with clock.stage("parity"):
                 parity = self._parity(model, candidate, path)
-            notes = _notes(result, how, parity)
-            home.mkdir(exist_ok=True)
-            for made in sorted(Path(folder).iterdir()):
-                shutil.move(made, home / made.name)
-            # The notes come last: a folder without them is no finished fit.
-            write_text(home / "fit.json", dumps(notes))
-        return source, notes, bool(result.curve)
+            has_curve = bool(result.curve)
+            return _notes(result, how, parity)
+
+        home = self.fits / candidate.key
+        notes = made_once(home, "fit.json", train)
+        return home / f"model{SOURCE_SUFFIX}", notes, has_curve
 
     def _exported(self, model: Any, candidate: Candidate, folder: Path) -> tuple[Path, str]:
         """The runtime's file of a trained model, and how it was written; the ONNX file is always there too."""
@@ -137,7 +113,7 @@ class Workshop:
         if "onnx" in exporter.sources:
             exporter.convert(source, path)
             return path, how
-        floor_model(self.registry, candidate.runtime, self.task.input.shape, self.fits)
+        floor_model(self.registry, candidate.runtime, floor_ports(self.task.input), self.fits)
         return path, exporter.export(model, _example(self.task.train), path)
 
     def _runtime(self, candidate: Candidate) -> Runtime:
@@ -187,7 +163,7 @@ class Workshop:
         """Known for linear regressions, whose loss has one curvature."""
         if candidate.family != "linear" or isinstance(self.task.output, ClassOutput):
             return None
-        return stable_rate_of(model, next(_sample(self.task.train, TRAIN_ROWS, self.seed).batches(TRAIN_ROWS)))
+        return stable_rate_of(model, np.asarray(_sample(self.task.train, TRAIN_ROWS, self.seed).x, dtype=np.float32))
 
     def _parity(self, model: Any, candidate: Candidate, path: Path) -> Plain:
         """The file against the module it came from, on real inputs.
@@ -210,32 +186,55 @@ class Workshop:
         audit = audit_file(path)
         return None if audit is None else audit.to_json()
 
-    def _compressed(self, candidate: Candidate, source: Path, clock: Clock) -> tuple[Path, Plain]:
-        home = self.fits / candidate.key
-        home.mkdir(parents=True, exist_ok=True)
-        done, path = [], source
-        for number, setting in enumerate(candidate.steps):
+    def _runtime_file(self, candidate: Candidate, source: Path, clock: Clock) -> Path:
+        """The runtime's own file beside an ONNX file, made where it is missing."""
+        path = source.with_suffix(self._runtime(candidate).suffix)
+        if not path.is_file():
+            with clock.stage("export"):
+                self._exporter(candidate).convert(source, path)
+        return path
+
+    def _compressed(
+        self, candidate: Candidate, steps: tuple[StepSetting, ...], source: Path, clock: Clock
+    ) -> tuple[Path, Plain]:
+        """The last step's ONNX file and what each step did; made once a study, whatever options it is loaded with."""
+
+        def compress(folder: Path) -> Plain:
             with clock.stage("compress"):
-                step = self.registry.get("step", setting.name)
-                if setting.settings:
-                    step = type(step)(**dict(setting.settings))
-                target = home / f"step{number}{SOURCE_SUFFIX}"
-                report = step.apply(path, target, calibration(self.task.train, self.seed))
-                if setting.name == "quantize":
-                    check_quantized(read_model(target))
-                    report = {**report, "audit": self._audit(candidate, target)}
-                done.append({"name": setting.name, **report})
-                path = target
-        with clock.stage("compress"):
-            made = path.with_suffix(self._runtime(candidate).suffix)
-            if made != path:
-                self._exporter(candidate).convert(path, made)
-        return path, done
+                done = self._stepped(candidate, steps, source, folder)
+                path = folder / _step_file(steps)
+                made = path.with_suffix(self._runtime(candidate).suffix)
+                if made != path:
+                    self._exporter(candidate).convert(path, made)
+            return done
+
+        home = self.fits / candidate.key
+        done = made_once(home, "steps.json", compress)
+        return home / _step_file(steps), done
+
+    def _stepped(self, candidate: Candidate, steps: tuple[StepSetting, ...], source: Path, folder: Path) -> list[Plain]:
+        """Apply the steps one after another, each into a file of its own; what each did."""
+        done: list[Plain] = []
+        path = source
+        for number, setting in enumerate(steps):
+            step = self.registry.get("step", setting.name)
+            if setting.settings:
+                step = type(step)(**dict(setting.settings))
+            target = folder / f"step{number}{SOURCE_SUFFIX}"
+            report = step.apply(path, target, calibration(self.task.train, self.seed))
+            if setting.name == "quantize":
+                check_quantized(read_model(target), allowed=report.get("float_weights", ()))
+                report = {**report, "audit": self._audit(candidate, target)}
+            done.append({"name": setting.name, **report})
+            path = target
+        return done
 
     def _evaluate(self, candidate: Candidate, path: Path, source: Path) -> dict[str, Quantity]:
-        """The figures of a runtime's file; operators are counted in the ONNX file that it stands for."""
+        """The figures of a runtime's file as it is loaded; operators are counted in the ONNX file it stands for."""
         runtime = self._runtime(candidate)
-        session = runtime.load(path, trust=True)
+        # Training has one processor, and threads change no output: only the other options apply.
+        _, options = loading_of(candidate.options)
+        session = runtime.load(path, threads=1, trust=True, **options)
         valid = outputs_of(session.run, self.task.valid)
         if not np.isfinite(valid).all():
             raise WorkerError("the model file gives outputs that are not finite.", stage="evaluate")
@@ -258,11 +257,16 @@ class Workshop:
         return Quantity(metric(outputs, targets), metric.unit, n=len(targets))
 
 
-def calibration(train: Rows, seed: int, size: int = 64) -> Iterator[Array]:
+def _step_file(steps: tuple[StepSetting, ...]) -> str:
+    """The name of the last step's ONNX file."""
+    return f"step{len(steps) - 1}{SOURCE_SUFFIX}"
+
+
+def calibration(train: Rows, seed: int, size: int = 64) -> Iterator[Feed]:
     """Batches of training inputs in a seeded order, so that sorted data don't mislead a calibration."""
     order = np.random.default_rng(seed).permutation(len(train))
     for start in range(0, len(train), size):
-        yield np.ascontiguousarray(train.x[np.sort(order[start : start + size])], dtype=np.float32)
+        yield feed_of(train.x[np.sort(order[start : start + size])])
 
 
 def _sample(rows: Rows, most: int, seed: int) -> Rows:
@@ -272,9 +276,8 @@ def _sample(rows: Rows, most: int, seed: int) -> Rows:
     return Rows(rows.x[index], rows.y[index])
 
 
-def _example(rows: Rows) -> Array:
-    x = np.ascontiguousarray(rows.x[:2], dtype=np.float32)
-    return x if len(x) > 1 else np.concatenate([x, x])
+def _example(rows: Rows) -> Feed:
+    return feed_of(rows.x[:2] if len(rows) > 1 else np.concatenate([rows.x[:1], rows.x[:1]]))
 
 
 def _notes(result: Fit, exporter: str, parity: Plain) -> dict[str, Any]:

@@ -14,7 +14,8 @@ class WorkerSetup:
 
     `task` is the folder of the prepared task without test rows; `fits` where trained models are kept; `registry` the
     address of the registry; `plugins` addresses of functions that extend it; `model` and `metric` addresses of the
-    user's own, or None; `cpus` the processors it may use.
+    user's own, or None; `given` the plain form of the model to be compressed, or None; `cpus` the processors it may
+    use.
     """
 
     task: str
@@ -27,6 +28,7 @@ class WorkerSetup:
     goal_metric: str
     plugins: tuple[str, ...] = ()
     model: str | None = None
+    given: Plain | None = None
     cpus: tuple[int, ...] = ()
 
     def to_json(self) -> Plain:

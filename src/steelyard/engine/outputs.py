@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from steelyard.core.candidate import loading_of
 from steelyard.core.protocols import Runtime
 from steelyard.core.task import Array, Rows
 from steelyard.core.trial import Measurement, Trial
@@ -11,7 +12,7 @@ from steelyard.store.artifacts import Artifacts
 
 @dataclass(slots=True)
 class Outputs:
-    """Outputs by candidate and split."""
+    """Outputs by candidate and split; `threads` are those of candidates without their own."""
 
     artifacts: Artifacts
     runtime: Runtime
@@ -24,7 +25,8 @@ class Outputs:
         if at not in self._known:
             assert isinstance(trial.outcome, Measurement)  # noqa: S101  callers pass confirmed trials; narrows the type
             path = self.artifacts.path(trial.outcome.artifact, self.runtime.suffix)
+            threads, options = loading_of(trial.candidate.options)
             # What this study wrote itself can be trusted.
-            session = self.runtime.load(path, threads=self.threads, trust=True)
+            session = self.runtime.load(path, threads=threads or self.threads, trust=True, **options)
             self._known[at] = outputs_of(session.run, rows)
         return self._known[at]

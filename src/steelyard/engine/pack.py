@@ -1,6 +1,6 @@
 """Pack a bundle: the chosen model, the rest of the front, the evidence, the card and the report."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,14 @@ from steelyard.core.errors import UnknownNameError
 from steelyard.core.measured import read_measured
 from steelyard.core.outcome import Outcome, Point, Status
 from steelyard.core.protocols import Task
-from steelyard.core.task import input_to_json, output_to_json
+from steelyard.core.task import TensorInput, input_to_json, output_to_json
 from steelyard.core.version import __version__
 from steelyard.core.wire import Plain, write_text
 from steelyard.engine.elsewhere import choose_elsewhere
 from steelyard.engine.evidence import drop_of, is_proved, packed_points, read_evidence
+from steelyard.engine.explaining import explained_anew
+from steelyard.graph.reading import read_model
+from steelyard.graph.signature import signature_of
 from steelyard.select.limits import misses
 from steelyard.store.artifacts import copy_file
 from steelyard.store.bundle import check_empty, clear, read_manifest, verified_file, verify, write_manifest
@@ -26,7 +29,7 @@ Render = Callable[[Outcome], Mapping[str, str]]
 """Makes the texts that a bundle carries, by file name: the card and the report."""
 
 
-def located(outcome: Outcome, suffix: str, available: Collection[str] | None = None) -> Outcome:
+def located(outcome: Outcome, suffixes: Mapping[str, str]) -> Outcome:
     """The outcome with the path of each packed artifact: the chosen one on top, the others below.
 
     The others are the front, the reference, and what was proved: a machine that another kit measures may prefer a
@@ -34,17 +37,17 @@ def located(outcome: Outcome, suffix: str, available: Collection[str] | None = N
 
     Args:
         outcome: to be packed.
-        suffix: of the runtime's model files.
-        available: keys of the points whose files are at hand; None where all are.
+        suffixes: of each point's model file by key; points whose files are not at hand are not among them.
     """
     proved = [point for point in outcome.points if is_proved(point)]
     kept = {point.key for point in (*outcome.front, outcome.reference, *proved)}
-    kept &= kept if available is None else set(available)
+    kept &= set(suffixes)
 
     def place(point: Point) -> Point:
         if point.key == outcome.chosen.key:
-            return replace(point, artifact=f"{MODEL}{suffix}")
-        return replace(point, artifact=f"variants/{point.key}/{MODEL}{suffix}" if point.key in kept else "")
+            return replace(point, artifact=f"{MODEL}{suffixes[point.key]}")
+        place = f"variants/{point.key}/{MODEL}"
+        return replace(point, artifact=f"{place}{suffixes[point.key]}" if point.key in kept else "")
 
     return replace(
         outcome,
@@ -78,7 +81,9 @@ def pack(
     files = []
     for point in {point.artifact: point for point in outcome.points if point.artifact}.values():
         for source in sources[point.key]:
-            name = str(Path(point.artifact).with_suffix(source.suffix))
+            # The study names a file by its runtime; what it is called in the bundle says what it holds.
+            is_main = source == sources[point.key][0]
+            name = point.artifact if is_main else str(Path(point.artifact).with_suffix(source.suffix))
             copy_file(source, directory / name)
             files.append(name)
     for name, text in texts.items():
@@ -88,6 +93,7 @@ def pack(
         **about,
         "model": outcome.chosen.artifact,
         "runtime": outcome.chosen.candidate.runtime,
+        **({"options": dict(outcome.chosen.candidate.options)} if outcome.chosen.candidate.options else {}),
         "point": outcome.chosen.key,
         "metrics": outcome.chosen.to_json()["metrics"],
         "versions": {"steelyard": __version__, **outcome.environment.versions},
@@ -150,8 +156,8 @@ def repack_measured(source: Path, file: Path, target: Path, render: Render, limi
 def _pack_anew(source: Path, manifest: Plain, chosen: Outcome, target: Path, render: Render) -> Outcome:
     """Pack an answer made of a bundle's own evidence from that bundle's files."""
     packed = packed_points(read_evidence(source, manifest))
-    suffix = next(Path(point.artifact).suffix for point in packed.values())
-    outcome = located(replace(chosen, bundle=target.resolve()), suffix, packed)
+    suffixes = {key: Path(point.artifact).suffix for key, point in packed.items()}
+    outcome = located(replace(chosen, bundle=target.resolve()), suffixes)
     about = {name: manifest[name] for name in ABOUT if name in manifest}
     sources = {
         key: [verified_file(source, manifest, name) for name in _files_of(point, manifest)]
@@ -174,17 +180,35 @@ def rechosen(old: Outcome, chosen: Point) -> Outcome:
     missed = misses(old.goal, chosen.metrics)
     status: Status = "certified" if is_proved(chosen) and not missed else "infeasible" if missed else "estimated"
     reason = "Chosen by hand from the front."
-    return replace(old, chosen=replace(chosen, reason=reason), drop=drop_of(old, chosen), status=status, misses=missed)
+    return replace(
+        old,
+        chosen=replace(chosen, reason=reason),
+        drop=drop_of(old, chosen),
+        status=status,
+        misses=missed,
+        explanation=explained_anew(old, old.points, chosen),
+    )
 
 
-def task_manifest(task: Task) -> dict[str, Plain]:
-    """What a bundle must know of its task to predict."""
+def task_manifest(task: Task, model: Path | None = None) -> dict[str, Plain]:
+    """What a bundle must know of its task to predict.
+
+    Args:
+        task: what the model is for.
+        model: the chosen ONNX file, which is read for its output where it says itself what it takes and gives.
+    """
+    inputs: list[Plain] = [{"name": "x", "shape": ["n", *task.input.shape], "type": "float32"}]
+    outputs: list[Plain] = [{"name": "y", "shape": ["n", task.output.width], "type": "float32"}]
+    if isinstance(task.input, TensorInput):
+        inputs = [port.to_json() for port in task.input.ports]
+        # Runtimes hand back a file's first output, which is the one that was judged.
+        outputs = outputs if model is None else [signature_of(read_model(model)).outputs[0].to_json()]
     return {
         "task": task.name,
         "kind": task.kind,
         "input": input_to_json(task.input),
         "output": output_to_json(task.output),
-        "inputs": [{"name": "x", "shape": ["n", *task.input.shape], "type": "float32"}],
-        "outputs": [{"name": "y", "shape": ["n", task.output.width], "type": "float32"}],
+        "inputs": inputs,
+        "outputs": outputs,
         "labels": list(getattr(task.output, "labels", ())) or None,
     }

@@ -20,7 +20,7 @@ from steelyard.core.wire import Plain, content_key
 from steelyard.engine.assemble import assemble
 from steelyard.engine.busy import BusyClock
 from steelyard.engine.certify import Certifier, Verdict
-from steelyard.engine.conversion import floor_model
+from steelyard.engine.conversion import floor_model, floor_ports
 from steelyard.engine.elsewhere import check_minimized, check_study, choose_elsewhere
 from steelyard.engine.lane import INPUT_ROWS, Lane, lanes, make_protocol, nominal_time
 from steelyard.engine.messages import WorkerSetup
@@ -32,6 +32,8 @@ from steelyard.engine.search import Search, nothing
 from steelyard.engine.statement import introduce
 from steelyard.engine.teaching import teach
 from steelyard.engine.workers import LocalWorkers, WorkerProcess
+from steelyard.graph.marks import SUFFIX as ENCODED
+from steelyard.graph.marks import is_encoded
 from steelyard.measure.environment import read_environment
 from steelyard.store.study import Study, open_study
 from steelyard.tasks.dataset import PreparedTask
@@ -163,12 +165,13 @@ def _answer(run: Run, render: Render) -> Outcome:
         checksums = {point.key: _digest(trials, point.key) for point in outcome.points}
         outcome = choose_elsewhere(outcome, plan.measured, plan.goal, checksums)
     suffixes = (lane.runtime.suffix, *lane.runtime.companions)
-    outcome = located(outcome, lane.runtime.suffix)
+    outcome = located(outcome, {point.key: _suffix(study, trials, point.key, lane) for point in outcome.points})
     sources = {
         point.key: [study.artifacts.path(_digest(trials, point.key), suffix) for suffix in suffixes]
         for point in outcome.points
     }
-    about = {**task_manifest(plan.task), "own": dict(plan.files), "batch": plan.batch, "threads": plan.threads}
+    chosen = sources[outcome.chosen.key][0] if plan.given is not None else None
+    about = {**task_manifest(plan.task, chosen), "own": dict(plan.files), "batch": plan.batch, "threads": plan.threads}
     pack(outcome, about, sources, render)
     if lane.rounds:
         _teach(plan, study, verdict)
@@ -183,7 +186,8 @@ def _teach(plan: Plan, study: Study, verdict: Verdict) -> None:
     """Tell the cost model of this machine what the last round found of the chosen model and the reference."""
     for trial in {each.key: each for each in (verdict.reference, verdict.chosen)}.values():
         latency = verdict.metrics[trial.key].get("latency_p50_s")
-        if latency is not None and isinstance(trial.outcome, Measurement):
+        # Estimates are of the runtime's defaults: how options change a latency is not learned.
+        if latency is not None and isinstance(trial.outcome, Measurement) and not trial.candidate.options:
             path = study.artifacts.path(trial.outcome.artifact, ".onnx")
             if path.is_file():
                 teach(
@@ -206,6 +210,12 @@ def _check_made(trials: list[Trial]) -> None:
         f"no candidate could be made ({why}); mend that and name another --out, because failures are kept.",
         field="model",
     )
+
+
+def _suffix(study: Study, trials: list[Trial], key: str, lane: Lane) -> str:
+    """What a point's model file is called: as its runtime calls it, or as what it holds."""
+    path = study.artifacts.path(_digest(trials, key), lane.runtime.suffix)
+    return ENCODED if is_encoded(path) else lane.runtime.suffix
 
 
 def _digest(trials: list[Trial], key: str) -> str:
@@ -234,8 +244,7 @@ def _lane(run: Run) -> Lane:
     """The measuring lane, with the yardstick's nominal time and the latency floor of this study."""
     plan, study = run.plan, run.study
     cpu, _ = lanes(plan.workers)
-    inputs = run.work / "inputs.npy"
-    np.save(inputs, next(plan.task.valid.batches(max(plan.batch, INPUT_ROWS))))
+    inputs = _saved_inputs(run)
     registry = extended_registry(plan.registry, plan.plugins)
     runtime: Runtime = registry.get("runtime", plan.space.runtime)
     protocol = make_protocol(runtime, batch=plan.batch, threads=plan.threads, cpu=cpu)
@@ -249,7 +258,7 @@ def _lane(run: Run) -> Lane:
     identity = fits / f"floor{runtime.suffix}"
     if "onnx" in registry.get("exporter", plan.space.runtime).sources:
         # Elsewhere it takes torch to make it: a worker does, before its first model is measured.
-        floor_model(registry, plan.space.runtime, plan.task.input.shape, fits)
+        floor_model(registry, plan.space.runtime, floor_ports(plan.task.input), fits)
     floor = study.get(LATENCY_FLOOR)
     return Lane(
         runtime,
@@ -259,7 +268,20 @@ def _lane(run: Run) -> Lane:
         plan.seed,
         identity=identity,
         floor=Quantity.from_json(floor) if floor else None,
+        pairs=plan.given is not None,
     )
+
+
+def _saved_inputs(run: Run) -> Path:
+    """Real validation rows as a file that measuring processes read."""
+    feed = next(run.plan.task.valid.batches(max(run.plan.batch, INPUT_ROWS)))
+    if isinstance(feed, Mapping):
+        path = run.work / "inputs.npz"
+        np.savez(path, allow_pickle=False, **feed)
+        return path
+    path = run.work / "inputs.npy"
+    np.save(path, feed)
+    return path
 
 
 def _explored(run: Run) -> Lane:
@@ -303,6 +325,7 @@ def _workers(run: Run) -> LocalWorkers:
         goal_metric=plan.goal_metric,
         plugins=plan.plugins,
         model=plan.model,
+        given=None if plan.given is None else plan.given.to_json(),
         cpus=lanes(plan.workers)[1],
     )
     return LocalWorkers(setup, plan.workers, run.start.worker)
@@ -311,6 +334,8 @@ def _workers(run: Run) -> LocalWorkers:
 def _search(run: Run, workers: LocalWorkers, lane: Lane) -> Search:
     plan = run.plan
     cpus = set(lanes(plan.workers)[1])
+    # Several threads use every processor, so nothing may be trained meanwhile.
+    has_threads = max([plan.threads, *plan.space.threads]) > 1
     return Search(
         plan=plan,
         study=run.study,
@@ -321,7 +346,7 @@ def _search(run: Run, workers: LocalWorkers, lane: Lane) -> Search:
         busy=run.busy,
         end=lambda trials: _end(run, trials),
         wall_s=lambda: run.wall_s,
-        takes_turns=cpus == {lane.protocol.cpu},
+        takes_turns=has_threads or cpus == {lane.protocol.cpu},
         prepare=run.start.prepare,
     )
 

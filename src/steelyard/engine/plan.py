@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from steelyard.core.candidate import Space
+from steelyard.core.candidate import Candidate, Scale, Space
 from steelyard.core.goal import Budget, Goal
 from steelyard.core.measured import Measured
 from steelyard.core.protocols import Metric, Strategy, Task
 from steelyard.core.wire import Plain
+from steelyard.engine.given import GivenModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,8 @@ class Plan:
     `metrics` are computed for every point; `monitor` is the one that training watches; `goal_metric` the one the goal
     is about. `model` is the address of the user's own model function, or None. `registry` and `plugins` are addresses
     that worker processes resolve. `files` are the hashes of the user's own code files. `measured` are costs from
-    another machine, which the choice is made by instead of this one's.
+    another machine, which the choice is made by instead of this one's. `given` is the model to be compressed, where
+    there is one.
     """
 
     task: Task
@@ -43,6 +45,14 @@ class Plan:
     trial_limit_s: float = 600.0
     files: Mapping[str, str] = field(default_factory=dict)
     measured: Measured | None = None
+    given: GivenModel | None = None
+
+    @property
+    def firsts(self) -> tuple[Candidate, ...]:
+        """What is made first, whatever the strategy: the references, and where models are trained the baseline."""
+        if self.given is not None:
+            return self.space.references()
+        return (*self.space.references(), Candidate("baseline", Scale(), (), self.space.runtime))
 
     @property
     def metric(self) -> Metric:

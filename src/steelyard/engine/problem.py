@@ -1,9 +1,10 @@
 """What a strategy is told of the question."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+from steelyard.core.candidate import Candidate
 from steelyard.core.goal import COST_METRICS, Goal
 from steelyard.core.protocols import Metric
 from steelyard.core.trial import Measurement, Trial
@@ -12,12 +13,16 @@ from steelyard.select.quality import drop, loss
 
 @dataclass(frozen=True, slots=True)
 class StudyProblem:
-    """Objectives: loss of quality, then the logarithms of latency, size and any other minimised or limited cost."""
+    """Objectives: loss of quality, then the logarithms of latency, size and any other minimised or limited cost.
+
+    `made` is the quality, by key, of candidates that are made and wait to be measured.
+    """
 
     goal: Goal
     metric: Metric
     seed: int
     floor: float = 0.0
+    made: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -37,18 +42,43 @@ class StudyProblem:
         return (loss(self.metric, metrics[self.metric.name].value), *costs)
 
     def is_good_enough(self, trial: Trial, finished: Sequence[Trial]) -> bool:
-        """Whether the trial's validation drop against the best uncompressed one is within the permitted drop."""
+        """Whether the trial's validation drop against the best plain one is within the permitted drop."""
         if not isinstance(trial.outcome, Measurement):
             return False
-        plain = [each for each in finished if each.candidate.is_uncompressed and isinstance(each.outcome, Measurement)]
-        best = min((self._quality(each) for each in plain), key=lambda value: loss(self.metric, value))
-        relative = self.goal.is_relative(metric_in_unit_range=self.metric.in_unit_range)
-        lost = drop(self.metric, best, self._quality(trial), relative=relative, floor=self.floor)
+        lost = self._lost(self._quality(trial), finished)
         within = all(
             limit.metric in trial.outcome.metrics and trial.outcome.metrics[limit.metric].value <= limit.at_most
             for limit in self.goal.limits
         )
         return lost <= self.goal.max_drop and within
+
+    def spent(self, candidate: Candidate, finished: Sequence[Trial]) -> float | None:
+        """The share of the permitted drop that a candidate uses up on validation; None where it is not made.
+
+        Where no drop is permitted, infinite for any loss and 0 for none.
+        """
+        trial = next((each for each in finished if each.key == candidate.key), None)
+        if trial is None:
+            quality = self.made.get(candidate.key)
+        else:
+            quality = self._quality(trial) if isinstance(trial.outcome, Measurement) else None
+        lost = None if quality is None else self._lost(quality, finished)
+        if lost is None:
+            return None
+        return lost / self.goal.max_drop if self.goal.max_drop > 0 else (0.0 if lost <= 0 else math.inf)
+
+    def _lost(self, quality: float, finished: Sequence[Trial]) -> float:
+        """The drop of a quality against the best uncompressed one; 0 where none is measured yet."""
+        plain = [
+            self._quality(each)
+            for each in finished
+            if each.candidate.is_plain and isinstance(each.outcome, Measurement)
+        ]
+        if not plain:
+            return 0.0
+        best = min(plain, key=lambda value: loss(self.metric, value))
+        relative = self.goal.is_relative(metric_in_unit_range=self.metric.in_unit_range)
+        return drop(self.metric, best, quality, relative=relative, floor=self.floor)
 
     def _quality(self, trial: Trial) -> float:
         assert isinstance(trial.outcome, Measurement)  # noqa: S101  callers have checked; narrows the type

@@ -5,14 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from steelyard.core.errors import InputError, RuntimeFailureError, SteelyardError
 from steelyard.core.events import Event, Listener, silent
 from steelyard.core.port import Port, Signature
 from steelyard.core.profiling import Comparison, Profile, RuntimeProfile
 from steelyard.core.protocols import Exporter, Runtime
 from steelyard.core.registry import Registry
+from steelyard.core.task import feed_of
 from steelyard.core.wire import Plain
 from steelyard.engine.bench import Bench, Settings
 from steelyard.engine.feeding import Feed, drawn, from_arrays, from_file
@@ -236,8 +235,9 @@ def feed_for(source: Source, signature: Signature, question: Question) -> Feed:
     from steelyard.tasks.preprocess import encode  # noqa: PLC0415
     from steelyard.tasks.rows import read_rows  # noqa: PLC0415
 
-    rows = encode(source.spec, read_rows(question.data, source.spec, trust=question.trust)).astype(np.float32)
-    return from_arrays({"x": rows}, signature, str(question.data), batch=question.batch)
+    rows = feed_of(encode(source.spec, read_rows(question.data, source.spec, trust=question.trust)))
+    named = rows if isinstance(rows, Mapping) else {"x": rows}
+    return from_arrays(named, signature, str(question.data), batch=question.batch)
 
 
 def _other(text: str, other: Source, name: str, feed: Feed, *, first: str, registry: Registry) -> tuple[str, Source]:

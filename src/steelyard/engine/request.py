@@ -15,6 +15,7 @@ from steelyard.core.registry import Registry
 from steelyard.core.userfile import absolute_address, is_user_address, load_function
 from steelyard.core.wire import file_sha256
 from steelyard.engine.lane import default_workers
+from steelyard.engine.options import check_choices, loading_knobs, options_of
 from steelyard.engine.plan import Plan
 from steelyard.engine.registries import extended_registry, family_name, metric_name, metric_of
 from steelyard.engine.values import check_values
@@ -84,11 +85,11 @@ def resolve(request: Request) -> Plan:
     strategy = registry.get("strategy", request.strategy)
     measured = None if request.measured is None else read_measured(request.measured)
     if measured is None:
-        _check_energy(request.goal)
+        check_energy(request.goal)
     names = _families(request, registry)
     task = _task(request, registry)
-    metrics, goal_metric = _metrics(request.goal, task)
-    _check_goal(request.goal, metrics[goal_metric])
+    metrics, goal_metric = metrics_for(request.goal, task)
+    check_goal(request.goal, metrics[goal_metric])
     space, model = _space(request, registry, task, names)
     own = {name: address for name, address in _own_files(request, model).items() if address}
     return Plan(
@@ -146,8 +147,12 @@ def registry_with(plugins: tuple[str, ...]) -> Registry:
     return registry
 
 
-def _check_goal(goal: Goal, metric: Metric) -> None:
-    """Refuse a goal that no model can meet on this metric."""
+def check_goal(goal: Goal, metric: Metric) -> None:
+    """Refuse a goal that no model can meet on this metric.
+
+    Raises:
+        InputError: saying which figure is out of reach.
+    """
     goal.check_against(metric=metric.name, metric_in_unit_range=metric.in_unit_range)
     asked = goal.min_quality
     if asked is None:
@@ -162,8 +167,12 @@ def _check_goal(goal: Goal, metric: Metric) -> None:
         raise InputError(f"'min_quality' must be at least 0, the best rmse, got {asked:g}.", field="min_quality")
 
 
-def _check_energy(goal: Goal) -> None:
-    """A limit that can't be measured here is refused at once."""
+def check_energy(goal: Goal) -> None:
+    """A limit that can't be measured here is refused at once.
+
+    Raises:
+        InputError: naming it.
+    """
     asked = "max_energy" if goal.max_energy_j is not None else "minimize" if goal.minimize == "energy" else None
     if asked is not None:
         raise InputError(
@@ -250,8 +259,13 @@ def read_task(request: Request) -> Task:
     )
 
 
-def _metrics(goal: Goal, task: Task) -> tuple[dict[str, Metric], str]:
-    """Every metric by address, and the goal's."""
+def metrics_for(goal: Goal, task: Task) -> tuple[dict[str, Metric], str]:
+    """Every metric by address, and the goal's.
+
+    Raises:
+        UnknownNameError: if the goal's metric is none of the task's.
+        InputError: if a metric of the user's own can't be used.
+    """
     names = metrics_of(task.kind)
     asked = goal.metric or task.metric
     if is_user_address(asked):
@@ -287,12 +301,14 @@ def _space(request: Request, registry: Registry, task: Task, names: tuple[str, .
             for knob in knobs
         )
         families.append(FamilySpace(family.name, tuple(chosen)))
-    unknown = sorted(asked.keys() - used)
+    known = loading_knobs(registry.get("runtime", request.runtime), request.threads)
+    unknown = sorted(asked.keys() - used - known.keys())
     if unknown:
-        known = {knob.name for each in families for knob in each.knobs}
-        raise UnknownNameError("knob", unknown[0], known, field="knob")
+        theirs = {knob.name for each in families for knob in each.knobs}
+        raise UnknownNameError("knob", unknown[0], theirs | known.keys(), field="knob")
+    options = options_of({name: choices for name, choices in asked.items() if name not in used}, known)
     takes_onnx = "onnx" in registry.get("exporter", request.runtime).sources
-    space = Space(tuple(families), PIPELINES if takes_onnx else UNCOMPRESSED, request.runtime)
+    space = Space(tuple(families), PIPELINES if takes_onnx else UNCOMPRESSED, request.runtime, options)
     if space.size > MOST_CANDIDATES:
         raise InputError(
             f"'knob' spans {space.size:.3g} candidates, more than {MOST_CANDIDATES:,}; give fewer choices.",
@@ -331,9 +347,7 @@ def _chosen(name: str, choices: tuple[Setting, ...], *, is_own: bool) -> Knob:
     For the families that ship they are whole numbers, sorted: the largest scale is the reference. The user's own
     function says what it takes, and which end is large.
     """
-    shown = ", ".join(map(str, choices)) or "none"
-    if not choices or len(set(choices)) != len(choices):
-        raise InputError(f"'knob' {name} must have at least one choice, each once, got {shown}.", field="knob")
+    check_choices(name, choices)
     for choice in choices:
         if isinstance(choice, float) and not math.isfinite(choice):
             raise InputError(f"'knob' {name} must have finite choices, got {choice!r}.", field="knob")

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,8 @@ GRACE_S = 3.0
 """Seconds that the last round of the search may end after its time."""
 HUNG_FACTOR, HUNG_S = 2.0, 60.0
 """A candidate that takes longer than its training's limit times this, plus the seconds to export it, hangs."""
-REFERENCE_SHARE, CANDIDATE_SHARE = 0.35, 0.2
-"""Shares of the budget that one training may take: the reference's, any other's."""
+REFERENCE_SHARE, CANDIDATE_SHARE, LESSON_SHARE = 0.35, 0.2, 0.12
+"""Shares of the budget that one training may take: the reference's, any other's, and a recovery of a given model."""
 
 
 def nothing() -> None:
@@ -113,14 +113,23 @@ class Search:
             if self._is_over(len(begun)):
                 return None
         elif time.monotonic() >= self.deadline:
-            self._say_once("the budget is too small: the reference, the baseline and one candidate are always finished")
-        firsts = [*self.plan.space.references(), baseline(self.plan)]
-        candidate = next((each for each in firsts if each.key not in begun), None)
+            always = "the reference" if self.plan.given is not None else "the reference, the baseline"
+            self._say_once(f"the budget is too small: {always} and one candidate are always finished")
+        candidate = next((each for each in self.plan.firsts if each.key not in begun), None)
         if candidate is None:
-            candidate = self.plan.strategy.propose(self.plan.space, self.finished, pending, self.problem)
+            candidate = self.plan.strategy.propose(self.plan.space, self.finished, pending, self._told())
             if candidate is None and not pending:
                 self.ended = "the strategy has nothing left to propose"
         return candidate
+
+    def _told(self) -> StudyProblem:
+        """The problem, with the qualities of what is made and not measured yet."""
+        name = self.plan.goal_metric
+        made = {
+            each.candidate.key: Quantity.from_json(each.made.metrics[name]).value
+            for each in (*self._waiting, *self._measuring)
+        }
+        return replace(self.problem, made=made)
 
     def _is_over(self, begun: int) -> bool:
         trials = self.plan.budget.trials
@@ -136,7 +145,11 @@ class Search:
 
     def _has_minimum(self, begun: int) -> bool:
         """The references, the baseline and one candidate are always finished: without them there is no answer."""
-        return begun >= len(self.plan.space.references()) + 2
+        return begun >= self._minimum
+
+    @property
+    def _minimum(self) -> int:
+        return len(self.plan.firsts) + 1
 
     def _failures(self) -> int:
         return sum(isinstance(trial.outcome, Failure) for trial in self.finished)
@@ -145,7 +158,7 @@ class Search:
         if self.plan.budget.wall_s is None:
             return self.plan.trial_limit_s
         is_reference = candidate in self.plan.space.references()
-        share = REFERENCE_SHARE if is_reference else CANDIDATE_SHARE
+        share = REFERENCE_SHARE if is_reference else CANDIDATE_SHARE if self.plan.given is None else LESSON_SHARE
         return max(1.0, share * self.plan.budget.wall_s)
 
     def _hung_after(self, limit_s: float) -> float:
@@ -164,7 +177,7 @@ class Search:
             self._waiting.clear()
             return
         self._measuring, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
-        batch = [self.lane.subject(each.candidate.key, self._path(each.digest)) for each in self._measuring]
+        batch = [self.lane.subject(each.candidate, self._path(each.digest)) for each in self._measuring]
         beside = self._companion({each.key for each in batch})
         future: Future[dict[str, Costs | Failure]] = Future()
         future.add_done_callback(self._later(self._measured))
@@ -184,15 +197,15 @@ class Search:
     def _is_late(self, models: int) -> bool:
         """Whether a round would end after the deadline by more than a few seconds, and can be done without."""
         measured = sum(isinstance(trial.outcome, Measurement) for trial in self.finished)
-        if measured < len(self.plan.space.references()) + 2:
+        if measured < self._minimum:
             return False
         return time.monotonic() + self.lane.expected_s(models) > self.deadline + GRACE_S
 
     def _companion(self, batch: set[str]) -> list[Subject]:
         """The reference, measured in every round, once it is confirmed."""
-        first = self.plan.space.references()[0].key
+        first = self.plan.space.references()[0]
         for trial in self.finished:
-            if trial.key == first and isinstance(trial.outcome, Measurement) and first not in batch:
+            if trial.key == first.key and isinstance(trial.outcome, Measurement) and first.key not in batch:
                 return [self.lane.subject(first, self._path(trial.outcome.artifact))]
         return []
 
@@ -214,7 +227,7 @@ class Search:
         measured = sum(isinstance(trial.outcome, Measurement) for trial in self.finished)
         done = measured + len(self._waiting) + len(self._measuring)
         needed = {each.key for each in self.plan.space.references()} & set(self._making)
-        return not needed and done >= len(self.plan.space.references()) + 2
+        return not needed and done >= self._minimum
 
     def _drop_trainings(self) -> None:
         log.info("the budget is used up; %d candidates are left unfinished", len(self._making))
@@ -312,13 +325,6 @@ class Search:
 
     def _path(self, digest: str) -> Path:
         return self.study.artifacts.path(digest, self.lane.runtime.suffix)
-
-
-def baseline(plan: Plan) -> Candidate:
-    """The smallest member of every study."""
-    from steelyard.core.candidate import Scale  # noqa: PLC0415
-
-    return Candidate("baseline", Scale(), (), plan.space.runtime)
 
 
 def describe(trial: Trial, metric: str) -> str:

@@ -10,15 +10,29 @@ def introduce(plan: Plan, listen: Listener) -> None:
     listen(Event("fact", f"{plan.task.name}: {plan.task.split_how}"))
     for fact in plan.task.facts:
         listen(Event("fact", fact.text))
-    for family in plan.space.families:
+    if plan.given is not None:
+        listen(Event("fact", what_is_tried(plan)))
+    for family in plan.space.families if plan.given is None else ():
         knobs = "; ".join(f"{knob.name} {', '.join(map(str, knob.choices))}" for knob in family.knobs)
         listen(
             Event("fact", f"{family.family}: {knobs or 'a fixed scale'}; it starts at its largest, {family.largest}")
         )
+    options = {name for choice in plan.space.options for name, _ in choice}
+    if options:
+        names = ", ".join(sorted(options))
+        listen(Event("fact", f"{plan.space.runtime}: {len(plan.space.options)} choices of {names}, its defaults first"))
     listen(Event("fact", f"{plan.space.size} candidates in the space, searched by {plan.strategy.name}"))
     if not any(plan.space.pipelines):
         listen(Event("notice", f"steps work on ONNX files, which {plan.space.runtime} does not run: no step is tried"))
     listen(Event("fact", what_can_be_proved(plan)))
+
+
+def what_is_tried(plan: Plan) -> str:
+    """The steps that a model that is there already may go through, and in how many pipelines."""
+    names = dict.fromkeys(step.name for pipeline in plan.space.pipelines for step in pipeline)
+    tried = sum(bool(pipeline) for pipeline in plan.space.pipelines)
+    name = ", ".join(each.family for each in plan.space.families)
+    return f"{name}: as it is, and compressed by {', '.join(names)} in {tried} pipeline{'s' * (tried != 1)}"
 
 
 def what_can_be_proved(plan: Plan) -> str:

@@ -66,18 +66,28 @@ def open_workshop(setup: WorkerSetup) -> Any:
     if setup.model is not None:
         name = family_name(setup.model)
         families[name] = Own(name, load_function(setup.model, field="model"))
+    task = load(Path(setup.task))
+    metrics = {metric_name(address): metric_of(address) for address in setup.metrics}
+    chain = None
+    if setup.given is not None:
+        from steelyard.engine.chain import Chain  # noqa: PLC0415  imports torch
+        from steelyard.engine.given import GivenModel  # noqa: PLC0415
+
+        given = GivenModel.from_json(setup.given)
+        chain = Chain(given, task, registry, metrics[setup.goal_metric], setup.seed, Path(setup.fits))
     return Workshop(
-        task=load(Path(setup.task)),
+        task=task,
         registry=registry,
         families=families,
         recipe=recipe,
-        metrics={metric_name(address): metric_of(address) for address in setup.metrics},
+        metrics=metrics,
         monitor=setup.monitor,
         goal_metric=setup.goal_metric,
         seed=setup.seed,
         fits=Path(setup.fits),
         loss=load_function(recipe.loss, field="loss") if recipe.loss else None,
         loop=load_function(recipe.loop, field="train") if recipe.loop else None,
+        chain=chain,
     )
 
 

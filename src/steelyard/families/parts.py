@@ -4,8 +4,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812  the field's name for it
 from torch import Tensor, nn
 
+from steelyard.core.errors import InputError
 from steelyard.core.protocols import Task
-from steelyard.core.task import Column, ImageInput, OutputSpec, TableInput, ValueOutput
+from steelyard.core.task import Column, ImageInput, OutputSpec, TableInput, TensorInput, ValueOutput
 
 
 class ImageFront(nn.Module):
@@ -138,6 +139,8 @@ def front_of(task: Task, resolution: int | None = None) -> ImageFront | TableFro
     """The front that fits the task's input."""
     if isinstance(task.input, ImageInput):
         return ImageFront(task.input, resolution)
+    if isinstance(task.input, TensorInput):
+        raise InputError(f"'model' must be compressed, not searched for, where the task {task.name!r} is made for one.")
     return TableFront(task.input)
 
 

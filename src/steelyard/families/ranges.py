@@ -3,13 +3,15 @@
 import math
 
 from steelyard.core.protocols import Task
-from steelyard.core.task import ImageInput
+from steelyard.core.task import ImageInput, TensorInput
 
 
 def feature_count(task: Task) -> int:
     """Features after the front: pixels times channels, or numbers, indicators and one-hot categories."""
     if isinstance(task.input, ImageInput):
         return task.input.height * task.input.width * task.input.channels
+    if isinstance(task.input, TensorInput):
+        return sum(math.prod(size for size in port.shape or () if isinstance(size, int)) for port in task.input.ports)
     return sum(
         len(column.categories) if column.kind == "category" else 1 + column.has_missing for column in task.input.columns
     )

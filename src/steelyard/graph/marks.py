@@ -7,6 +7,8 @@ SUFFIX = ".syd"
 MARK = b"SYD"
 """How they begin; the number of the format follows."""
 FORMAT = 1
+DECODING = ("google", "ml_dtypes", "onnx", "typing_extensions")
+"""Packages that decoding imports, which a plain file does without."""
 
 
 def is_encoded(path: Path) -> bool:

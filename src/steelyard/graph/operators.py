@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 
 import onnx
 
-Kind = TypeVar("Kind", int, bytes, list[int])
+Kind = TypeVar("Kind", int, float, bytes, list[int])
 Shape = tuple[int, ...]
 Shapes = Sequence[Shape | None]
 Rule = Callable[[onnx.NodeProto, Shapes, Shapes], int]

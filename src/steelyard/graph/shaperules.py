@@ -159,6 +159,8 @@ def _matmul(left: int, right: int) -> Rule:
             a[-1], a[-2] = a[-2], a[-1]
         if case.get("transB", 0):
             b[-1], b[-2] = b[-2], b[-1]
+        if a[-1] != b[-2 if len(b) > 1 else 0]:
+            raise Unknown
         if len(a) == 1:
             return [(*b[:-2], b[-1])]
         if len(b) == 1:

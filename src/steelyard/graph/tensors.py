@@ -48,6 +48,10 @@ class Stored:
         return math.ceil(self.elements * type_bits(self.type) / 8)
 
 
+_SMALL_BITS = 8
+"""Types of so many bits or fewer hold quantized weights where they are cast to float."""
+
+
 @dataclass(frozen=True, slots=True)
 class Use:
     """One place where a stored tensor is read: the operator, which of its inputs, and how the tensor got there.
@@ -118,16 +122,25 @@ def stored_tensors(model: onnx.ModelProto) -> Iterator[Stored]:
 def uses_of_tensors(model: onnx.ModelProto) -> Iterator[Use]:
     """Where each stored tensor is read, seen through operators that only store or lay it out differently.
 
-    The other inputs of those operators (scales, zero points, shapes) are uses of their own.
+    The other inputs of those operators (scales, zero points, shapes) are uses of their own. Small integers that are
+    cast to float and multiplied by their scale are dequantized too: a pair that a runtime folds as it loads a file.
     """
     for graph in graphs_of(model.graph):
+        scaled = {node.input[0] for node in graph.node if node.op_type == "Mul"}
         reaching = {name: (describe(name, tensor), False) for name, tensor in named_tensors(graph)}
         for node in graph.node:
             for slot, name in enumerate(node.input):
                 if name not in reaching:
                     continue
                 tensor, is_dequantized = reaching[name]
-                if slot == 0 and node.op_type in PASSING:
+                is_small = type_bits(tensor.type) <= _SMALL_BITS and tensor.type not in FLOAT_TYPES
+                if is_small and node.op_type == "Cast" and node.output[0] in scaled:
+                    reaching[node.output[0]] = (tensor, True)
+                elif slot == 0 and is_small and is_dequantized and node.op_type == "Mul":
+                    reaching[node.output[0]] = (tensor, True)
+                    # The scale is none of the weights.
+                    reaching.pop(node.input[1], None)
+                elif slot == 0 and node.op_type in PASSING:
                     reaching[node.output[0]] = (tensor, is_dequantized or node.op_type == "DequantizeLinear")
                 else:
                     yield Use(tensor, node.op_type, slot, is_dequantized)

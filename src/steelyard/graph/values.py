@@ -8,6 +8,7 @@ import onnx
 
 from steelyard.core.errors import InputError, UnknownNameError
 from steelyard.graph.operators import Shape
+from steelyard.graph.shapes import walk
 from steelyard.graph.tensors import TYPE_NAMES, describe, named_tensors, type_bits
 
 LARGEST_ELEMENTS = 2**63 - 1
@@ -63,10 +64,22 @@ def infer_values(model: onnx.ModelProto, batch: int, shapes: Mapping[str, Shape]
     for value in (*model.graph.value_info, *model.graph.output):
         if value.name not in values:
             _note(values, value, symbols)
+    if any(name and name not in values for node in model.graph.node for name in node.output):
+        _walk_on(model, values)
     for name, found in values.items():
         if any(size < 0 for size in found.shape) or found.elements > LARGEST_ELEMENTS:
             raise InputError(f"the model's shapes are absurd: {name!r} would be of shape {_short(found.shape)}.")
     return values
+
+
+def _walk_on(model: onnx.ModelProto, values: dict[str, Value]) -> None:
+    """Fill in what ONNX's inference left open: our own rules follow shapes that a graph computes as it runs."""
+    known = {name: value.shape for name, value in values.items()}
+    inputs = {value.name: known[value.name] for value in model.graph.input if value.name in known}
+    _, tensors = walk(model.graph, inputs, known)
+    for name, shape in tensors.shapes.items():
+        if name not in values and tensors.types.get(name) not in (None, "undefined"):
+            values[name] = Value(tensors.types[name], tuple(shape))
 
 
 def _note(values: dict[str, Value], value: onnx.ValueInfoProto, symbols: Mapping[str, int]) -> None:

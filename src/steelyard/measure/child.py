@@ -86,7 +86,7 @@ def measure_latency(request: Request, progress: Progress) -> Answer:
     for model in shuffled(request["models"], request["seed"]):
         progress(model["key"])
         began = time.perf_counter()
-        runs[model["key"]] = load_model(model, request["threads"])
+        runs[model["key"]] = load_model(model)
         load_s[model["key"]] = time.perf_counter() - began
     for key, run in runs.items():
         progress(key)
@@ -120,7 +120,7 @@ def measure_memory(request: Request, progress: Progress) -> Answer:
     before = set(sys.modules)
     for model in request["models"]:
         progress(model["key"])
-        runs.append(load_model(model, request["threads"]))
+        runs.append(load_model(model))
     loaded = read_peak_bytes()
     packages = {name.partition(".")[0] for name in set(sys.modules) - before} - before - sys.stdlib_module_names
     # Names that begin with a line are made at run time by compiled modules, as is Cython's own.
@@ -138,7 +138,7 @@ def compute_outputs(request: Request, progress: Progress) -> Answer:
     import_modules(request)
     model = request["models"][0]
     progress(model["key"])
-    run = load_model(model, request["threads"])
+    run = load_model(model)
     arrays = {f"{index:04d}": np.asarray(run(batch)) for index, batch in enumerate(batches)}
     np.savez(request["outputs"], **arrays)  # type: ignore[arg-type]
     return {"count": len(arrays)}
@@ -151,7 +151,7 @@ def measure_energy(request: Request, progress: Progress) -> Answer:
     counters = read_counters([Path(path) for path in request["counters"]])
     model = request["models"][0]
     progress(model["key"])
-    run = load_model(model, request["threads"])
+    run = load_model(model)
     warm_up(run, batches, request["warm_s"])
     time.sleep(request["energy_s"] / 4)
     idle_j, idle_s = spend(counters, lambda: time.sleep(request["energy_s"]))
@@ -187,10 +187,10 @@ def import_modules(request: Request) -> None:
         import_object(model["loader"])
 
 
-def load_model(model: Mapping[str, Any], threads: int) -> Run:
-    """One model, loaded by its loader."""
+def load_model(model: Mapping[str, Any]) -> Run:
+    """One model, loaded by its loader with its own threads and options."""
     load: Callable[..., Run] = import_object(model["loader"])
-    return load(model["path"], threads, **model["options"])
+    return load(model["path"], model["threads"], **model["options"])
 
 
 def read_peak_bytes() -> int:

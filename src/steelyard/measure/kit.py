@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from steelyard.core.candidate import loading_of
 from steelyard.core.errors import BundleError, InputError, MeasurementError, MissingExtraError, SteelyardError
 from steelyard.core.goal import parse_duration
 from steelyard.core.kit import MANIFEST, Kit
@@ -159,7 +160,8 @@ def _processor() -> int | None:
 
 def _subject(kit: Kit, folder: Path, key: str, name: str) -> Subject:
     point = kit.points[key]
-    return Subject(name, folder / point.path, loader=point.loader, imports=point.imports)
+    threads, options = loading_of(point.options)
+    return Subject(name, folder / point.path, point.loader, point.imports, options, threads)
 
 
 def _latencies(kit: Kit, folder: Path, protocol: Protocol, nominal_s: float, settings: Settings) -> LatencyRound:
@@ -236,7 +238,7 @@ def settings_of(argv: Sequence[str]) -> tuple[Settings, Path]:
         prog="measure.py", description="Measure the models of this kit on this machine; prints JSON and writes it."
     )
     parser.add_argument("--processes", type=int, default=8, help="fresh processes a model [8]")
-    parser.add_argument("--threads", type=int, help="threads of the runtime [the bundle's]")
+    parser.add_argument("--threads", type=int, help="threads of variants without their own [the bundle's]")
     parser.add_argument("--batch", type=int, help="rows an inference [the bundle's]")
     parser.add_argument("--budget", help="start no further process after this time: 60s, 10m [none]")
     parser.add_argument("--out", default="measured.json", help="the file to write [measured.json]")

@@ -58,7 +58,7 @@ class Protocol:
         loader: address of the callable `(path, threads, **options) -> run`, for subjects without one of their own.
         imports: modules that the loader imports late; the process imports them first, so that no model pays for them.
         batch: rows an inference.
-        threads: threads of the runtime; with more than one the process is not pinned.
+        threads: threads of the runtime, for subjects without their own; with more than one the process is not pinned.
         stacked: whether each entry of the inputs is that of one inference, whole; `batch` only scales throughput then.
         processes: fresh processes, one after another.
         cpu: the processor they are pinned to, None for none.
@@ -102,17 +102,26 @@ class Protocol:
             each.insert(0, self.imports)
         return tuple(dict.fromkeys(name for names in each for name in names))
 
+    def threads_of(self, model: Subject) -> int:
+        """Threads of the runtime for a model: its own, or the protocol's."""
+        return model.threads or self.threads
+
+    def is_pinned(self, threads: int) -> bool:
+        """Whether a process with so many threads keeps to one processor."""
+        return threads == 1 and self.cpu is not None
+
     def request(self, kind: str, inputs: Path, models: Sequence[Subject]) -> dict[str, Any]:
         """The part of a request that is the same for every process."""
+        threads = max(map(self.threads_of, models), default=self.threads)
         return {
             "kind": kind,
-            "models": plain_models(models, self.loader),
+            "models": plain_models(models, self.loader, self.threads),
             "inputs": str(inputs),
             "imports": list(self.imports_of(models)),
             "batch": self.batch,
             "stacked": self.stacked,
-            "threads": self.threads,
-            "cpu": self.cpu if self.threads == 1 else None,
+            "threads": threads,
+            "cpu": self.cpu if self.is_pinned(threads) else None,
             "warm_s": self.warm_s,
             "block_s": self.block_s,
             "cap_s": self.cap_s / self.processes,
@@ -165,7 +174,7 @@ class LatencyRound:
     noise: str | None = None
 
     def ratio(self, slow: str, fast: str) -> Ratio:
-        """How many times as long the model `slow` takes as the model `fast`, paired by process.
+        """How many times as long the model `slow` takes as the model `fast`, paired by the processes' numbers.
 
         Raises:
             MeasurementError: if one of the two was not measured, or never beside the other.
@@ -234,21 +243,32 @@ class _Collector:
         self.failures: dict[str, MeasurementError] = {}
         self.suspected: dict[str, int] = {}
         self.waits = list(protocol.waits_s)
-        self.shares: list[float] = []
+        self.disturbed: list[bool] = []
         self.loads: dict[str, list[float]] = {}
 
     def collect(self, number: int) -> None:
-        """Run process `number`, again without the culprit as long as there is one."""
-        while self.models:
+        """Run process `number`: one for each count of threads among the models, one after another.
+
+        Threads are a matter of the process: pinning, OMP_NUM_THREADS, and in torch and ExecuTorch the pool itself. So
+        no figure depends on how many threads the models beside it have, and models of one thread stay pinned.
+        """
+        for threads in sorted({self.protocol.threads_of(model) for model in self.models}):
+            self._collect(threads, number)
+
+    def _collect(self, threads: int, number: int) -> None:
+        """Run the process of models with so many threads, again without the culprit as long as there is one."""
+        while models := [model for model in self.models if self.protocol.threads_of(model) == threads]:
             try:
-                answer = self._run(self.models, number)
+                answer = self._run(models, number)
             except ChildError as error:
-                self._blame(error, number)
+                self._blame(error, models, number)
                 continue
-            if self._is_disturbed(answer["share"]) and self.waits:
+            # Several threads share a processor with each other: only a pinned process can tell that it lacked its own.
+            is_disturbed = self.protocol.is_pinned(threads) and answer["share"] < QUIET
+            if is_disturbed and self.waits:
                 time.sleep(self.waits.pop(0))
                 continue
-            self.shares.append(answer["share"])
+            self.disturbed.append(is_disturbed)
             scale = self.nominal_s / (float(np.median(answer["yardstick"])) * 1e-9)
             for key, seconds in answer["load_s"].items():
                 self.loads.setdefault(key, []).append(seconds * scale)
@@ -275,18 +295,13 @@ class _Collector:
 
     def noise(self) -> str | None:
         """What disturbed the processes that count, in a sentence; None where they were quiet."""
-        disturbed = sum(self._is_disturbed(share) for share in self.shares)
-        if not disturbed:
+        if not any(self.disturbed):
             return None
         waited = sum(self.protocol.waits_s) - sum(self.waits)
         return (
-            f"something else ran on the measuring core in {disturbed} of {len(self.shares)} processes, "
+            f"something else ran on the measuring core in {sum(self.disturbed)} of {len(self.disturbed)} processes, "
             f"also after {waited:g} s of waiting; the intervals hold it"
         )
-
-    def _is_disturbed(self, share: float) -> bool:
-        """Whether a pinned process lacked its processor; several threads share theirs with each other."""
-        return self.protocol.threads == 1 and self.protocol.cpu is not None and share < QUIET
 
     def _run(self, models: Sequence[Subject], number: int) -> dict[str, Any]:
         request = self.protocol.request("latency", self.inputs, models)
@@ -295,17 +310,17 @@ class _Collector:
         limit_s = self.protocol.start_s + len(models) * (self.protocol.load_s + 2 * request["cap_s"])
         return run_child(request, limit_s=limit_s)
 
-    def _blame(self, error: ChildError, number: int) -> None:
-        """Leave out the model that the process died on.
+    def _blame(self, error: ChildError, models: Sequence[Subject], number: int) -> None:
+        """Leave out the model that the process died on, of those it had.
 
         Raises:
             MeasurementError: if no model is to blame: then the inputs, the loader or the machine are.
         """
-        culprit = next((model for model in self.models if model.key == error.key), None)
+        culprit = next((model for model in models if model.key == error.key), None)
         if culprit is None:
             raise MeasurementError(error.message) from error
         self.suspected[culprit.key] = self.suspected.get(culprit.key, 0) + 1
-        if not error.is_certain and self.suspected[culprit.key] < _REPEATED and len(self.models) > 1:
+        if not error.is_certain and self.suspected[culprit.key] < _REPEATED and len(models) > 1:
             try:
                 self._run([culprit], number)
             except ChildError as alone:

@@ -78,7 +78,7 @@ def measure_peaks(probes: Sequence[Probe], protocol: Protocol, *, nominal_s: flo
     Raises:
         MeasurementError: if a probe can't be measured.
     """
-    models = plain_models([probe.subject for probe in probes], protocol.loader)
+    models = plain_models([probe.subject for probe in probes], protocol.loader, 1)
     arguments = {
         "models": [
             {**model, "shape": probe.shape, "element": probe.element}
@@ -153,7 +153,7 @@ def probe_here(*, models: Sequence[Mapping[str, Any]], imports: Sequence[str], w
     for model in models:
         ticks += time_block(yardstick, [np.zeros(1)], 0, 20)
         rows = np.random.default_rng(0).integers(1, 200, model["shape"]).astype(model["element"])
-        seconds[model["key"]] = _best_s(load_model(model, 1), rows)
+        seconds[model["key"]] = _best_s(load_model(model), rows)
     for side in SIDES:
         ticks += time_block(yardstick, [np.zeros(1)], 0, 20)
         matrix = np.random.default_rng(0).random((side, side), dtype=np.float32)

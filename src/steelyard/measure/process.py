@@ -36,6 +36,8 @@ class Subject:
         loader: address of the callable that loads it; None for the protocol's.
         imports: modules that this loader imports late; the protocol's where there is no loader.
         options: of the runtime, passed to the loader by name.
+        threads: of the runtime for this model; None for the protocol's.
+        pays_for: modules that loading this very model imports, as decoding it does: their memory is its own.
     """
 
     key: str
@@ -43,6 +45,8 @@ class Subject:
     loader: str | None = None
     imports: tuple[str, ...] = ()
     options: Mapping[str, Setting] = field(default_factory=dict)
+    threads: int | None = None
+    pays_for: tuple[str, ...] = ()
 
 
 class ChildError(MeasurementError):
@@ -173,14 +177,15 @@ def input_file(inputs: Inputs) -> Iterator[Path]:
         yield path
 
 
-def plain_models(subjects: Sequence[Subject], loader: str) -> list[dict[str, Any]]:
-    """The models as a request names them; `loader` is that of those without one of their own."""
+def plain_models(subjects: Sequence[Subject], loader: str, threads: int) -> list[dict[str, Any]]:
+    """The models as a request names them; `loader` and `threads` are those of models without their own."""
     return [
         {
             "key": subject.key,
             "path": str(subject.path),
             "loader": subject.loader or loader,
             "options": dict(subject.options),
+            "threads": subject.threads or threads,
         }
         for subject in subjects
     ]

@@ -237,15 +237,19 @@ def _resampled_counts(blocks: Sequence[Floats], grid: Floats, random: np.random.
 
 
 def ratio_of(slow: Sequence[ProcessTimes], fast: Sequence[ProcessTimes], seed: int = 0) -> Ratio:
-    """p50 of one model over p50 of another, measured in the same processes.
+    """p50 of one model over p50 of another, measured in the same processes, or in neighbouring ones.
 
     Paired: the ratio is taken within each process, where the machine's speed cancels, from the same picks of rounds.
+    Models with other counts of threads run in a process of their own, right before or after: there the yardstick of
+    each process stands for the machine's speed.
     The two can be told apart if the interval excludes 1 and the ratio is at least 2 % away from it.
     """
     random = np.random.default_rng(seed)
     points, inner = [], []
     for above, below, uniform in zip(slow, fast, _uniforms(slow, random), strict=True):
         tops, bottoms = _medians(above.blocks), _medians(below.blocks)
+        if above.yardstick is not below.yardstick:
+            tops, bottoms = tops / np.median(above.yardstick), bottoms / np.median(below.yardstick)
         wide = uniform if uniform.shape[1] >= len(bottoms) else random.random((RESAMPLES, len(bottoms)))
         points.append(math.log(np.median(tops) / np.median(bottoms)))
         inner.append(np.log(_resampled_medians(tops, uniform) / _resampled_medians(bottoms, wide)))

@@ -128,7 +128,7 @@ def trace_kernels(
     Raises:
         MeasurementError: if the model can't be traced, or its kernels differ from process to process.
     """
-    model = plain_models([subject], protocol.loader)[0]
+    model = plain_models([subject], protocol.loader, protocol.threads)[0]
     with input_file(inputs) as path:
         arguments = {
             "model": model,
@@ -137,7 +137,6 @@ def trace_kernels(
             "imports": list(protocol.imports_of([subject])),
             "batch": protocol.batch,
             "stacked": protocol.stacked,
-            "threads": protocol.threads,
             "limit_s": limit_s,
         }
         answers = [
@@ -146,7 +145,7 @@ def trace_kernels(
                 arguments,
                 key=subject.key,
                 limit_s=protocol.start_s + 2 * protocol.load_s + protocol.cap_s,
-                threads=protocol.threads,
+                threads=model["threads"],
                 cpu=protocol.cpu,
             )
             for _ in range(processes)
@@ -190,18 +189,17 @@ def trace_here(
     imports: Sequence[str],
     batch: int,
     stacked: bool,
-    threads: int,
     limit_s: float,
 ) -> Plain:
     """The called process's part: the model's p50 without the profiler, then its trace."""
     batches = make_batches(read_rows(inputs), batch, stacked=stacked)
     import_modules({"imports": imports, "models": [model]})
     traced: Callable[..., dict[str, Any]] = import_object(tracer)
-    run = load_model(model, threads)
+    run = load_model(model)
     warm_up(run, batches, min(limit_s, 0.1))
     times: list[int] = []
     began = perf_counter()
     while len(times) < 3 or perf_counter() - began < limit_s:
         times += time_block(run, batches, len(times), 3)
     path = str(Path(model["path"]))
-    return {**traced(path, batches, threads, limit_s, **model["options"]), "plain_s": median(times) * 1e-9}
+    return {**traced(path, batches, model["threads"], limit_s, **model["options"]), "plain_s": median(times) * 1e-9}

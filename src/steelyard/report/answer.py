@@ -200,6 +200,8 @@ def proof_sentence(outcome: Outcome) -> str:
     basis = f"{drop.n:,} {_units(outcome)}, {method_phrase(outcome)}"
     level = format_confidence(drop.confidence)
     seen = UNKNOWN if drop.value is None else format_share(drop.value)
+    if outcome.status == "certified" and outcome.chosen.key == outcome.reference.key:
+        return f"certified: it is the reference itself, which loses nothing; {allowed} would be permitted."
     if outcome.status == "certified":
         bound = "" if drop.high is None else f" (at most {format_share(drop.high)}, seen {seen})"
         return f"certified: at {level} confidence at most {allowed} than the reference{bound}, {basis}."

@@ -10,8 +10,9 @@ from importlib import resources
 
 import jinja2
 
+from steelyard.core.candidate import steps_text
 from steelyard.core.outcome import Outcome
-from steelyard.report import answer, tables
+from steelyard.report import answer, explained, tables
 from steelyard.report.formatting import cleaned
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~!$])")
@@ -30,7 +31,12 @@ def render(outcome: Outcome) -> str:
     environment.filters["md"] = escaped
     source = (resources.files("steelyard.report") / "templates" / "MODEL_CARD.md.j2").read_text(encoding="utf-8")
     return environment.from_string(source).render(
-        answer=answer, outcome=outcome, tables=tables, code=loading_code(outcome)
+        answer=answer,
+        code=loading_code(outcome),
+        compression=steps_text(outcome.chosen.steps),
+        explained=explained,
+        outcome=outcome,
+        tables=tables,
     )
 
 

@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from steelyard.core.candidate import steps_text
 from steelyard.core.outcome import Outcome, Point
 from steelyard.report import answer
-from steelyard.report.formatting import cleaned
+from steelyard.report.explained import AS_GIVEN, waterfall_labels
+from steelyard.report.formatting import cleaned, format_figure
 from steelyard.report.tables import Table, name_cell, points_table, varying_knobs
 
 MOST_CURVES = 40
@@ -22,16 +24,15 @@ SERIES = {
 }
 """Which panel and which line each key of a training curve belongs to."""
 
+WATERFALLS = ("latency_p50_s", "size_bytes")
+"""Costs that are drawn step by step."""
+
 Row = dict[str, Any]
 
 
 def steps_label(point: Point) -> str:
     """The point's compression in words, such as `quantize (bits 8)`."""
-    parts = []
-    for step in point.steps:
-        settings = ", ".join(f"{name} {value}" for name, value in step.settings)
-        parts.append(f"{step.name} ({settings})" if settings else step.name)
-    return cleaned(" + ".join(parts)) or "uncompressed"
+    return cleaned(steps_text(point.steps)) or "uncompressed"
 
 
 def numeric_knobs(outcome: Outcome) -> dict[str, tuple[float, ...]]:
@@ -113,6 +114,34 @@ def curve_rows(outcome: Outcome) -> list[Row]:
         name = (name_cell(point, varying).short or "") + "".join(f" ({word})" for word in words)
         rows.extend({"name": name, **row} for row in _one_curve(curve))
     return rows
+
+
+def waterfall_rows(outcome: Outcome) -> list[Row]:
+    """What each step took off or added, as floating bars between the model given and the chosen one.
+
+    A row has `panel` (a cost), `label`, `start` and `end`, `kind` (whole, saved or cost) and the change as text.
+    """
+    steps = outcome.explanation.get("waterfall", ())
+    if len(steps) < 2:
+        return []
+    labels, rows = waterfall_labels(outcome), []
+    for name in WATERFALLS:
+        if not all(name in step["metrics"] for step in steps):
+            continue
+        before = 0.0
+        for label, step in zip(labels, steps, strict=True):
+            value, unit = step["metrics"][name]["value"], step["metrics"][name]["unit"]
+            kind = "whole" if label == AS_GIVEN else "saved" if value <= before else "cost"
+            change = format_figure(value, name, unit) if kind == "whole" else _change_text(before, value)
+            rows.append({"panel": name, "label": label, "start": before, "end": value, "kind": kind, "text": change})
+            before = value
+        whole = {"panel": name, "label": "chosen", "start": 0.0, "end": before, "kind": "whole"}
+        rows.append({**whole, "text": format_figure(before, name, unit)})
+    return rows
+
+
+def _change_text(before: float, after: float) -> str:
+    return f"{100 * (after / before - 1):+.0f} %".replace("-", "−") if before else ""
 
 
 def spans(values: Iterable[float], factor: float) -> bool:

@@ -19,6 +19,13 @@ PALETTE = ("#3f83c8", "#c9680c", "#23906a", "#9468cf", "#d9486e", "#128b9d", "#a
 SHAPES = ("circle", "diamond", "square", "triangle-up", "cross", "triangle-down")
 """Shapes of compression pipelines, so that colour is never the only sign."""
 
+KINDS = ("whole", "saved", "cost")
+KIND_COLOURS = (PALETTE[0], PALETTE[2], PALETTE[1])
+"""Kinds of bars of a waterfall: a whole figure, what a step saved, what it cost."""
+
+MOST_SHAPES = 8
+"""Pipelines that a legend names."""
+
 LOG_SPAN = 8.0
 """From this ratio of the largest to the smallest value on, an axis is logarithmic."""
 
@@ -59,6 +66,7 @@ def draw(outcome: Outcome) -> Charts:
         "front": [row for row in rows if row.get("cost") is not None],
         "staircase": chart_data.staircase(outcome, rows),
         "curves": chart_data.curve_rows(outcome),
+        "waterfall": chart_data.waterfall_rows(outcome),
         "spent": [
             {"work": row.cells[0].text, "seconds": row.cells[1].raw, "text": row.cells[1].text}
             for row in spent_table(outcome).rows
@@ -67,6 +75,7 @@ def draw(outcome: Outcome) -> Charts:
     figures: list[Figure] = []
     if data["front"]:
         figures.append(front_figure(outcome, data["front"]))
+    figures.extend(waterfall_figures(data["waterfall"]))
     figures.extend(scale_figures(outcome, rows))
     figures.extend(curve_figures(outcome, data["curves"]))
     if any(row["seconds"] for row in data["spent"]):
@@ -160,6 +169,34 @@ def curve_figures(outcome: Outcome, rows: Sequence[Row]) -> tuple[Figure, ...]:
     return tuple(figures)
 
 
+def waterfall_figures(rows: Sequence[Row]) -> tuple[Figure, ...]:
+    """Latency and size from the model given to the chosen one, a floating bar for what each measured step changed."""
+    figures = []
+    for panel in chart_data.WATERFALLS:
+        shown = [row for row in rows if row["panel"] == panel]
+        if not shown:
+            continue
+        title, suffix = answer.metric_title(panel), "s" if panel.endswith("_s") else "B"
+        base = alt.Chart(alt.NamedData("waterfall")).transform_filter(f"datum.panel == '{panel}'")
+        y = alt.Y("label:N", title=None, sort=None, axis=alt.Axis(ticks=False, domain=False, labelLimit=220))
+        axis = alt.Axis(labelExpr=f"format(datum.value, '~s') + '{suffix}'", tickCount=5, labelOverlap="greedy")
+        bars = base.mark_bar(cornerRadius=2, height=16).encode(
+            y=y,
+            x=alt.X("start:Q", title=title, axis=axis),
+            x2="end:Q",
+            color=alt.Color("kind:N", title=None, scale=_ordered(KINDS, KIND_COLOURS), legend=_legend()),
+            tooltip=[alt.Tooltip("label:N", title="step"), alt.Tooltip("text:N", title=title)],
+        )
+        text = base.transform_calculate(far="max(datum.start, datum.end)").mark_text(align="left", dx=5)
+        labels = text.encode(y=y, x="far:Q", text="text:N").properties(name="label")
+        caption = f"{title.capitalize()} from the model given to the chosen one; a bar between is what a step changed."
+        spec = _spec([bars, labels], height=60 + 26 * len(shown))
+        figures.append(
+            Figure(f"chart-waterfall-{panel}", "steps", f"{title.capitalize()}, step by step", caption, spec)
+        )
+    return tuple(figures)
+
+
 def spent_figure() -> Figure:
     """The seconds by kind of work as bars."""
     base = alt.Chart(alt.NamedData("spent"))
@@ -226,7 +263,13 @@ def _signs(base: alt.Chart, outcome: Outcome, x: alt.X, y: alt.Y, rows: Sequence
         x=x,
         y=y,
         color=alt.Color("family:N", title="family", scale=_colours(rows), legend=_legend()),
-        shape=alt.Shape("steps:N", title="compression", scale=_ordered(steps, SHAPES), legend=_legend(grey=True)),
+        shape=alt.Shape(
+            "steps:N",
+            title="compression",
+            scale=_ordered(steps, SHAPES),
+            # Shapes come again from the seventh on; a legend of dozens would tell nothing that the tooltip does not.
+            legend=_legend(grey=True) if len(steps) <= MOST_SHAPES else None,
+        ),
         opacity=alt.condition(picked, alt.value(1.0), alt.value(0.12)),
     )
     on_front = signs.transform_filter("datum.is_front").mark_point(size=95, filled=True)

@@ -8,6 +8,7 @@ from rich.cells import cell_len
 from steelyard.core.outcome import Outcome
 from steelyard.report import answer
 from steelyard.report.compare import Comparison
+from steelyard.report.explained import sentences, waterfall_table
 from steelyard.report.formatting import cleaned
 from steelyard.report.layout import fitted
 from steelyard.report.profiled import Sheet
@@ -34,6 +35,11 @@ def render(outcome: Outcome, width: int = WIDTH) -> str:
         for name, figures in figure_lines(outcome):
             lines += _wrapped(f"{cleaned(name)}: {figures}.", width)
         lines.append("")
+    waterfall = waterfall_table(outcome)
+    if len(waterfall.rows) > 1:
+        lines += [*_wrapped(f"{waterfall.title}:", width), *table_lines(waterfall, width), ""]
+    for sentence in sentences(outcome):
+        lines += _wrapped(sentence, width)
     for notice in outcome.notices:
         lines += _wrapped(f"note: {cleaned(notice)}", width)
     lines += [f"report: {answer.report_path(outcome)}", f"next: {answer.next_command(outcome)}"]

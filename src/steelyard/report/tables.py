@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from steelyard.core.candidate import steps_text
 from steelyard.core.outcome import Outcome, Point
 from steelyard.report import answer
 from steelyard.report.formatting import (
@@ -302,7 +303,8 @@ def name_cell(point: Point, varying: frozenset[tuple[str, str]]) -> Cell:
     settings = point.scale.settings
     apart = [(knob, value) for knob, value in settings if (point.family, knob) in varying] or settings
     told = [f"{knob} {value}" for knob, value in apart]
-    parts = [" ".join([point.family, *told[:1]]), *told[1:], *(step.name for step in point.steps)]
+    parts = [" ".join([point.family, *told[:1]]), *told[1:], *([steps_text(point.steps)] if point.steps else [])]
+    parts += [f"{option} {setting}" for option, setting in point.candidate.options]
     name = answer.point_name(point)
     return Cell(name, name, cleaned(", ".join(parts)))
 
@@ -324,7 +326,8 @@ def figure_title(name: str, metric: str) -> str:
 def metric_cell(point: Point, name: str) -> Cell:
     """A figure with its interval, by the name of the JSON contract."""
     quantity = point.metrics.get(name)
-    if quantity is None:
+    if quantity is None or (name == "train_s" and quantity.value == 0):
+        # What was never trained here took no time to train; "0 s" would read as if it had.
         return NOTHING
     short = format_figure(quantity.value, name, quantity.unit)
     return Cell(format_interval(quantity, name), quantity.value, short)

@@ -10,6 +10,7 @@ from rich.text import Text
 from steelyard.core.outcome import Outcome
 from steelyard.report import answer
 from steelyard.report.compare import Comparison
+from steelyard.report.explained import sentences, waterfall_table
 from steelyard.report.formatting import cleaned
 from steelyard.report.layout import fitted
 from steelyard.report.profiled import Sheet
@@ -53,6 +54,13 @@ class TerminalReport:
             yield _folded("Every figure, with its 95 % interval:", "bold")
             for name, figures in figure_lines(outcome):
                 yield _folded(f"{cleaned(name)}: {figures}.", "dim")
+        waterfall = waterfall_table(outcome)
+        if len(waterfall.rows) > 1:
+            yield Text()
+            yield _folded(f"{waterfall.title}:", "bold")
+            yield from rich_table(waterfall, options.max_width)
+        for sentence in sentences(outcome):
+            yield _folded(answer.as_sentence(sentence))
         for notice in outcome.notices:
             yield _folded(f"note: {cleaned(notice)}", "yellow")
         yield Text()

@@ -23,7 +23,8 @@ class Standing:
     """What is known of one point when the choice has been made; all plain values.
 
     `misses` are the limits it does not meet; `dominated_by` names a point that is better in everything; `drop` is its
-    drop on the validation rows; `dearer_by` the share by which it costs more than the chosen one (negative: less).
+    drop on the validation rows; `dearer_by` the share by which it costs more than the chosen one (negative: less);
+    `stopped_by` what a gate had against its last steps.
     """
 
     key: str
@@ -33,6 +34,7 @@ class Standing:
     dominated_by: str | None = None
     drop: float | None = None
     dearer_by: float | None = None
+    stopped_by: str | None = None
 
 
 def reason(
@@ -58,6 +60,7 @@ def reason(
         return _why_chosen(standing, status, certified, cost)
     reasons = (
         _role(standing),
+        f"Dropped by the gate: {standing.stopped_by}." if standing.stopped_by else None,
         f"Not chosen: {' and '.join(map(_over, standing.misses))}." if standing.misses else None,
         _why_not_proved(standing.key, certified),
         _outbid(standing, certified, cost),
@@ -89,6 +92,8 @@ def _outclassed(standing: Standing, epsilon: float, cost: str) -> str | None:
 
 
 def _why_chosen(standing: Standing, status: Status, certified: Certified | None, cost: str) -> str:
+    if standing.is_reference and status == "certified":
+        return f"Chosen: it is the model given, and nothing that is good enough lowers its {cost}."
     if status == "infeasible":
         return f"Nearest to the goal, which nothing meets: {' and '.join(map(_over, standing.misses)) or 'no proof'}."
     if status == "estimated" or certified is None:

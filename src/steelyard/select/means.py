@@ -11,6 +11,8 @@ Z, with squared errors e², variance v of the targets and m the reference's rmse
 - r2, relative: e_c² − e_r² − eps·(v − e_r²), with the sign of R² of the reference.
 - accuracy, in groups: right_r − right_c − eps, or − eps·right_r where relative.
 - disagreement, in groups: differs − eps.
+- perplexity, relative: nll_c − nll_r − ln(1 + eps)·tokens, in blocks of 1,000 tokens or more.
+- output_error, absolute: |c − r|² − eps²·|r|², of which the reference's own error is 0.
 
 References:
     Efron, Tibshirani: An Introduction to the Bootstrap, Chapman and Hall, 1993, chapter 12.
@@ -26,9 +28,12 @@ from numpy.typing import NDArray
 
 from steelyard.core.protocols import Metric
 from steelyard.core.task import Array
-from steelyard.select.quality import decisions, is_share, right
+from steelyard.select.quality import decisions, every, is_share, right
+from steelyard.statistics.likelihood import token_losses
 
 Floats = NDArray[np.float64]
+BLOCK_TOKENS = 1_000
+"""Tokens of a block: neighbouring tokens of a text are no independent evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ def mean_form(
     """The mean form of a drop; None where the metric has none.
 
     Args:
-        metric: rmse, r2, or one whose proof is "trinomial" or "disagreement".
+        metric: rmse, r2, perplexity, output_error, or one whose proof is "trinomial" or "disagreement".
         reference: outputs (n, width) of the reference.
         candidate: outputs (n, width) of the candidate.
         targets: (n,).
@@ -71,13 +76,14 @@ def mean_form(
     if metric.proof == "disagreement":
         differs = ~agreeing(reference, candidate)
         return MeanForm(_table(differs, np.ones(len(differs))), _less, float)
-    if metric.name == "rmse":
+    if metric.name in ("rmse", "r2"):
         errors = squared_errors(candidate, targets), squared_errors(reference, targets)
-        return _rmse(*errors, relative=relative, floor=floor)
-    if metric.name == "r2":
-        errors = squared_errors(candidate, targets), squared_errors(reference, targets)
+        if metric.name == "rmse":
+            return _rmse(*errors, relative=relative, floor=floor)
         return _r2(*errors, deviations(targets), relative=relative, floor=floor)
-    return None
+    if metric.name == "perplexity" and relative:
+        return _perplexity(reference, candidate, targets)
+    return _output_error(candidate, targets) if metric.name == "output_error" and not relative else None
 
 
 def quality_form(metric: Metric, outputs: Array, targets: Array) -> MeanForm | None:
@@ -118,8 +124,7 @@ def deviations(targets: Array) -> Floats:
 def agreeing(first: Array, second: Array) -> NDArray[np.bool_]:
     """Which rows get the same decision; never those where an output is no number."""
     one, other = decisions(first), decisions(second)
-    same: NDArray[np.bool_] = (one == other) & (one >= 0)
-    return same
+    return every((one == other) & (one >= 0))
 
 
 def _accuracy(reference: NDArray[np.bool_], candidate: NDArray[np.bool_], *, relative: bool) -> MeanForm:
@@ -151,6 +156,22 @@ def _r2(candidate: Floats, reference: Floats, spread: Floats, *, relative: bool,
         return MeanForm(columns, lambda epsilon: np.array([1.0, -epsilon * sign, epsilon * sign]))
     unit = floor if relative else 1.0
     return MeanForm(columns, lambda epsilon: np.array([1.0, -epsilon * unit, 0.0]))
+
+
+def _output_error(candidate: Array, targets: Array) -> MeanForm:
+    wanted = np.asarray(targets, dtype=np.float64).reshape(len(targets), -1)
+    apart = ((np.asarray(candidate, dtype=np.float64).reshape(wanted.shape) - wanted) ** 2).sum(axis=1)
+    return MeanForm(_table(apart, (wanted**2).sum(axis=1)), lambda epsilon: np.array([1.0, -(epsilon**2)]))
+
+
+def _perplexity(reference: Array, candidate: Array, targets: Array) -> MeanForm:
+    """Rows are put together into blocks of enough tokens that one block says little of the next."""
+    ours, counts = token_losses(candidate, targets)
+    theirs, _ = token_losses(reference, targets)
+    form = MeanForm(_table(ours - theirs, counts), lambda epsilon: np.array([1.0, -np.log1p(epsilon)]))
+    rows = int(np.ceil(BLOCK_TOKENS / max(1.0, float(counts.mean()))))
+    # What is left over at the end belongs to the last whole block.
+    return form.summed(np.minimum(np.arange(len(counts)) // rows, max(0, len(counts) // rows - 1)))
 
 
 def _less(threshold: float) -> Floats:

@@ -125,14 +125,27 @@ def drop_error(
 
 
 def decisions(outputs: Array) -> NDArray[np.int64]:
-    """The class decided for each row (n,): the first highest output; −1, no class, where an output is no number."""
-    return np.where(np.isfinite(outputs).all(axis=1), np.argmax(outputs, axis=1), -1)
+    """The class decided for each row (n,): the first highest output; −1, no class, where an output is no number.
+
+    Of outputs (n, ..., classes) with several decisions a row, all of them (n, decisions).
+    """
+    found: NDArray[np.int64] = np.where(np.isfinite(outputs).all(axis=-1), np.argmax(outputs, axis=-1), -1)
+    return found if found.ndim == 1 else found.reshape(len(found), -1)
+
+
+def every(holds: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where all decisions of a row hold (n,), from those of each decision (n,) or (n, decisions)."""
+    return np.asarray(holds.reshape(len(holds), -1).all(axis=1), dtype=np.bool_)
 
 
 def right(outputs: Array, targets: Array) -> NDArray[np.bool_]:
-    """Which rows are decided rightly (n,); never those with an output that is no number."""
-    hits: NDArray[np.bool_] = decisions(outputs) == np.asarray(targets)
-    return hits
+    """Which rows are decided rightly (n,); never those with an output that is no number.
+
+    Targets are classes (n,), or the scores (n, width) of a reference, whose decisions are right then.
+    """
+    truth = np.asarray(targets)
+    hits: NDArray[np.bool_] = decisions(outputs) == (decisions(truth) if truth.ndim > 1 else truth)
+    return every(hits)
 
 
 def is_share(metric: Metric) -> bool:

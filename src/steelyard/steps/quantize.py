@@ -1,124 +1,111 @@
-"""int8 static quantization with ONNX Runtime's tools."""
+"""Quantization after training, of any ONNX file, with ONNX Runtime's tools and kernels."""
 
-import tempfile
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-import numpy as np
-
-from steelyard.core.errors import SteelyardError
+from steelyard.core.errors import InputError
 from steelyard.core.protocols import Feed
-from steelyard.core.task import Array
 from steelyard.core.wire import Plain
 
-WEIGHTED = ("Conv", "Gemm", "MatMul")
-"""Operators whose weights are stored in int8; all others pass in float."""
-HAS_VNNI = ("avx512_vnni", "avx_vnni", "avxvnni")
+_CHOICES = {
+    "mode": ("static", "dynamic", "weights"),
+    "bits": (8, 4),
+    "activations": ("uint8", "int8"),
+    "calibration": ("minmax", "entropy", "percentile", "mse"),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Quantize:
-    """Static quantization to 8 bits: unsigned activations, signed weights, one scale a channel, min-max calibration.
+    """Quantization to 8 or 4 bits without training.
 
-    Each weighted operator is wrapped in quantize-dequantize pairs, which ONNX Runtime fuses into integer kernels.
-    On processors without VNNI, weights use 7 bits: their integer product of unsigned and signed bytes adds pairs in
-    16 bits and would saturate.
+    By default static: unsigned activations, signed weights, one scale a channel, min-max calibration. Each product is
+    wrapped in quantize-dequantize pairs, which ONNX Runtime fuses into integer kernels. LSTM layers get its dynamic
+    integer kernel in both integer modes, and tables that are looked up are stored in 8 bits; a GRU has no integer
+    kernel. On processors without VNNI, weights use 7 bits: their integer product of unsigned and signed bytes adds
+    pairs in 16 bits and would saturate.
+
+    Attributes:
+        mode: "static" (products in integers, ranges calibrated), "dynamic" (matrix products in integers, ranges taken
+            at each call), or "weights" (small weights, products in float or by kernels that unpack as they go).
+        bits: of the weights; 4 with mode "weights" alone, in blocks of 32.
+        activations: "uint8", or "int8", which fuses in fewer places.
+        per_channel: whether each channel of a weight has a scale of its own.
+        calibration: how ranges come from the rows: "minmax", "entropy", "percentile" (99.99 %) or "mse".
+        chains: with mode "static", whether relu, pooling and sums between products take integers too, and matrix
+            products give float where float is wanted: fewer conversions than pairs around products alone.
+        rows: most rows to calibrate on.
+        exclude: names of operators that stay in float, with commas between them.
+        keep_float: how many of the most sensitive operators stay in float as well.
+        max_error: bound on the output error (RMS of the difference over RMS, on the calibration rows): as few operators
+            stay in float as it takes; 0 for none.
+        bias_correction: whether biases take back what quantization shifts a channel by on average, where that lowers
+            the output error.
+        equalize: whether channels of neighbouring layers are scaled to like ranges first.
+        packed: with mode "weights", whether matrix products get kernels that read packed weights: faster for a few rows
+            at a time, slower for many. Otherwise weights are unpacked as the file is loaded.
 
     References:
         B. Jacob et al., Quantization and training of neural networks for efficient integer-arithmetic-only
         inference, CVPR 2018.
     """
 
+    mode: Literal["static", "dynamic", "weights"] = "static"
+    bits: int = 8
+    activations: Literal["uint8", "int8"] = "uint8"
+    per_channel: bool = True
+    calibration: Literal["minmax", "entropy", "percentile", "mse"] = "minmax"
+    chains: bool = False
     rows: int = 512
+    exclude: str = ""
+    keep_float: int = 0
+    max_error: float = 0.0
+    bias_correction: bool = False
+    equalize: bool = False
+    packed: bool = True
     name: str = "quantize"
 
-    def apply(self, source: Path, target: Path, rows: Iterator[Feed]) -> Plain:
-        """Write the quantized model; `rows` are batches of training inputs for calibration.
+    def __post_init__(self) -> None:
+        """Refuse settings that mean nothing.
 
         Raises:
-            SteelyardError: if the model has no operator with weights that could be quantized.
+            InputError: naming the setting.
         """
-        import onnx  # noqa: PLC0415  heavy, and needed by this step alone
-        from onnxruntime.quantization import (  # noqa: PLC0415
-            CalibrationMethod,
-            QuantFormat,
-            QuantType,
-            quantize_static,
-        )
-        from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415
+        for field, choices in _CHOICES.items():
+            if getattr(self, field) not in choices:
+                listed = ", ".join(map(repr, choices))
+                raise InputError(f"'{field}' must be one of {listed}, got {getattr(self, field)!r}.", field=field)
+        if self.bits == 4 and self.mode != "weights":
+            raise InputError(f"'bits' must be 8 with mode {self.mode!r}, got 4; use mode 'weights'.", field="bits")
+        if self.rows < 1:
+            raise InputError(f"'rows' must be at least 1, got {self.rows!r}.", field="rows")
 
-        nodes = weighted_nodes(onnx.load(source))
-        if not nodes:
-            raise SteelyardError("quantize found no convolution or matrix product with weights to quantize.")
-        reduced = not has_vnni()
-        reader = _Reader(rows, self.rows)
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            prepared = Path(folder) / "prepared.onnx"
-            quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
-            quantize_static(
-                str(prepared),
-                str(target),
-                reader,
-                quant_format=QuantFormat.QDQ,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                per_channel=True,
-                reduce_range=reduced,
-                calibrate_method=CalibrationMethod.MinMax,
-                nodes_to_quantize=weighted_nodes(onnx.load(prepared)),
-            )
-        return {
-            "operators": len(nodes),
-            "weight_bits": 7 if reduced else 8,
-            "calibration_rows": self.rows - reader.left,
-        }
+        if self.keep_float < 0 or self.max_error < 0:
+            name = "keep_float" if self.keep_float < 0 else "max_error"
+            raise InputError(f"'{name}' must be at least 0, got {getattr(self, name)!r}.", field=name)
 
+    @property
+    def is_measuring(self) -> bool:
+        """Whether rows are needed to compare outputs, whatever the mode."""
+        return bool(self.keep_float or self.max_error or self.bias_correction)
 
-class _Reader:
-    """Feeds ONNX Runtime's calibrator: one batch at a time, `most` rows in all."""
+    @property
+    def excluded(self) -> tuple[str, ...]:
+        """Names of the operators that stay in float."""
+        return tuple(name for name in (each.strip() for each in self.exclude.split(",")) if name)
 
-    def __init__(self, rows: Iterator[Feed], most: int) -> None:
-        self.rows = rows
-        self.left = most
+    def apply(self, source: Path, target: Path, rows: Iterator[Feed]) -> Plain:
+        """Write the quantized model; `rows` are batches of training inputs, read where the step must see values.
 
-    def get_next(self) -> dict[str, Array] | None:
-        if self.left <= 0:
-            return None
-        batch = next(self.rows, None)
-        if batch is None:
-            return None
-        feed = batch if isinstance(batch, Mapping) else {"x": np.ascontiguousarray(batch, dtype=np.float32)}
-        feed = {name: array[: self.left] for name, array in feed.items()}
-        self.left -= len(next(iter(feed.values())))
-        return feed
+        Raises:
+            SteelyardError: if the model has no operator with weights that could be quantized, is quantized already, or
+                keeps most of its weights in float all the same.
+        """
+        from steelyard.steps.quantizing.process import quantize  # noqa: PLC0415  loads onnx and a runtime
 
-
-def weighted_nodes(model: Any) -> list[str]:
-    """Names of the operators that multiply their input with stored weights."""
-    stored = {each.name for each in model.graph.initializer}
-    for node in model.graph.node:
-        # Weights may pass an operator that only moves them; operators stand in the order they run.
-        is_moved = node.op_type in ("Identity", "Transpose") and node.input[0] in stored
-        if node.op_type == "Constant" or is_moved:
-            stored.add(node.output[0])
-    return [
-        node.name for node in model.graph.node if node.op_type in WEIGHTED and any(i in stored for i in node.input[1:2])
-    ]
-
-
-def has_vnni() -> bool:
-    """Whether this processor multiplies unsigned with signed bytes without saturating."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    line = next((line for line in text.splitlines() if line.startswith(("flags", "Features"))), "")
-    # Arm's dot product accumulates in 32 bits from the start.
-    return any(flag in line.split() for flag in (*HAS_VNNI, "asimddp"))
+        return quantize(self, source, target, rows)
 
 
 QUANTIZE = Quantize()

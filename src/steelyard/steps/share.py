@@ -3,7 +3,7 @@
 import copy
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -67,6 +67,8 @@ class Share:
     biases: bool = True
     course: Course = field(default_factory=Course)
     name: str = "share"
+    learns: ClassVar[bool] = True
+    keeps_structure: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Refuse settings that mean nothing.

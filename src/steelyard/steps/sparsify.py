@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +56,8 @@ class Sparsify:
     rewind: float | None = None
     course: Course = field(default_factory=Course)
     name: str = "sparsify"
+    learns: ClassVar[bool] = True
+    keeps_structure: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Refuse settings that mean nothing.

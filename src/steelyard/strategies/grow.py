@@ -13,7 +13,7 @@ class Grow:
     """Walks from the smallest scale to the largest and stops at the first that is good enough.
 
     Each step raises one knob by one notch, the one that has come least far, so all grow together. The scale that is
-    good enough is then compressed by every pipeline, and the search ends. Where only a family's largest scale is good
+    good enough is then tried in every form, and the search ends. Where only a family's largest scale is good
     enough, that is compressed once all families have been walked.
     """
 
@@ -58,8 +58,8 @@ def growth_path(family: FamilySpace) -> tuple[Scale, ...]:
 
 
 def _compressed(plain: Candidate, space: Space, seen: set[str]) -> Candidate | None:
-    for pipeline in space.pipelines:
-        candidate = Candidate(plain.family, plain.scale, pipeline, plain.runtime)
+    for pipeline, options in space.forms():
+        candidate = Candidate(plain.family, plain.scale, pipeline, plain.runtime, options)
         if candidate.key not in seen:
             return candidate
     return None

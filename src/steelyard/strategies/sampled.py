@@ -94,11 +94,11 @@ def _ask(  # noqa: PLR0917  what `propose` is given, and what differs between sa
 
 
 def siblings(space: Space, finished: Sequence[Trial]) -> Iterator[Candidate]:
-    """The other pipelines of scales that took long to train: their weights are there, so each costs seconds only."""
+    """The other forms of scales that took long to train: their weights are there, so each costs seconds only."""
     for trial in finished:
         if trial.seconds.get("train", 0.0) >= LONG_TRAINING_S and trial.candidate in space:
-            for pipeline in space.pipelines:
-                yield Candidate(trial.candidate.family, trial.candidate.scale, pipeline, space.runtime)
+            for pipeline, options in space.forms():
+                yield Candidate(trial.candidate.family, trial.candidate.scale, pipeline, space.runtime, options)
 
 
 def _study_of(
@@ -144,7 +144,9 @@ def _suggest(trial: optuna.Trial, space: Space) -> Candidate:
     )
     pipelines = len(space.pipelines)
     pipeline = int(trial.suggest_categorical("pipeline", list(range(pipelines)))) if pipelines > 1 else 0
-    return Candidate(family.family, Scale(settings), space.pipelines[pipeline], space.runtime)
+    choices = len(space.options)
+    options = int(trial.suggest_categorical("options", list(range(choices)))) if choices > 1 else 0
+    return Candidate(family.family, Scale(settings), space.pipelines[pipeline], space.runtime, space.options[options])
 
 
 def _params(candidate: Candidate, space: Space) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
@@ -162,6 +164,9 @@ def _params(candidate: Candidate, space: Space) -> tuple[dict[str, Any], dict[st
     if len(space.pipelines) > 1:
         params["pipeline"] = space.pipelines.index(candidate.steps)
         distributions["pipeline"] = CategoricalDistribution(list(range(len(space.pipelines))))
+    if len(space.options) > 1:
+        params["options"] = space.options.index(candidate.options)
+        distributions["options"] = CategoricalDistribution(list(range(len(space.options))))
     return params, distributions
 
 

@@ -43,11 +43,14 @@ def random_order(space: Space, seed: int) -> Iterator[Candidate]:
         family = space.families[int(rng.choice(len(weights), p=weights / weights.sum()))]
         scale = Scale(tuple((knob.name, knob.choices[int(rng.integers(len(knob.choices)))]) for knob in family.knobs))
         pipeline = space.pipelines[int(rng.integers(len(space.pipelines)))]
-        yield Candidate(family.family, scale, pipeline, space.runtime)
+        # Drawn last, so that a space without options keeps the order it always had.
+        options = space.options[int(rng.integers(len(space.options)))]
+        yield Candidate(family.family, scale, pipeline, space.runtime, options)
 
 
 def _at(space: Space, number: int) -> Candidate:
     """The candidate of that number in the order of the space; listing all of a large one took longer than a trial."""
+    number, options = divmod(number, len(space.options))
     number, pipeline = divmod(number, len(space.pipelines))
     for family in space.families:
         if number < family.size:
@@ -57,7 +60,8 @@ def _at(space: Space, number: int) -> Candidate:
     for knob in reversed(family.knobs):
         number, at = divmod(number, len(knob.choices))
         settings.append((knob.name, knob.choices[at]))
-    return Candidate(family.family, Scale(tuple(settings)), space.pipelines[pipeline], space.runtime)
+    scale = Scale(tuple(settings))
+    return Candidate(family.family, scale, space.pipelines[pipeline], space.runtime, space.options[options])
 
 
 RANDOM = Random()

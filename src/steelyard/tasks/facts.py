@@ -4,7 +4,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from steelyard.core.task import Array, ClassOutput, Fact, ImageInput, InputSpec, OutputSpec, Rows, TableInput, TaskKind
+from steelyard.core.task import (
+    Array,
+    ClassOutput,
+    Fact,
+    ImageInput,
+    InputSpec,
+    OutputSpec,
+    Rows,
+    TableInput,
+    TaskKind,
+    TensorInput,
+)
 
 SAMPLE_ROWS = 512
 """Training rows that the feature complexity is computed on: more changes it little and costs cubically."""
@@ -36,7 +47,11 @@ def describe(
     sizes = {"train": len(train), "valid": len(valid), "test": len(test)}
     counted = ", ".join(f"{count:,} {name}" for name, count in sizes.items())
     found = [Fact("kind", kind, kind.replace("-", " ")), Fact("rows", sizes, f"{counted} rows")]
-    found.append(_balance(output, train.y) if isinstance(output, ClassOutput) else _target(train.y))
+    if kind not in ("label-free", "language-modelling"):
+        found.append(_balance(output, train.y) if isinstance(output, ClassOutput) else _target(train.y))
+    if isinstance(spec, TensorInput):
+        ports = [port.to_json() for port in spec.ports]
+        return (*found, Fact("inputs", ports, f"inputs: {'; '.join(map(str, spec.ports))}"), *notes)
     found.extend(_image_features(spec) if isinstance(spec, ImageInput) else _table_features(spec, train.x))
     found.append(_complexity(spec, train.x))
     found.extend(_constant(spec, train.x))
@@ -83,7 +98,7 @@ def _table_features(spec: TableInput, x: Array) -> list[Fact]:
     return [Fact("features", value, text)]
 
 
-def _complexity(spec: InputSpec, x: Array) -> Fact:
+def _complexity(spec: ImageInput | TableInput, x: Array) -> Fact:
     """Principal components that hold 95 % of the variance of a sample of training inputs.
 
     Numbers of a table are standardised, categories one-hot coded; pixels are taken as they are. It bounds what a
@@ -105,7 +120,7 @@ def _complexity(spec: InputSpec, x: Array) -> Fact:
     return Fact("complexity", {"components": count, "of": width, "rows": len(sample)}, text)
 
 
-def _numeric(spec: InputSpec, x: Array) -> Array:
+def _numeric(spec: ImageInput | TableInput, x: Array) -> Array:
     """Rows as a plain matrix (n, features) of float64, at most 4,096 features evenly chosen."""
     if isinstance(spec, TableInput):
         parts = []
@@ -123,7 +138,7 @@ def _numeric(spec: InputSpec, x: Array) -> Array:
     return flat[:, ::step]
 
 
-def _constant(spec: InputSpec, x: Array) -> list[Fact]:
+def _constant(spec: ImageInput | TableInput, x: Array) -> list[Fact]:
     """Columns with one value only, or the count of such pixels."""
     if isinstance(spec, ImageInput):
         flat = x.reshape(len(x), -1)

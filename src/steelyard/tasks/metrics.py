@@ -11,6 +11,10 @@ from steelyard.core.errors import DataError, InputError
 from steelyard.core.protocols import ProofMethod
 from steelyard.core.quantity import Unit
 from steelyard.core.task import Array, TaskKind
+from steelyard.statistics.likelihood import token_losses
+
+_MOST_NATS = 700.0
+"""A mean loss beyond it has no finite exponential."""
 
 
 @final
@@ -193,6 +197,48 @@ def r2(outputs: Array, targets: Array) -> float:
     return 1.0 - ratio * ratio
 
 
+def agreement(outputs: Array, targets: Array) -> float:
+    """The share of rows decided as the reference decides them.
+
+    Args:
+        outputs: scores (n, classes), or (n, k · classes) of k decisions a row, all of which must agree.
+        targets: the classes that the reference names (n,), or its scores (n, classes) or (n, ..., classes).
+    """
+    if targets.ndim > 2:
+        wanted, got = targets.argmax(axis=-1), outputs.reshape(targets.shape).argmax(axis=-1)
+        is_number = np.isfinite(outputs).all(axis=1)
+        return float(np.mean((wanted == got).reshape(len(got), -1).all(axis=1) & is_number))
+    return accuracy(outputs, predicted_classes(targets) if targets.ndim > 1 else targets)
+
+
+def output_error(outputs: Array, targets: Array) -> float:
+    """Root mean squared difference from the reference's outputs (n, width), as a share of their root mean square.
+
+    0 where both are 0 throughout, infinite where only the reference is or an output is no number.
+    """
+    size = float(np.sqrt(np.mean(np.square(targets, dtype=np.float64))))
+    apart = float(np.sqrt(np.mean(np.square(outputs - targets.reshape(outputs.shape), dtype=np.float64))))
+    if not math.isfinite(apart):
+        return math.inf
+    return apart / size if size > 0 else (math.inf if apart > 0 else 0.0)
+
+
+def perplexity(outputs: Array, targets: Array) -> float:
+    """The exponential of the mean negative log-likelihood of the next tokens.
+
+    Args:
+        outputs: scores (n, tokens · vocabulary).
+        targets: the next token of each (n, tokens); −1 where none is asked for.
+
+    References:
+        Jelinek, Mercer, Bahl, Baker: Perplexity, a measure of the difficulty of speech recognition tasks, Journal of
+        the Acoustical Society of America, 1977.
+    """
+    sums, counts = token_losses(outputs, targets)
+    mean = float(sums.sum() / max(1, counts.sum()))
+    return math.exp(mean) if math.isfinite(mean) and mean < _MOST_NATS else math.inf
+
+
 METRICS: dict[str, QualityMetric] = {
     "accuracy": QualityMetric(
         "accuracy", accuracy, higher_is_better=True, in_unit_range=True, proof="trinomial", worst=0.0
@@ -202,10 +248,16 @@ METRICS: dict[str, QualityMetric] = {
     "rmse": QualityMetric("rmse", rmse, higher_is_better=False, in_unit_range=False, proof="mean", worst=math.inf),
     "r2": QualityMetric("r2", r2, higher_is_better=True, in_unit_range=True, proof="mean", worst=-math.inf),
     "agreement": QualityMetric(
-        "agreement", accuracy, higher_is_better=True, in_unit_range=True, proof="disagreement", worst=0.0
+        "agreement", agreement, higher_is_better=True, in_unit_range=True, proof="disagreement", worst=0.0
+    ),
+    "output_error": QualityMetric(
+        "output_error", output_error, higher_is_better=False, in_unit_range=True, proof="mean", worst=math.inf
+    ),
+    "perplexity": QualityMetric(
+        "perplexity", perplexity, higher_is_better=False, in_unit_range=False, proof="mean", worst=math.inf
     ),
 }
-"""Every metric that ships. The targets of `agreement` are the classes that the reference names."""
+"""Every metric that ships. The targets of `agreement` and `output_error` are the outputs of the reference."""
 
 DEFAULT_METRICS: dict[TaskKind, str] = {
     "image-classification": "accuracy",
@@ -217,4 +269,8 @@ DEFAULT_METRICS: dict[TaskKind, str] = {
 
 def metrics_of(kind: TaskKind) -> tuple[str, ...]:
     """The metrics that every point of a task of this kind is given, the default one first."""
-    return ("rmse", "r2") if kind == "tabular-regression" else ("accuracy", "f1", "auc")
+    if kind == "label-free":
+        return ("agreement", "output_error")
+    if kind == "language-modelling":
+        return ("perplexity",)
+    return ("rmse", "r2") if kind in ("tabular-regression", "regression") else ("accuracy", "f1", "auc")

@@ -8,7 +8,18 @@ from typing import Any
 import numpy as np
 
 from steelyard.core.errors import DataError, InputError
-from steelyard.core.task import Array, ClassOutput, Column, ImageInput, InputSpec, OutputSpec, TableInput
+from steelyard.core.task import (
+    Array,
+    ClassOutput,
+    Column,
+    ImageInput,
+    InputSpec,
+    OutputSpec,
+    TableInput,
+    TensorInput,
+    TensorOutput,
+)
+from steelyard.tasks.tensors import rows_for
 
 MISSING = frozenset({"", "?", "na", "n/a", "nan", "null"})
 """Texts that stand for a missing value, in lower case and without blanks around them."""
@@ -19,22 +30,29 @@ _EPOCH = datetime.datetime(1970, 1, 1)
 
 
 def encode(spec: InputSpec, raw: Any) -> Array:
-    """Raw rows as the float32 array that the graph takes.
+    """Raw rows as the array that the graph takes.
 
     Args:
         spec: how the graph reads a row.
         raw: images as a numeric array (n, ...) of the specification's shape; tables as an array (n, columns), a
             mapping or data frame from column name to n values, or a sequence of n mappings, one a row. A numeric
-            array holds codes where the column is a category, so rows that are encoded already stay as they are.
+            array holds codes where the column is a category, so rows that are encoded already stay as they are. For a
+            model that names its inputs itself: an array where it has one, else arrays by their names.
 
     Returns:
-        (n, ...) float32. In tables a missing number is NaN, a missing or unknown category code 0.
+        (n, ...) float32; structured (n,) for a model that names its inputs itself. In tables a missing number is NaN,
+        a missing or unknown category code 0.
 
     Raises:
         DataError: if the shape or a value does not fit, naming the column where there is one.
     """
     if isinstance(spec, ImageInput):
         return np.ascontiguousarray(_images(spec, raw), dtype=np.float32)
+    if isinstance(spec, TensorInput):
+        if isinstance(raw, Mapping) and len(spec.ports) == 1 and spec.ports[0].name not in raw:
+            # A table: its columns are the one input's features, in their order.
+            raw = np.stack([numbers(values, name=str(name)) for name, values in raw.items()], axis=1)
+        return rows_for(spec.ports, raw, origin="'x'")
     columns = table_columns(spec, raw)
     has_codes = isinstance(raw, np.ndarray) and raw.dtype.kind in "buif"
     encoded = [_encode_column(column, columns[column.name], has_codes=has_codes) for column in spec.columns]
@@ -82,6 +100,8 @@ def apply_own(function: Callable[[Any], Any], raw: Any) -> Any:
 def decode(output: OutputSpec, outputs: Array) -> Array:
     """Labels (n,) of the highest scores in the user's own form, or values (n,), from outputs (n, width).
 
+    Outputs whose meaning is not known stay as they are.
+
     Raises:
         DataError: if the outputs have another width.
     """
@@ -94,6 +114,8 @@ def decode(output: OutputSpec, outputs: Array) -> Array:
         labels = np.array(output.labels)
         chosen: Array = labels[best]
         return chosen
+    if isinstance(output, TensorOutput):
+        return scores
     values: Array = scores[:, 0].astype(np.float64)
     return values
 

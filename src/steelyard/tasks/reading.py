@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
@@ -14,12 +14,13 @@ from steelyard.tasks.arrays import columns_of, source_of_npz
 from steelyard.tasks.assemble import prepare
 from steelyard.tasks.columns import source_of_columns
 from steelyard.tasks.dataset import PreparedTask
+from steelyard.tasks.metrics import DEFAULT_METRICS
 from steelyard.tasks.pictures import source_of_pictures
 from steelyard.tasks.preprocess import apply_own, as_array
 from steelyard.tasks.source import Columns, Source
 from steelyard.tasks.splits import split_codes
 
-KINDS: tuple[TaskKind, ...] = get_args(TaskKind)
+KINDS: tuple[TaskKind, ...] = tuple(DEFAULT_METRICS)
 """The kinds of task that can be read."""
 
 FORMS = ".npz, .csv, .parquet, .jsonl, .jsonl.gz, or a folder or .zip of class folders"
@@ -58,7 +59,7 @@ def from_data(
     checked = _kind(kind)
     found = existing(path)
     try:
-        source = _source(found, checked, target=target, group=group, split_by=split_by, trust=trust)
+        source = source_of(found, checked, target=target, group=group, split_by=split_by, trust=trust)
         return prepare(_preprocessed(source, preprocess), checked, name=kind, seed=seed)
     except OSError as error:
         raise DataError(
@@ -199,10 +200,14 @@ def existing(path: str | Path) -> Path:
     return found
 
 
-def _source(
+def source_of(
     path: Path, kind: TaskKind, *, target: str | None, group: str | None, split_by: str | None, trust: bool
 ) -> Source:
-    """Raw rows by the form of the file."""
+    """Raw rows by the form of the file.
+
+    Raises:
+        DataError: one sentence on what the data lack, or where the file is of another form than the kind has.
+    """
     name = path.name.lower()
     if path.is_dir() or name.endswith(".zip"):
         if kind != "image-classification":

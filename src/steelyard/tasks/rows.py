@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from steelyard.core.errors import DataError
-from steelyard.core.task import Array, ImageInput, InputSpec, TableInput
+from steelyard.core.task import Array, ImageInput, InputSpec, TableInput, TensorInput
 from steelyard.tasks import frames, pictures
 from steelyard.tasks.arrays import read_npz
 from steelyard.tasks.preprocess import numbers
@@ -27,7 +27,8 @@ def read_rows(path: str | Path, spec: InputSpec, *, trust: bool = False) -> Any:
         trust: lift the limits on unpacked size.
 
     Returns:
-        Images (n, ...), or a mapping from column name to values.
+        Images (n, ...), or a mapping from column name to values, or for a model that names its inputs itself, arrays by
+        those names.
 
     Raises:
         DataError: one sentence on what the data lack.
@@ -37,12 +38,39 @@ def read_rows(path: str | Path, spec: InputSpec, *, trust: bool = False) -> Any:
     is_image = found.suffix.lower() in pictures.SUFFIXES
     if isinstance(spec, ImageInput) and (found.is_dir() or name.endswith(".zip") or is_image):
         return _image_rows(found, spec, is_image=is_image, trust=trust)
+    if isinstance(spec, TensorInput):
+        return _named_rows(found, spec, trust=trust)
     if name.endswith(".npz"):
         return _npz_rows(found, trust=trust)
     if isinstance(spec, TableInput) and name.endswith(frames.SUFFIXES):
         return frames.read_columns(found, trust=trust)
     what = "images" if isinstance(spec, ImageInput) else "tables"
     raise DataError(f"'data' must be {FORMS} with {what} for this model, got {found}.", field="data")
+
+
+def _named_rows(path: Path, spec: TensorInput, *, trust: bool) -> Any:
+    """What a model that names its inputs itself is fed with, in the form that it was compressed with.
+
+    A single input is the array `x` or `x_test`, else the columns of a table, else the array of its own name, else the
+    only one; of several inputs each is an array of its name, with or without `_test` behind.
+    """
+    if path.name.lower().endswith(frames.SUFFIXES):
+        columns = frames.read_columns(path, trust=trust)
+        return {name: values for name, values in columns.items() if name not in NOT_INPUTS}
+    arrays = read_arrays(path, trust=trust)
+    whole = next((arrays[name] for name in ("x", "x_test") if name in arrays), None)
+    if whole is not None and len(spec.ports) == 1:
+        return whole
+    found = {}
+    for port in spec.ports:
+        named = next((arrays[name] for name in (port.name, f"{port.name}_test") if name in arrays), None)
+        if named is None and len(spec.ports) == len(arrays) == 1:
+            return next(iter(arrays.values()))
+        if named is None:
+            have = ", ".join(sorted(arrays)) or "none"
+            raise DataError(f"{path} must hold an array for the input {port.name!r}, got {have}.", field="data")
+        found[port.name] = named
+    return found
 
 
 def read_arrays(path: str | Path, *, trust: bool = False) -> Mapping[str, Array]:

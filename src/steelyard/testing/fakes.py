@@ -143,6 +143,13 @@ class FakeProblem:
             return False
         return trial.outcome.metrics["accuracy"].value >= self.good_enough
 
+    def spent(self, candidate: Candidate, finished: Sequence[Trial]) -> float | None:
+        """1 at the accuracy that is good enough, 0 at 1; None for what is not finished, or failed."""
+        trial = next((each for each in finished if each.key == candidate.key), None)
+        if trial is None or not isinstance(trial.outcome, Measurement):
+            return None
+        return (1.0 - trial.outcome.metrics["accuracy"].value) / (1.0 - self.good_enough)
+
 
 @dataclass(frozen=True, slots=True)
 class FakeStrategy:

@@ -1,6 +1,6 @@
 """The contract of `steelyard.core.protocols.Task`."""
 
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 
@@ -9,10 +9,13 @@ from steelyard.core.task import (
     ClassOutput,
     Fact,
     ImageInput,
+    InputSpec,
     OutputSpec,
     Rows,
     TableInput,
     TaskKind,
+    TensorInput,
+    TensorOutput,
     ValueOutput,
     input_from_json,
     input_to_json,
@@ -20,6 +23,21 @@ from steelyard.core.task import (
     output_to_json,
 )
 from steelyard.testing.contract import attempt, require, require_name, require_plain
+
+_INPUTS: dict[TaskKind, type] = {
+    "image-classification": ImageInput,
+    "tabular-classification": TableInput,
+    "tabular-regression": TableInput,
+}
+_OUTPUTS: dict[TaskKind, Any] = {
+    "image-classification": ClassOutput,
+    "tabular-classification": ClassOutput,
+    "tabular-regression": ValueOutput,
+    "classification": ClassOutput,
+    "regression": ValueOutput,
+    "language-modelling": TensorOutput,
+    "label-free": (ClassOutput, TensorOutput),
+}
 
 
 def check_task(task: Task) -> None:
@@ -31,17 +49,17 @@ def check_task(task: Task) -> None:
     require_name(task.name, "the task")
     require(task.kind in get_args(TaskKind), f"'kind' must be one of {get_args(TaskKind)}, got {task.kind!r}.")
     require(
-        isinstance(task.output, ValueOutput if task.kind == "tabular-regression" else ClassOutput),
+        isinstance(task.output, _OUTPUTS[task.kind]),
         f"'output' must fit the kind {task.kind}, got {type(task.output).__name__}.",
     )
     require(
-        isinstance(task.input, ImageInput if task.kind == "image-classification" else TableInput),
+        isinstance(task.input, _INPUTS.get(task.kind, TensorInput)),
         f"'input' must fit the kind {task.kind}, got {type(task.input).__name__}.",
     )
     _check_specifications(task)
     for name, rows in _splits(task):
         _check_inputs(name, rows, task.input)
-        _check_targets(name, rows, task.output)
+        _check_targets(name, rows, task.kind, task.output)
     _check_groups(task)
     _check_words(task)
 
@@ -62,11 +80,14 @@ def _check_specifications(task: Task) -> None:
             len(task.input.mean) == len(stds) == task.input.channels,
             f"'mean' and 'std' must hold one value a channel, got {len(task.input.mean)} and {len(stds)}.",
         )
+    elif isinstance(task.input, TensorInput):
+        stds = []
+        require(bool(task.input.ports), "'ports' must name at least one input, got none.")
     else:
         stds = [column.std for column in task.input.columns if column.kind == "number"]
     if isinstance(task.output, ValueOutput):
         stds.append(task.output.std)
-    else:
+    elif isinstance(task.output, ClassOutput):
         labels = task.output.labels
         require(
             len(labels) > 1 and len(set(labels)) == len(labels),
@@ -75,12 +96,19 @@ def _check_specifications(task: Task) -> None:
     require(all(std > 0 for std in stds), f"every 'std' must be positive, got {stds!r}.")
 
 
-def _check_inputs(name: str, rows: Rows, spec: ImageInput | TableInput) -> None:
+def _check_inputs(name: str, rows: Rows, spec: InputSpec) -> None:
     require(len(rows) > 0, f"'{name}' must hold at least one row, got none.")
     require(
         rows.x.shape == (len(rows.y), *spec.shape),
         f"'{name}' must hold inputs of shape {(len(rows.y), *spec.shape)}, got {rows.x.shape}.",
     )
+    if isinstance(spec, TensorInput):
+        named = rows.x.dtype.names or ()
+        require(
+            named == tuple(port.name for port in spec.ports),
+            f"inputs of '{name}' must be the fields {[port.name for port in spec.ports]}, got {list(named)}.",
+        )
+        return
     require(rows.x.dtype in (np.float32, np.uint8), f"inputs of '{name}' must be float32 or uint8, got {rows.x.dtype}.")
     require(not np.isinf(rows.x).any(), f"inputs of '{name}' must not be infinite.")
     if isinstance(spec, ImageInput):
@@ -99,7 +127,10 @@ def _check_inputs(name: str, rows: Rows, spec: ImageInput | TableInput) -> None:
             )
 
 
-def _check_targets(name: str, rows: Rows, output: OutputSpec) -> None:
+def _check_targets(name: str, rows: Rows, kind: TaskKind, output: OutputSpec) -> None:
+    if kind in ("label-free", "language-modelling"):
+        require(rows.y.ndim >= 2, f"targets of '{name}' must be outputs (n, width), got shape {rows.y.shape}.")
+        return
     require(rows.y.ndim == 1, f"targets of '{name}' must have one axis, got shape {rows.y.shape}.")
     if isinstance(output, ClassOutput):
         require(rows.y.dtype == np.int64, f"targets of '{name}' must be int64, got {rows.y.dtype}.")

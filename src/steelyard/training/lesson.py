@@ -1,7 +1,7 @@
 """What a module learns from when a compression step has changed it: rows, a loss, a teacher, a limit of time."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,17 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 """A loss of (outputs, targets), its mean over the rows."""
 Judge = Callable[[Array, Array], float]
 """A loss of quality of (outputs, targets) of the validation rows, lower is better."""
+
+Batch = tuple[Array, tuple[Tensor, ...], Tensor | None]
+"""Indices of training rows (n,), their inputs (n, ...), and their targets where there are labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """What the teacher says of the training and the validation rows, (n, ..., width) each, where that is known."""
+
+    train: Array
+    valid: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +41,7 @@ class Lesson:
         judge: loss of quality on the validation rows; None where the mean difference from the teacher is to judge.
         seed: of the order of rows.
         limit_s: seconds that the learning may take.
+        taught: the teacher's outputs, so that nobody asks it again; None where they are not known yet.
     """
 
     train: Rows
@@ -39,6 +51,7 @@ class Lesson:
     judge: Judge | None = None
     seed: int = 0
     limit_s: float = math.inf
+    taught: Taught | None = None
 
     def example(self, rows: int = 2) -> tuple[Tensor, ...]:
         """The first training rows as a module takes them, one tensor an input."""
@@ -47,13 +60,23 @@ class Lesson:
     def batches(self, size: int, *, seed: int | None = None) -> Iterator[tuple[tuple[Tensor, ...], Tensor | None]]:
         """Batches of one epoch in a seeded order: the inputs, and the targets where there are labels.
 
-        A last batch of a single row is left out: batch norm has no variance of it.
+        A last batch of a single row is left out, where others have more: batch norm has no variance of it.
         """
+        for _, inputs, targets in self.numbered(size, seed=seed):
+            yield inputs, targets
+
+    def numbered(self, size: int, *, seed: int | None = None) -> Iterator[Batch]:
+        """The same batches, the indices of their rows (size,) before them."""
         order = np.random.default_rng(self.seed if seed is None else seed).permutation(len(self.train.x))
         for start in range(0, len(order), size):
             index = order[start : start + size]
-            if len(index) > 1 or len(order) == 1:
-                yield inputs_of(self.train.x[index]), self._targets(index)
+            if len(index) > 1 or size == 1 or len(order) == 1:
+                yield index, inputs_of(self.train.x[index]), self._targets(index)
+
+    def steps(self, size: int) -> int:
+        """How many batches an epoch has."""
+        whole, rest = divmod(len(self.train.x), size)
+        return max(1, whole + (rest > 1))
 
     def _targets(self, index: Array) -> Tensor | None:
         if self.loss is None:
@@ -74,6 +97,8 @@ def _tensor(array: Array) -> Tensor:
 
 
 def first_output(found: Any) -> Tensor:
-    """The output that is judged: of several the first."""
+    """The output that is judged: of several, or of several by name, the first."""
+    if isinstance(found, Mapping):
+        found = next(iter(found.values()))
     out: Tensor = found[0] if isinstance(found, tuple | list) else found
     return out

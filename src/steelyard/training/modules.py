@@ -8,6 +8,7 @@ import torch
 
 from steelyard.core.protocols import Feed
 from steelyard.core.task import Array
+from steelyard.training.lesson import first_output
 from steelyard.training.rates import largest_stable_rate
 
 
@@ -21,7 +22,7 @@ def module_outputs(model: Any, rows: Feed) -> Array:
     arrays = rows.values() if isinstance(rows, Mapping) else (rows,)
     with torch.no_grad():
         found = model.eval()(*(torch.from_numpy(each) for each in arrays))
-    outputs: Array = (found[0] if isinstance(found, tuple | list) else found).numpy()
+    outputs: Array = first_output(found).numpy()
     return outputs
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from steelyard.core.errors import InputError, MissingExtraError
 
@@ -57,6 +57,20 @@ def load_weights(module: torch.nn.Module, path: Path) -> None:
         if names:
             raise InputError(f"'weights' {path.name} {what} {_listed(names)}; is it of this model?", field="weights")
     module.load_state_dict(dict(found))
+
+
+def save_state(module: torch.nn.Module, path: Path) -> None:
+    """Write a module's parameters and buffers; `load_state` reads them back. Shared ones are written once a name."""
+    save_file({name: value.detach().contiguous().clone() for name, value in module.state_dict().items()}, path)
+
+
+def load_state(module: torch.nn.Module, path: Path) -> None:
+    """Fill a module of the same structure with what `save_state` wrote.
+
+    Raises:
+        InputError: if the file can't be read, or is of another structure.
+    """
+    load_weights(module, path)
 
 
 def keras_module(path: Path) -> torch.nn.Module:

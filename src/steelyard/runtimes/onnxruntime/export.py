@@ -74,8 +74,8 @@ def export(module: Any, example: Feed, path: Path) -> str:
     except Exception as first:  # noqa: BLE001  tracing raises whatever the user's module raises
         try:
             _by_torch_export(module, names, rows, path)
-        except Exception as second:  # noqa: BLE001
-            raise RuntimeFailureError(f"torch can't export the module to ONNX: {first_line(second)}") from first
+        except Exception:  # noqa: BLE001  the first says what the module itself had to say, the second what to try
+            raise RuntimeFailureError(f"torch can't export the module to ONNX: {first_line(first)}") from first
         return "torch.export"
     return "torchscript"
 

@@ -1,0 +1,112 @@
+"""Which pipelines of steps a model that is there already may go through."""
+
+import math
+from pathlib import Path
+
+from steelyard.core.candidate import StepSetting
+from steelyard.core.errors import InputError, SteelyardError
+from steelyard.core.goal import Goal
+from steelyard.core.registry import Registry
+from steelyard.engine.given import GivenModel
+from steelyard.graph.reading import read_model
+from steelyard.measure.environment import read_environment
+from steelyard.steps.finishes import finishes_for
+from steelyard.steps.quantizing.preparing import prepared
+
+Steps = tuple[StepSetting, ...]
+
+FIRST, NEXT = 0.3, 0.5
+"""Shares of the MACs that the first pruning keeps, and each further one of what the one before left.
+
+The first cut is bold: a model that is given is mostly far too large, and what is small trains fast.
+"""
+RUNGS = 8
+"""Prunings in a row at most: eight leave a third of a per cent."""
+
+
+_SPARSE = {"sparsify": StepSetting("sparsify", (("ratio", 0.8),)), "share": StepSetting("share")}
+"""Steps whose zeros and repeated values take few bytes once they are encoded."""
+
+
+def pipelines_of(
+    model: GivenModel, path: Path, registry: Registry, *, asked: tuple[str, ...] | None, goal: Goal
+) -> tuple[Steps, ...]:
+    """Every pipeline that may be tried, the empty one first; each one's beginning comes before it.
+
+    Bodies, where there is training code: the model as it is; pruned rung by rung with recovery by distillation after
+    each; half a rung further, or recovered once more. Each body, with every finish of its file.
+
+    Args:
+        model: to be compressed.
+        path: its ONNX file.
+        registry: of the steps.
+        asked: names of the steps that may be used; None for all.
+        goal: what is minimised.
+
+    Raises:
+        InputError: if the steps that were asked for can't be applied to such a model.
+    """
+    allowed = (*registry.names("module_step"), *registry.names("step")) if asked is None else asked
+    finishes: list[Steps] = [(each,) for each in _finishes(path, goal) if each.name in allowed]
+    is_small = goal.minimize == "size" and "encode" in allowed
+    if is_small:
+        # What is decoded as it is loaded runs as fast; the fewest bytes come first.
+        finishes = [(*finish, StepSetting("encode")) for finish in (*finishes, ())]
+    bodies = _bodies(allowed) if model.is_module else [()]
+    if is_small and model.is_module:
+        sparse = tuple(_SPARSE[name] for name in ("sparsify", "share") if name in allowed)
+        finishes = [(*sparse, StepSetting("encode")), *finishes] if sparse else finishes
+    found = [*bodies, *(body + finish for body in bodies for finish in finishes)]
+    if len(found) == 1:
+        what = "a torch module" if model.is_module else "an ONNX file"
+        why = _why_none(path) if "quantize" in allowed else ""
+        raise InputError(f"'steps' {', '.join(allowed)} can't be applied to {what}{why}; name others.", field="steps")
+    return tuple(sorted(dict.fromkeys(found), key=lambda steps: (steps != (), len(steps))))
+
+
+def _why_none(path: Path) -> str:
+    """What a file has against being quantized, in brackets; empty where that is not what hinders."""
+    try:
+        prepared(path)
+    except SteelyardError as error:
+        return f" ({str(error).rstrip('.')})"
+    return ""
+
+
+def _finishes(path: Path, goal: Goal) -> tuple[StepSetting, ...]:
+    """Steps on the file, the likeliest to win first."""
+    found = finishes_for(read_model(path))
+    wants_speed = goal.minimize == "latency"
+    # Small weights win where bytes count, and are as fast as floats at best; what multiplies in integers is small too.
+    return tuple(sorted(found, key=lambda step: (dict(step.settings).get("mode") == "weights") == wants_speed))
+
+
+def _bodies(allowed: tuple[str, ...]) -> list[Steps]:
+    bodies: list[Steps] = [()]
+    learn = (StepSetting("distill"),) if "distill" in allowed else ()
+    if "prune" in allowed:
+        body: Steps = ()
+        for keep in (FIRST, *(NEXT,) * (RUNGS - 1)):
+            # Where a cut is too bold, its square root is half of it, twice done the whole.
+            bodies += [body + _pruned(share, learn) for share in (keep, round(math.sqrt(keep), 2))]
+            body = body + _pruned(keep, learn)
+            if learn:
+                again = body + learn
+                bodies += [again, *(again + _pruned(share, learn) for share in (NEXT, round(math.sqrt(NEXT), 2)))]
+    if "factorize" in allowed:
+        bodies.append((StepSetting("factorize"), *learn))
+    if learn and len(bodies) == 1:
+        bodies.append(learn)
+    return bodies
+
+
+def _pruned(keep: float, learn: Steps) -> Steps:
+    return (StepSetting("prune", (("keep", keep), ("round_to", _block()))), *learn)
+
+
+def _block() -> int:
+    """Channels that this processor's kernels take at a time: other sizes cost as much as the next multiple.
+
+    Measured for convolutions of ONNX Runtime 1.31 with AVX-512: 20, 24 and 28 channels took the time of 32.
+    """
+    return 16 if "avx512f" in read_environment().flags else 8
