@@ -74,7 +74,7 @@ class Net:
 
 NETS = {
     "lenet_300_100": Net(lenets.lenet_300_100, 20, (150, 60), 19_000, 10_600, 6.5, 4.0),
-    "lenet_5": Net(lenets.lenet_5, 8, (8, 16, 50), 8_000, 4_800, 5.0, 4.0, batch=64),
+    "lenet_5": Net(lenets.lenet_5, 8, (10, 20, 64), 9_000, 7_000, 6.0, 3.0, batch=64, levels=24),
 }
 
 
