@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from steelyard.core.errors import BundleError, SteelyardError
 from steelyard.core.task import Array
 from steelyard.graph import encoded
-from steelyard.graph.encoded import decode_model, encode_model
+from steelyard.graph.encoded import decode_model, encode_model, first_changed
 from steelyard.graph.reading import read_model
 
 VALUES = st.sampled_from([0.0, -0.0, 0.25, -0.25, 0.5, -0.75, 1e-30, 3.1415927, float("inf"), float("nan")])
@@ -183,3 +183,11 @@ def test_an_encoded_file_is_read_like_any_other(tmp_path: Path) -> None:
 
 def test_deflated_parts_are_read_with_the_vocabulary_that_wrote_them() -> None:
     assert zlib.adler32(encoded.VOCABULARY) == 2212604965
+
+
+def test_the_first_weight_that_differs_is_named() -> None:
+    one, other = model_of(np.ones(3, np.float32), np.ones(2)), model_of(np.ones(3, np.float32), np.zeros(2))
+    assert first_changed(one, one) is None
+    assert first_changed(one, other) == "weight.of.layer1"
+    assert first_changed(model_of(np.zeros(2, np.float32)), model_of(-np.zeros(2, np.float32))) == "weight.of.layer0"
+    assert first_changed(one, model_of(np.ones(3, np.float32))) == "weight.of.layer1"

@@ -131,6 +131,17 @@ def decode_model(data: bytes, name: str = "the encoded model") -> onnx.ModelProt
     return model
 
 
+def first_changed(model: onnx.ModelProto, other: onnx.ModelProto) -> str | None:
+    """The name in `model` of the first weight that `other` does not hold bit for bit in its place; None if all are."""
+    for place, tensor in enumerate(model.graph.initializer):
+        if place >= len(other.graph.initializer):
+            return str(tensor.name)
+        wanted, found = _patterns(tensor), _patterns(other.graph.initializer[place])
+        if wanted.shape != found.shape or not np.array_equal(wanted, found):
+            return str(tensor.name)
+    return None
+
+
 def shorten(model: onnx.ModelProto) -> None:
     """Take away what costs bytes and does nothing: documentation, names of nodes, long names of inner values.
 
