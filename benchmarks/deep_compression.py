@@ -73,8 +73,8 @@ class Net:
 
 
 NETS = {
-    "lenet_300_100": Net(lenets.lenet_300_100, 20, (200, 80), 20_000, 10_600, 8.0, 5.0),
-    "lenet_5": Net(lenets.lenet_5, 8, (8, 18, 60), 5_000, 2_600, 6.0, 5.0, batch=64),
+    "lenet_300_100": Net(lenets.lenet_300_100, 20, (150, 60), 19_000, 10_600, 6.5, 4.0),
+    "lenet_5": Net(lenets.lenet_5, 8, (10, 20, 64), 9_000, 7_000, 6.0, 3.0, batch=64, levels=24),
 }
 
 
@@ -177,7 +177,7 @@ def compressed(name: str, seed: int, folder: Path) -> tuple[nn.Module, dict[str,
         levels=net.levels,
         spacing="grid",
         bytes=net.bytes,
-        course=Course(epochs=net.epochs_shared, rate=1e-3, batch=net.batch, distill=0.0, flat=0.3),
+        course=Course(epochs=net.epochs_shared, rate=1e-3, batch=net.batch, distill=0.0),
     ).apply(sparse, taught)
     told |= {"valid_error": lenets.error(shared, valid), "compress_s": time.perf_counter() - start, "share": did}
     return shared, told | {"sparsity": sparsity(shared)}
@@ -191,8 +191,8 @@ def pruned(name: str, seed: int, folder: Path, taught: Lesson) -> nn.Module:
         module.load_state_dict(load_file(path))
         return module.eval()
     dense = sum(each.numel() for each in module.parameters() if each.ndim > 1)
-    course = Course(epochs=net.epochs_sparse, rate=2e-3, batch=net.batch, distill=0.0, flat=0.3)
-    step = Sparsify(ratio=1 - net.weights / dense, schedule="dynamic", ramp=0.6, course=course)
+    course = Course(epochs=net.epochs_sparse, rate=2e-3, batch=net.batch, distill=0.0)
+    step = Sparsify(ratio=1 - net.weights / dense, schedule="dynamic", course=course)
     sparse, _ = step.apply(module, taught)
     save_file(sparse.state_dict(), path)
     return sparse

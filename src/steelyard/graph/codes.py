@@ -122,12 +122,12 @@ def _widened(stored: Array, kind: str, dtype: np.dtype) -> Array:
 def _step_of(entries: Array) -> np.float32 | None:
     """The step whose whole multiples the entries are, bit for bit; None where there is none."""
     values = entries.view(np.float32)
-    smallest = np.abs(values).min()
     if not np.isfinite(values).all():
         return None
+    smallest, largest = np.abs(values).min(), np.abs(values).max()
     for part in (1, 2):
         step = np.float32(smallest / part)
-        if step == 0 or np.abs(values).max() / step > MOST_ENTRIES:
+        if step == 0 or float(largest) > MOST_ENTRIES * float(step):
             return None
         if np.array_equal((np.rint(values / step) * step).view(entries.dtype), entries):
             return step
@@ -136,20 +136,19 @@ def _step_of(entries: Array) -> np.float32 | None:
 
 def _code_grid(coder: Coder, entries: Array, positives: int) -> Array:
     """Entries that are multiples of a step: the step in 16 bits where they suffice, then how far apart they are."""
-    known = np.any(entries)
-    step = (_step_of(entries) if known else None) or np.float32(1)
-    pattern = int(np.array(step).view(np.uint32))
-    is_long = coder.code(1 << 15, int(pattern & 0xFFFF != 0))
-    pattern = code_bits(coder, pattern >> (0 if is_long else 16), 32 if is_long else 16) << (0 if is_long else 16)
-    step = np.array(pattern, np.uint32).view(np.float32)[()]
-    multiples = np.rint(entries.view(np.float32) / step).astype(np.int64) if known else np.zeros(len(entries), np.int64)
+    step = _step_of(entries) if entries.any() else None
+    multiples = np.zeros(len(entries)) if step is None else np.abs(np.rint(entries.view(np.float32) / step))
+    pattern = 0 if step is None else int(np.array(step).view(np.uint32))
+    shift = 0 if coder.code(1 << 15, int(pattern & 0xFFFF != 0)) else 16
+    pattern = code_bits(coder, pattern >> shift, 32 - shift) << shift
     found, last = [], 0
-    for place, each in enumerate(multiples):
-        sign = 1 if place < positives else -1
+    for place, each in enumerate(multiples.tolist()):
         last = 0 if place == positives else last
-        last += code_number(coder, abs(int(each)) - last - 1 if known else 0, 11) + 1
-        found.append(sign * last)
-    return (np.array(found, np.float32) * step).view(entries.dtype)
+        last += code_number(coder, max(0, int(each) - last - 1), 11) + 1
+        found.append(last if place < positives else -last)
+    # A hostile step may be any number; what it gives is as harmless as any other weight.
+    with np.errstate(all="ignore"):
+        return (np.array(found, np.float32) * np.array(pattern, np.uint32).view(np.float32)).view(entries.dtype)
 
 
 def _code_layout(coder: Coder, layout: Layout) -> Layout:
@@ -169,15 +168,15 @@ class Alphabet:
 
 def code_cells(coder: Coder, cells: Array, alphabet: Alphabet, layout: Layout) -> None:
     """Code a matrix of codebook indices; a reader fills it, given with zeros."""
-    rows = _code_alive(coder, cells.any(axis=1))
-    columns = _code_alive(coder, cells[rows].any(axis=0))
+    rows = _code_alive(coder, np.asarray(cells.any(axis=1)))
+    columns = _code_alive(coder, np.asarray(cells[rows].any(axis=0)))
     walk = _Walk(cells.shape[1], len(rows), len(columns), alphabet, layout)
     above = [0] * (cells.shape[1] + 2)
     for number, row in enumerate(rows):
         line = [0] * (cells.shape[1] + 2)
         known = cells[row].tolist()
         for place, column in enumerate(columns):
-            line[column] = walk.code(coder, known[column], number, place, column, line, above)
+            line[column] = walk.code(coder, known[column], (number, place, column), line, above)
         cells[row] = line[:-2]
         above = line
 
@@ -228,10 +227,12 @@ class _Walk:
         self._sign = Mixture(27 + lines, 3)
         self._level = Mixture(2 * 4 * 2 * MOST_ENTRIES, 2)
 
-    def code(
-        self, coder: Coder, known: int, row: int, place: int, column: int, line: list[int], above: list[int]
-    ) -> int:
-        """One cell: whether it is zero, its sign, its entry."""
+    def code(self, coder: Coder, known: int, spot: tuple[int, int, int], line: list[int], above: list[int]) -> int:
+        """One cell: whether it is zero, its sign, its entry.
+
+        `spot` is its row and its column among those that hold anything, and its column among all.
+        """
+        row, place, column = spot
         stride, plane = self._stride, self._plane
         left, second, over = line[column - 1], line[column - 2], above[column]
         up, aside = (line[column - stride], line[column - stride + 1]) if column >= stride else (0, 0)

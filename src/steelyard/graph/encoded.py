@@ -38,7 +38,7 @@ LARGEST_SKELETON = 1 << 26
 """Bytes of a model without its weights: language models of a hundred layers have a tenth of that."""
 LARGEST_BYTES = 2**31 - 1
 """Largest protobuf message: protobuf.dev, "Encoding", size limits."""
-_WIDTHS = {
+_WIDTHS: dict[int, int] = {
     onnx.TensorProto.FLOAT: 4,
     onnx.TensorProto.UINT8: 1,
     onnx.TensorProto.INT8: 1,

@@ -28,7 +28,7 @@ class Coder(Protocol):
     """One direction of coding."""
 
     def code(self, chance: int, bit: int) -> int:
-        """The bit, coded with the chance (in 65536ths) that it is 1. A reader ignores `bit` and returns what it finds."""
+        """The bit, coded by the chance (in 65536ths) that it is 1; a reader ignores `bit` and returns what it finds."""
 
 
 class BitWriter:

@@ -195,7 +195,7 @@ class _Take(torch.autograd.Function):
         return book[taken]
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, Tensor]:
         (taken,) = ctx.saved_tensors
         # Indexing's own gradient sorts all indices first, which takes longer than the network.
         book = torch.zeros(ctx.entries).scatter_add_(0, taken.flatten(), gradient.flatten())

@@ -103,7 +103,7 @@ class Sparsify:
         if self.importance == "taylor":
             objective = Objective(lesson, self.course)
             module.train()
-            for index in torch.arange(len(lesson.train.x)).split(self.course.batch)[:_PROBES]:
+            for index in torch.arange(len(lesson.train.x)).split(self.course.batch)[:_PROBES]:  # type: ignore[no-untyped-call]
                 inputs, targets = objective.batch(index)
                 module.zero_grad()
                 objective(first_output(module(*inputs)), targets, index).backward()  # type: ignore[no-untyped-call]
@@ -199,7 +199,7 @@ def chosen(scores: dict[str, Tensor], ratio: float, scope: Scope) -> dict[str, T
     if scope == "layer":
         return {name: _top(each.flatten(), ratio).view(each.shape) for name, each in scores.items()}
     top = _top(torch.cat([each.flatten() for each in scores.values()]), ratio)
-    parts = top.split([each.numel() for each in scores.values()])
+    parts = top.split([each.numel() for each in scores.values()])  # type: ignore[no-untyped-call]
     return {name: part.view(each.shape) for part, (name, each) in zip(parts, scores.items(), strict=True)}
 
 
@@ -224,7 +224,8 @@ def _reset(module: nn.Module, seed: int) -> None:
                 reset()
             elif next(each.parameters(recurse=False), None) is not None:
                 raise SteelyardError(
-                    f"sparsify can't rewind: layer {name!r} has parameters but no reset_parameters(); leave 'rewind' out."
+                    f"sparsify can't rewind: layer {name!r} has parameters but no reset_parameters(); "
+                    "leave 'rewind' out."
                 )
 
 

@@ -97,7 +97,7 @@ def learn(
         return 0
     objective = Objective(lesson, course)
     learned = [each for each in module.parameters() if each.requires_grad] + (extra or [])
-    optimizer = torch.optim.Adam(learned, lr=course.rate, foreach=False)
+    optimizer = torch.optim.Adam(learned, lr=course.rate, fused=True)
     start, step = time.monotonic(), 0
     module.train()
     for index in _orders(rows, course.batch, lesson.seed, total):
@@ -134,12 +134,12 @@ def _orders(rows: int, size: int, seed: int, total: int) -> Iterator[Tensor]:
     draw = torch.Generator().manual_seed(seed)
     given = 0
     while given < total:
-        for index in torch.randperm(rows, generator=draw).split(size):
-            if (len(index) > 1 or rows == 1) and given < total:
-                given += 1
+        parts = torch.randperm(rows, generator=draw).split(size)  # type: ignore[no-untyped-call]
+        for index in parts[: total - given]:
+            given += 1
+            # Batch norm has no variance of a single row, so a last batch of one is left out.
+            if len(index) > 1 or len(parts) == rows:
                 yield index
-            elif given >= total:
-                return
 
 
 class Objective:
