@@ -86,9 +86,9 @@ def _finishes(path: Path, goal: Goal) -> tuple[StepSetting, ...]:
 def _scope(path: Path) -> str:
     """Whether groups shrink alike or by importance.
 
-    Measured with half a minute of recovery: plain convolutional nets were better where all layers shrink alike (MNIST at
-    a tenth of the products .988 against .984 at three tenths), transformers where heads and widths compete (Banking77 at
-    three tenths .903 to .909 against .889).
+    Measured with half a minute of recovery: plain convolutional nets were better where all layers shrink alike (MNIST
+    at a tenth of the products .988 against .984 at three tenths), transformers where heads and widths compete
+    (Banking77 at three tenths .903 to .909 against .889).
     """
     operators = {node.op_type for node in read_model(path).graph.node}
     return "uniform" if "Conv" in operators and not operators & _COMPETING else "global"
