@@ -1,6 +1,6 @@
 """Is what `steelyard compress` makes faster than what else one could use? On ONNX Runtime, one thread, batch 1.
 
-    python benchmarks/compression.py --task mnist --ours BUNDLE     (once a task; the references and rivals are kept)
+    python benchmarks/compression_train.py && python benchmarks/compression_ours.py && python benchmarks/compression.py
 
 All files of a task are timed in one interleaved round: the reference, ours, and every file of a rival whose drop of
 validation accuracy is at most the task's epsilon. The fastest of the rivals stands for all: that choice is made by the
@@ -38,7 +38,7 @@ Plain = dict[str, Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", choices=list(DATA), action="append")
-    parser.add_argument("--ours", type=Path, help="our bundle, or its model file; without it the rivals alone")
+    parser.add_argument("--ours", type=Path, help="our bundle, or its model file [that of compression_ours.py]")
     parser.add_argument("--results", type=Path, default=RESULTS)
     add_folders(parser)
     asked = parser.parse_args()

@@ -83,7 +83,7 @@ def main() -> None:
     left_out: dict[str, str] = {}
     for path in asked.questions:
         question = json.loads(path.read_text(encoding="utf-8"))
-        name = f"{path.parent.name} {path.name.split(".")[0]}"
+        name = f"{path.parent.name} {path.name.split('.')[0]}"
         found = opened(question["words"], Path(question["out"]))
         if isinstance(found, str):
             left_out[name] = found
