@@ -1,7 +1,7 @@
 """Our side of the benchmark of compression: `steelyard compress` on each task, as a user would run it.
 
-The data and the references are those of benchmarks/compression_train.py; each task has four minutes, its bundle is kept in
-the folder, and a task whose bundle is there is skipped. Nothing is set by task but the permitted drop.
+The data and the references are those of benchmarks/compression_train.py; each task has four minutes, its bundle is kept
+in the folder, and a task whose bundle is there is skipped. Nothing is set by task but the permitted drop.
 """
 
 import argparse
