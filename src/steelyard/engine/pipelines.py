@@ -59,6 +59,12 @@ def pipelines_of(
         sparse = tuple(_SPARSE[name] for name in ("sparsify", "share") if name in allowed)
         finishes = [(*sparse, StepSetting("encode")), *finishes] if sparse else finishes
     found = [*bodies, *(body + finish for body in bodies for finish in finishes)]
+    if len(found) == 1 and asked is None:
+        raise InputError(
+            f"'model' {model.name} holds no product with float weights that a step could make smaller; is it quantized "
+            "already?",
+            field="model",
+        )
     if len(found) == 1:
         what = "a torch module" if model.is_module else "an ONNX file"
         why = _why_none(path) if "quantize" in allowed else ""
