@@ -11,7 +11,6 @@ work too, so ratios are what counts.
 import argparse
 import io
 import json
-import re
 import subprocess
 import sys
 import time
@@ -170,7 +169,7 @@ def typed(x: Any, each: Set) -> dict[str, np.ndarray]:
 def fit(module: torch.nn.Module, part: tuple[dict[str, np.ndarray], np.ndarray], each: Set) -> None:
     """Train by Adam with one cycle of the rate; plain, as an ordinary user would."""
     x, raw = part
-    tensors = [torch.from_numpy(array) for array in x.values()]
+    tensors = [torch.from_numpy(array.copy()) for array in x.values()]
     decides = module.eval()(*(tensor[:2] for tensor in tensors)).shape[1] > 1
     y = torch.from_numpy(np.unique(raw, return_inverse=True)[1]) if decides else torch.from_numpy(raw.astype("float32"))
     count, size = len(y), 64
@@ -209,7 +208,8 @@ def run(words: list[str], budget: str, out: Path) -> dict[str, Any]:
         cwd=out.parent,
     )
     wall_s = time.perf_counter() - began
-    shown = " ".join(re.sub(rf"{re.escape(str(HERE.parent.parent))}/\S*?/?([^/\s]+)$", r"\1", word) for word in full)
+    # Where files lie is no part of the command that others can give.
+    shown = " ".join(Path(word).name if "/" in word else word for word in full)
     found: dict[str, Any] = {"command": f"steelyard {shown}", "exit": done.returncode, "wall_s": round(wall_s, 1)}
     found["traceback"] = "Traceback" in done.stderr
     try:

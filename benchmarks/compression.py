@@ -1,6 +1,6 @@
 """Is what `steelyard compress` makes faster than what else one could use? On ONNX Runtime, one thread, batch 1.
 
-    python benchmarks/compression.py --task mnist --ours BUNDLE     (once a task; the references and rivals are kept)
+    python benchmarks/compression_train.py && python benchmarks/compression_ours.py && python benchmarks/compression.py
 
 All files of a task are timed in one interleaved round: the reference, ours, and every file of a rival whose drop of
 validation accuracy is at most the task's epsilon. The fastest of the rivals stands for all: that choice is made by the
@@ -38,14 +38,17 @@ Plain = dict[str, Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", choices=list(DATA), action="append")
-    parser.add_argument("--ours", type=Path, help="our bundle, or its model file; without it the rivals alone")
+    parser.add_argument("--ours", type=Path, help="our bundle, or its model file [that of compression_ours.py]")
     parser.add_argument("--results", type=Path, default=RESULTS)
     add_folders(parser)
     asked = parser.parse_args()
     if asked.ours is not None and len(asked.task or ()) != 1:
         parser.error("--ours is of one --task")
+    ours = asked.ours / "model.onnx" if asked.ours is not None and asked.ours.is_dir() else asked.ours
+    if ours is not None and not ours.is_file():
+        parser.error(f"{ours} is not there: give the folder that steelyard compress wrote, once it is done")
     for task in asked.task or DATA:
-        figures = compare(task, asked.folder, asked.shared, asked.ours)
+        figures = compare(task, asked.folder, asked.shared, ours)
         write_result(task_file(asked.results, task), command_line(), figures)
     found = {task: json.loads(task_file(asked.results, task).read_text("utf-8")) for task in done(asked.results)}
     if len(found) == len(DATA):
@@ -75,7 +78,7 @@ def compare(task: str, folder: Path, shared: Path, ours: Path | None) -> Plain:
     files = {REFERENCE: reference_files(task, folder)[1]}
     files |= {Path(name).stem.removeprefix(f"{task}-"): folder / name for name in within(cells, facts, EPSILONS[task])}
     if ours is not None:
-        files[OURS] = ours / "model.onnx" if ours.is_dir() else ours
+        files[OURS] = ours
     qualities = judged(files, sets, EPSILONS[task])
     times = measured(files, sets["x_valid"][:INPUT_ROWS])
     rows = {name: described(name, path, times) | qualities[name] for name, path in files.items()}

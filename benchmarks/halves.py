@@ -81,17 +81,17 @@ def main() -> None:
     asked = parser.parse_args()
     studies: dict[str, Any] = {}
     left_out: dict[str, str] = {}
+    # Where files lie is no part of the command that others can give.
+    shown = " ".join(Path(word).name if word.endswith(".json") else word for word in command_line().split())
     for path in asked.questions:
         question = json.loads(path.read_text(encoding="utf-8"))
-        name = f"{path.parent.name} {path.name.split(".")[0]}"
+        name = f"{path.parent.name} {path.name.split('.')[0]}"
         found = opened(question["words"], Path(question["out"]))
         if isinstance(found, str):
             left_out[name] = found
             continue
         studies[name] = {"data": path.parent.name, **halved(found, asked.halvings, asked.study_s)}
-        write_result(
-            asked.json, command_line(), {"summary": summary(studies), "studies": studies, "left_out": left_out}
-        )
+        write_result(asked.json, shown, {"summary": summary(studies), "studies": studies, "left_out": left_out})
 
 
 def opened(words: list[str], out: Path) -> Case | str:

@@ -139,7 +139,7 @@ def test_a_forward_pass_that_branches_on_values_is_found_out(chain: Chain, tmp_p
     (tmp_path / "net.py").write_text(BRANCHING, encoding="utf-8")
     with pytest.raises(
         WorkerError,
-        match=r"the exported file and the module differ on single rows; the forward pass must not branch on values nor "
-        r"mix the rows of a batch \(outputs differ by up to .*\)\.|torch can't export the module",
+        match=r"the exported file and the module differ on single rows; the forward pass must not branch on values, "
+        r"draw at random or mix the rows of a batch \(outputs differ by up to .*\)\.|torch can't export the module",
     ):
         made(chain)

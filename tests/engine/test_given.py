@@ -206,3 +206,20 @@ def test_what_the_users_preprocessing_makes_of_columns_is_what_the_module_takes(
 def test_an_input_that_the_data_lack_is_named(modules: Path) -> None:
     with pytest.raises(InputError, match=r"data must hold an array 'extra' for .*nets\.py:words, got tokens\."):
         known(f"{modules}:words", {"tokens": np.arange(12).reshape(3, 4)})
+
+
+def test_a_fixed_batch_is_freed_where_the_graph_allows(tmp_path: Path) -> None:
+    rows = np.ones((5, 4), np.float32)
+    model, outputs = known(str(sum_model(tmp_path / "sum.onnx", batch=1)), {"a": rows, "b": rows})
+    assert outputs.shape == (5, 4)
+    assert [port.shape for port in model.ports] == [("n", 4), ("n", 4)]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in ("x", "y")]
+    four = helper.make_tensor("four", TensorProto.INT64, [2], [1, 4])
+    graph = helper.make_graph([helper.make_node("Reshape", ["x", "four"], ["y"])], "g", values[:1], values[1:], [four])
+    stiff = tmp_path / "stiff.onnx"
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), stiff)
+    with pytest.raises(
+        InputError,
+        match=r"the model takes exactly 1 row\(s\) at a time, and its graph allows no other number; export it",
+    ):
+        known(str(stiff), {"x": rows})

@@ -94,3 +94,10 @@ def test_a_function_must_return_a_module_without_arguments() -> None:
         as_module(lambda: 3, "net.py:net")
     with pytest.raises(InputError, match=r"without arguments, got TypeError: .*missing 1 required positional argument"):
         as_module(lambda width: net(), "net.py:net")
+
+
+def test_a_module_that_was_frozen_to_run_learns_again() -> None:
+    def frozen() -> torch.nn.Module:
+        return net().requires_grad_(False)
+
+    assert all(each.requires_grad for each in as_module(frozen, "net.py:frozen").parameters())

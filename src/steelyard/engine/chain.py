@@ -2,7 +2,7 @@
 
 import itertools
 import json
-import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from steelyard.core.candidate import Candidate, Scale, StepSetting
-from steelyard.core.errors import WorkerError
-from steelyard.core.protocols import Metric, Task
+from steelyard.core.errors import RuntimeFailureError, WorkerError
+from steelyard.core.protocols import Feed, Metric, Task
 from steelyard.core.registry import Registry
 from steelyard.core.task import ClassOutput
 from steelyard.core.wire import Plain
@@ -20,6 +20,7 @@ from steelyard.engine.conversion import SOURCE_SUFFIX, check_parity
 from steelyard.engine.evaluating import outputs_of
 from steelyard.engine.given import GivenModel, example_of
 from steelyard.engine.once import made_once
+from steelyard.graph.whole import write_whole
 from steelyard.runtimes.onnxruntime.export import export
 from steelyard.runtimes.onnxruntime.run import RUNTIME
 from steelyard.select.quality import loss
@@ -94,16 +95,40 @@ class Chain:
         return type(step)(**dict(setting.settings)) if setting.settings else step
 
     def _copied(self, clock: Clock) -> tuple[Path, dict[str, Any], bool]:
-        """A file without training code is taken as it is."""
+        """A file without training code is taken as it is, but whole and for any number of rows."""
 
         def copy(folder: Path) -> dict[str, Any]:
-            shutil.copyfile(str(self.given.path), folder / f"model{SOURCE_SUFFIX}")
+            path = folder / f"model{SOURCE_SUFFIX}"
+            batch = write_whole(Path(str(self.given.path)), path)
+            if batch is not None:
+                self._check_freed(path, batch)
             return {"train_s": 0.0, "curve": {}, "exporter": "as given", "chain": []}
 
         home = self._home(())
         with clock.stage("export"):
             notes = made_once(home, NOTES, copy)
         return home / f"model{SOURCE_SUFFIX}", notes, False
+
+    def _check_freed(self, path: Path, batch: int) -> None:
+        """Refuse a file that gives other outputs for many rows at once than the given one for as many as it takes.
+
+        Raises:
+            WorkerError: if they differ.
+        """
+        own, freed = RUNTIME.load(Path(str(self.given.path))), RUNTIME.load(path)
+        parts = [each for each in itertools.islice(self.task.valid.batches(batch), ALONE) if rows_in(each) == batch]
+        if not parts:
+            return
+        rows = next(self.task.valid.batches(batch * len(parts)))
+        wanted = np.concatenate([own.run(each) for each in parts])
+        try:
+            check_parity(wanted, freed.run(rows), decides=isinstance(self.task.output, ClassOutput))
+        except (WorkerError, RuntimeFailureError) as error:
+            raise WorkerError(
+                f"the model takes exactly {batch} row(s) at a time and mixes them where it is given more; export it "
+                "with a free batch axis.",
+                stage="parity",
+            ) from error
 
     def _make(self, steps: Steps, limit_s: float, clock: Clock) -> None:
         """One more step on what is made already, exported and checked."""
@@ -211,12 +236,18 @@ class Chain:
             try:
                 check_parity(module_outputs(module, row), session.run(row), decides=decides)
             except WorkerError as error:
+                why = error.message.removeprefix("parity: ").rstrip(".")
                 raise WorkerError(
                     "the exported file and the module differ on single rows; the forward pass must not branch on "
-                    f"values nor mix the rows of a batch ({error.message.removeprefix('parity: ').rstrip('.')}).",
+                    f"values, draw at random or mix the rows of a batch ({why}).",
                     stage="parity",
                 ) from error
         return check_parity(wanted, got, decides=decides)
+
+
+def rows_in(feed: Feed) -> int:
+    """How many rows a feed holds."""
+    return len(next(iter(feed.values())) if isinstance(feed, Mapping) else feed)
 
 
 def _learns(step: Any) -> bool:

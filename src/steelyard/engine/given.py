@@ -23,6 +23,7 @@ from steelyard.engine.evaluating import BATCH
 from steelyard.engine.sources import Source, open_source
 from steelyard.graph.reading import read_model
 from steelyard.graph.signature import signature_of
+from steelyard.graph.whole import write_whole
 from steelyard.measure.calling import call
 from steelyard.tasks.given import Given, Material, features_of, raw_inputs
 from steelyard.tasks.splits import SPLITS
@@ -137,6 +138,7 @@ def opened(
     name = Path(model.rpartition(":")[0] if is_user_address(model) else model).stem
     name = model.rpartition(":")[2] if is_user_address(model) else name
     with tempfile.TemporaryDirectory(prefix="steelyard-") as folder:
+        batch = None
         if source.module is not None:
             path = Path(folder) / "given.onnx"
             ports = _exported(source, material, registry, path)
@@ -144,10 +146,11 @@ def opened(
             kept = None if weights is None else str(weights.resolve())
             known = GivenModel(name, None, address, kept, ports, trust)
         else:
-            path = _onnx_path(source)
+            own, path = _onnx_path(source), Path(folder) / "given.onnx"
+            batch = write_whole(own, path)
             ports = _closed(signature_of(read_model(path)).inputs, material)
-            known = GivenModel(name, str(path.resolve()), None, None, ports, trust)
-        yield known, Given(name, ports, lambda rows: run_apart(path, rows, folder=Path(folder))), path
+            known = GivenModel(name, str(own.resolve()), None, None, ports, trust)
+        yield known, Given(name, ports, lambda rows: _run(path, rows, Path(folder), batch)), path
 
 
 @contextmanager
@@ -178,6 +181,20 @@ def _onnx_path(source: Source) -> Path:
             field="model",
         )
     return source.path
+
+
+def _run(path: Path, rows: Array, folder: Path, batch: int | None) -> Array:
+    """Outputs of a file whose batch may have been freed only to find that its graph needs it."""
+    try:
+        return run_apart(path, rows, folder=folder)
+    except InputError as error:
+        if batch is None:
+            raise
+        raise InputError(
+            f"the model takes exactly {batch} row(s) at a time, and its graph allows no other number; export it with a "
+            "free batch axis.",
+            field="model",
+        ) from error
 
 
 def run_apart(path: Path, rows: Array, *, folder: Path) -> Array:

@@ -24,6 +24,8 @@ RUNGS = 8
 """Prunings in a row at most: eight leave a third of a per cent."""
 
 
+_COMPETING = {"Softmax", "LayerNormalization", "Attention", "LSTM", "GRU", "RNN"}
+"""Operators of nets whose groups differ in kind: heads, widths, units."""
 _SPARSE = {"sparsify": StepSetting("sparsify", (("ratio", 0.8),)), "share": StepSetting("share")}
 """Steps whose zeros and repeated values take few bytes once they are encoded."""
 
@@ -52,11 +54,17 @@ def pipelines_of(
     if is_small:
         # What is decoded as it is loaded runs as fast; the fewest bytes come first.
         finishes = [(*finish, StepSetting("encode")) for finish in (*finishes, ())]
-    bodies = _bodies(allowed) if model.is_module else [()]
+    bodies = _bodies(allowed, _scope(path)) if model.is_module else [()]
     if is_small and model.is_module:
         sparse = tuple(_SPARSE[name] for name in ("sparsify", "share") if name in allowed)
         finishes = [(*sparse, StepSetting("encode")), *finishes] if sparse else finishes
     found = [*bodies, *(body + finish for body in bodies for finish in finishes)]
+    if len(found) == 1 and asked is None:
+        raise InputError(
+            f"'model' {model.name} holds no product with float weights that a step could make smaller; is it quantized "
+            "already?",
+            field="model",
+        )
     if len(found) == 1:
         what = "a torch module" if model.is_module else "an ONNX file"
         why = _why_none(path) if "quantize" in allowed else ""
@@ -81,18 +89,32 @@ def _finishes(path: Path, goal: Goal) -> tuple[StepSetting, ...]:
     return tuple(sorted(found, key=lambda step: (dict(step.settings).get("mode") == "weights") == wants_speed))
 
 
-def _bodies(allowed: tuple[str, ...]) -> list[Steps]:
+def _scope(path: Path) -> str:
+    """Whether groups shrink alike or by importance.
+
+    Measured with half a minute of recovery: plain convolutional nets were better where all layers shrink alike (MNIST
+    at a tenth of the products .988 against .984 at three tenths), transformers where heads and widths compete
+    (Banking77 at three tenths .903 to .909 against .889).
+    """
+    operators = {node.op_type for node in read_model(path).graph.node}
+    return "uniform" if "Conv" in operators and not operators & _COMPETING else "global"
+
+
+def _bodies(allowed: tuple[str, ...], scope: str) -> list[Steps]:
     bodies: list[Steps] = [()]
     learn = (StepSetting("distill"),) if "distill" in allowed else ()
     if "prune" in allowed:
         body: Steps = ()
         for keep in (FIRST, *(NEXT,) * (RUNGS - 1)):
             # Where a cut is too bold, its square root is half of it, twice done the whole.
-            bodies += [body + _pruned(share, learn) for share in (keep, round(math.sqrt(keep), 2))]
-            body = body + _pruned(keep, learn)
+            bodies += [body + _pruned(share, scope, learn) for share in (keep, round(math.sqrt(keep), 2))]
+            body = body + _pruned(keep, scope, learn)
             if learn:
                 again = body + learn
-                bodies += [again, *(again + _pruned(share, learn) for share in (NEXT, round(math.sqrt(NEXT), 2)))]
+                bodies += [
+                    again,
+                    *(again + _pruned(share, scope, learn) for share in (NEXT, round(math.sqrt(NEXT), 2))),
+                ]
     if "factorize" in allowed:
         bodies.append((StepSetting("factorize"), *learn))
     if learn and len(bodies) == 1:
@@ -100,8 +122,8 @@ def _bodies(allowed: tuple[str, ...]) -> list[Steps]:
     return bodies
 
 
-def _pruned(keep: float, learn: Steps) -> Steps:
-    return (StepSetting("prune", (("keep", keep), ("round_to", _block()))), *learn)
+def _pruned(keep: float, scope: str, learn: Steps) -> Steps:
+    return (StepSetting("prune", (("keep", keep), ("round_to", _block()), ("scope", scope))), *learn)
 
 
 def _block() -> int:

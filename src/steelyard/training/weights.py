@@ -16,7 +16,7 @@ _NAMED = 4
 
 
 def as_module(function: Callable[[], Any], address: str) -> torch.nn.Module:
-    """The module that a user's function returns, in evaluation mode.
+    """The module that a user's function returns, in evaluation mode, ready to learn: models that only run are frozen.
 
     Raises:
         InputError: if the function needs arguments, fails, or returns something else.
@@ -35,6 +35,9 @@ def as_module(function: Callable[[], Any], address: str) -> torch.nn.Module:
             f"'model' {address} must return a torch module, got {type(module).__name__}; check its return.",
             field="model",
         )
+    for each in module.parameters():
+        if each.is_leaf and each.is_floating_point():
+            each.requires_grad_(True)
     return module.eval()
 
 
