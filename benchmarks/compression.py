@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from compression_data import DATA, Array, Sets, add_folders, data_file, read_sets
+from compression_ours import bundle
 from compression_rivals import CELLS, EPSILONS, outputs_of, rivals
 from compression_train import accuracy, reference_files
 from environment import command_line, write_result
