@@ -45,7 +45,6 @@ bench: $(READY)  ## Benchmarks; each writes JSON with its environment into bench
 	$(BIN)/python benchmarks/compression_train.py
 	$(BIN)/python benchmarks/compression_ours.py
 	$(BIN)/python benchmarks/compression.py
-	$(BIN)/python benchmarks/deep_compression.py --json benchmarks/results/deep_compression.json
 	$(BIN)/python benchmarks/any_data.py --json benchmarks/results/any_data.json
 	$(BIN)/python benchmarks/language_model.py --json benchmarks/results/language_model.json
 	$(BIN)/python benchmarks/fuzz.py --json benchmarks/results/fuzz.json

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from compression_data import DATA, Array, Sets, add_folders, data_file, read_sets
+from compression_ours import bundle
 from compression_rivals import CELLS, EPSILONS, outputs_of, rivals
 from compression_train import accuracy, reference_files
 from environment import command_line, write_result
@@ -44,11 +45,12 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.ours is not None and len(asked.task or ()) != 1:
         parser.error("--ours is of one --task")
-    ours = asked.ours / "model.onnx" if asked.ours is not None and asked.ours.is_dir() else asked.ours
-    if ours is not None and not ours.is_file():
-        parser.error(f"{ours} is not there: give the folder that steelyard compress wrote, once it is done")
+    named = asked.ours / "model.onnx" if asked.ours is not None and asked.ours.is_dir() else asked.ours
+    if named is not None and not named.is_file():
+        parser.error(f"{named} is not there: give the folder that steelyard compress wrote, once it is done")
     for task in asked.task or DATA:
-        figures = compare(task, asked.folder, asked.shared, ours)
+        own = bundle(task, asked.folder) / "model.onnx"
+        figures = compare(task, asked.folder, asked.shared, named or (own if own.is_file() else None))
         write_result(task_file(asked.results, task), command_line(), figures)
     found = {task: json.loads(task_file(asked.results, task).read_text("utf-8")) for task in done(asked.results)}
     if len(found) == len(DATA):

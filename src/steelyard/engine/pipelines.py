@@ -15,10 +15,11 @@ from steelyard.steps.quantizing.preparing import prepared
 
 Steps = tuple[StepSetting, ...]
 
-FIRST, NEXT = 0.3, 0.5
+FIRST, NEXT = 0.25, 0.5
 """Shares of the MACs that the first pruning keeps, and each further one of what the one before left.
 
-The first cut is bold: a model that is given is mostly far too large, and what is small trains fast.
+The first cut is bold, half of the channels: a model that is given is mostly far too large, and what is small trains
+fast.
 """
 RUNGS = 8
 """Prunings in a row at most: eight leave a third of a per cent."""
