@@ -59,7 +59,6 @@ class Net:
         epochs_sparse, epochs_shared: passes over the augmented rows.
         batch: rows of a step: few for a net that is small anyway, which needs steps more than rows.
         levels: entries of a codebook.
-        after: the row whose pruned net this one is pruned from; its own reference where empty.
     """
 
     build: Callable[[], nn.Sequential]
@@ -71,7 +70,6 @@ class Net:
     epochs_shared: float
     batch: int = 128
     levels: int = 12
-    after: str = ""
 
 
 NETS = {
@@ -105,8 +103,7 @@ def parameters(module: nn.Module) -> int:
 
 def reference(name: str, seed: int, folder: Path) -> nn.Sequential:
     """The trained reference of a seed, from the folder where it is there."""
-    net = NETS[name]
-    path = folder / f"{net.after or name}-{seed}.safetensors"
+    path, net = folder / f"{name}-{seed}.safetensors", NETS[name]
     torch.manual_seed(seed)
     module = net.build()
     if path.exists():
@@ -189,14 +186,10 @@ def compressed(name: str, seed: int, folder: Path) -> tuple[nn.Module, dict[str,
 def pruned(name: str, seed: int, folder: Path, taught: Lesson) -> nn.Module:
     """A reference narrowed and pruned, from the folder where it is there."""
     net, path = NETS[name], folder / f"{name}-{seed}-sparse.safetensors"
+    module = narrowed(reference(name, seed, folder), net.widths)
     if path.exists():
-        module = narrowed(reference(name, seed, folder), net.widths)
         module.load_state_dict(load_file(path))
         return module.eval()
-    if net.after:
-        module = pruned(net.after, seed, folder, taught)
-    else:
-        module = narrowed(reference(name, seed, folder), net.widths)
     dense = sum(each.numel() for each in module.parameters() if each.ndim > 1)
     course = Course(epochs=net.epochs_sparse, rate=2e-3, batch=net.batch, distill=0.0)
     step = Sparsify(ratio=1 - net.weights / dense, schedule="dynamic", course=course)
