@@ -42,6 +42,9 @@ bench: $(READY)  ## Benchmarks; each writes JSON with its environment into bench
 	$(BIN)/python benchmarks/runtimes.py --json benchmarks/results/runtimes.json
 	$(BIN)/python benchmarks/estimate.py --json benchmarks/results/estimate.json
 	$(BIN)/python benchmarks/recurrent.py --json benchmarks/results/recurrent.json
+	$(BIN)/python benchmarks/any_data.py --json benchmarks/results/any-data.json
+	$(BIN)/python benchmarks/language_model.py --json benchmarks/results/language-model.json
+	$(BIN)/python benchmarks/halves.py steelyard-out/any-data/*/*.question.json steelyard-out/language-model/*.question.json --json benchmarks/results/halves.json
 	$(BIN)/python benchmarks/fuzz.py --json benchmarks/results/fuzz.json
 	$(BIN)/python benchmarks/fuzz_files.py --json benchmarks/results/fuzz-files.json
 
