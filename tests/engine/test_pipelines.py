@@ -59,7 +59,8 @@ def test_steps_that_can_not_be_applied_are_refused(path: Path) -> None:
 def test_where_bytes_count_weights_are_tried_in_eight_bits_and_in_four(path: Path) -> None:
     found = pipelines_of(FILE, path, registry, asked=("quantize",), goal=Goal(minimize="size"))
     tried = [dict(steps[0].settings) for steps in found if steps]
-    assert [each.get("bits", 8) for each in tried if each.get("mode") == "weights"] == [8, 4]
+    small = [each.get("bits", 8) for each in tried if each.get("mode") == "weights"]
+    assert (small[0], small[-1], small.count(4)) == (8, 4, 1)
     fast = pipelines_of(FILE, path, registry, asked=("quantize",), goal=Goal())
     assert all(dict(steps[0].settings).get("bits", 8) == 8 for steps in fast if steps)
 
