@@ -118,7 +118,7 @@ def train(module: torch.nn.Module, arrays: dict[str, np.ndarray], limit_s: float
     return {
         "steps": step,
         "processor_s": round(time.process_time() - began, 1),
-        "last_loss_nats": round(float(lost), 3),
+        "last_loss_nats": round(lost.item(), 3),
     }
 
 
