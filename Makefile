@@ -45,8 +45,9 @@ bench: $(READY)  ## Benchmarks; each writes JSON with its environment into bench
 	$(BIN)/python benchmarks/compression_train.py
 	$(BIN)/python benchmarks/compression_ours.py
 	$(BIN)/python benchmarks/compression.py
-	$(BIN)/python benchmarks/any_data.py --json benchmarks/results/any_data.json
-	$(BIN)/python benchmarks/language_model.py --json benchmarks/results/language_model.json
+	$(BIN)/python benchmarks/any_data.py --json benchmarks/results/any-data.json
+	$(BIN)/python benchmarks/language_model.py --json benchmarks/results/language-model.json
+	$(BIN)/python benchmarks/halves.py steelyard-out/any-data/*/*.question.json steelyard-out/language-model/*.question.json --json benchmarks/results/halves.json
 	$(BIN)/python benchmarks/fuzz.py --json benchmarks/results/fuzz.json
 	$(BIN)/python benchmarks/fuzz_files.py --json benchmarks/results/fuzz-files.json
 	$(BIN)/python benchmarks/deep_compression.py --json benchmarks/results/deep-compression.json

@@ -118,7 +118,7 @@ def train(module: torch.nn.Module, arrays: dict[str, np.ndarray], limit_s: float
     return {
         "steps": step,
         "processor_s": round(time.process_time() - began, 1),
-        "last_loss_nats": round(float(lost), 3),
+        "last_loss_nats": round(lost.item(), 3),
     }
 
 
@@ -157,7 +157,11 @@ def latencies(files: dict[str, Path], x: np.ndarray, limit_s: float) -> dict[str
     cpu, _ = lanes(default_workers())
     subjects = [Subject(name, path) for name, path in files.items()]
     protocol = make_protocol(RUNTIME, batch=1, threads=1, cpu=cpu)
+    # A busy machine may need more time than this before anything can be said: then it fails here, by name.
     found = measure_latency(subjects, x[:64], protocol, nominal_s=nominal_time(cpu), seed=0, limit_s=limit_s)
+    unmeasured = [name for name in files if name not in found.metrics]
+    if unmeasured:
+        raise SystemExit(f"no latency of {', '.join(unmeasured)} within {limit_s:g} s; give a larger --latency-s.")
     return {
         name: {
             "latency_p50_s": found.metrics[name]["latency_p50_s"].to_json(),

@@ -54,3 +54,23 @@ def test_only_the_steps_that_were_asked_for_are_used(path: Path) -> None:
 def test_steps_that_can_not_be_applied_are_refused(path: Path) -> None:
     with pytest.raises(InputError, match=r"^'steps' prune can't be applied to an ONNX file; name others\.$"):
         pipelines_of(FILE, path, registry, asked=("prune",), goal=Goal())
+
+
+def test_where_bytes_count_weights_are_tried_in_eight_bits_and_in_four(path: Path) -> None:
+    found = pipelines_of(FILE, path, registry, asked=("quantize",), goal=Goal(minimize="size"))
+    tried = [dict(steps[0].settings) for steps in found if steps]
+    small = [each.get("bits", 8) for each in tried if each.get("mode") == "weights"]
+    assert (small[0], small[-1], small.count(4)) == (8, 4, 1)
+    fast = pipelines_of(FILE, path, registry, asked=("quantize",), goal=Goal())
+    assert all(dict(steps[0].settings).get("bits", 8) == 8 for steps in fast if steps)
+
+
+def test_a_file_with_nothing_to_make_smaller_is_refused(tmp_path: Path) -> None:
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 4]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "net", values[:1], values[1:])
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "net.onnx")
+    with pytest.raises(
+        InputError,
+        match=r"^'model' net holds no product with float weights that a step could make smaller; is it quantized ",
+    ):
+        pipelines_of(FILE, tmp_path / "net.onnx", registry, asked=None, goal=Goal())

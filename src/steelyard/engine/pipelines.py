@@ -23,10 +23,10 @@ fast.
 """
 RUNGS = 8
 """Prunings in a row at most: eight leave a third of a per cent."""
-
-
 _COMPETING = {"Softmax", "LayerNormalization", "Attention", "LSTM", "GRU", "RNN"}
 """Operators of nets whose groups differ in kind: heads, widths, units."""
+FOUR_BITS = StepSetting("quantize", (("bits", 4), ("mode", "weights"), ("packed", False)))
+"""Weights in 4 bits, in blocks with a scale each: an eighth of the bytes of float and some more for the scales."""
 _SPARSE = {"sparsify": StepSetting("sparsify", (("ratio", 0.8),)), "share": StepSetting("share")}
 """Steps whose zeros and repeated values take few bytes once they are encoded."""
 
@@ -85,9 +85,14 @@ def _why_none(path: Path) -> str:
 def _finishes(path: Path, goal: Goal) -> tuple[StepSetting, ...]:
     """Steps on the file, the likeliest to win first."""
     found = finishes_for(read_model(path))
-    wants_speed = goal.minimize == "latency"
-    # Small weights win where bytes count, and are as fast as floats at best; what multiplies in integers is small too.
-    return tuple(sorted(found, key=lambda step: (dict(step.settings).get("mode") == "weights") == wants_speed))
+    small = [step for step in found if dict(step.settings).get("mode") == "weights"]
+    others = [step for step in found if step not in small]
+    if goal.minimize == "latency":
+        # Small weights are as fast as floats at best.
+        return (*others, *small)
+    # Small weights win where bytes count, four bits more than eight where the model bears it; what multiplies in
+    # integers is small too.
+    return (*small, *([FOUR_BITS] if small else []), *others)
 
 
 def _scope(path: Path) -> str:
