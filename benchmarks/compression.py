@@ -82,7 +82,7 @@ def compare(task: str, folder: Path, shared: Path, ours: Path | None) -> Plain:
     if ours is not None:
         files[OURS] = ours
     qualities = judged(files, sets, EPSILONS[task])
-    times = measured(files, sets["x_valid"][:INPUT_ROWS])
+    times = measured(files, fed(sets["x_valid"][:INPUT_ROWS]))
     rows = {name: described(name, path, times) | qualities[name] for name, path in files.items()}
     best = fastest(rows)
     ratio = times.ratio(best, OURS).quantity.to_json() if best and OURS in times.times else None
@@ -106,7 +106,12 @@ def within(cells: list[Plain], facts: Plain, epsilon: float) -> list[str]:
     return [each["file"] for each in files if facts["accuracy"] - each["accuracy"] <= epsilon + 1e-9]
 
 
-def measured(files: dict[str, Path], inputs: Array, *, limit_s: float | None = None) -> LatencyRound:
+def fed(rows: Array) -> Array | dict[str, Array]:
+    """Rows as they are measured with: whole numbers by the name of the input, which keeps their type."""
+    return rows if rows.dtype.kind == "f" else {"x": rows}
+
+
+def measured(files: dict[str, Path], inputs: Array | dict[str, Array], *, limit_s: float | None = None) -> LatencyRound:
     """All files timed in one interleaved round by the default protocol: batch 1, one thread, fresh processes."""
     cpu, _ = lanes(default_workers())
     return measure_latency(

@@ -1,9 +1,10 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from steelyard.core.goal import Limit
 from steelyard.core.quantity import Quantity
-from steelyard.select.order import Entry, fixed_sequence
+from steelyard.select.order import Entry, fixed_sequence, smoothed
 from steelyard.select.order import testing_order as order_of
 from steelyard.select.proof import Proof
 
@@ -75,3 +76,30 @@ def test_quality_and_drop_must_both_be_proved():
     assert certified.rejected == ("a",)
     assert certified.stopped_at == "b"
     assert set(certified.quality) == {"a", "b"}
+
+
+def entry(key, drop, cost):
+    return Entry(key, drop, cost)
+
+
+def test_milder_compression_is_tested_before_bolder_that_looks_as_good_by_chance():
+    found = smoothed(
+        [entry("int8", 0.002, 300), entry("a", 0.008, 206), entry("b", 0.007, 146), entry("c", 0.007, 121)], 0.005
+    )
+    assert order_of(found, epsilon=0.02) == ("int8", "a", "b", "c")
+    assert [each.drop for each in found[1:]] == pytest.approx([0.022 / 3] * 3)
+
+
+def test_what_a_cheaper_one_beats_by_more_than_chance_is_left_out():
+    found = smoothed([entry("bad", 0.2, 250), entry("good", 0.001, 100)], 0.005)
+    assert [each.key for each in found] == ["good"]
+
+
+def test_drops_that_rise_as_costs_fall_stay_as_they_are():
+    found = smoothed([entry("a", 0.001, 3), entry("b", 0.004, 2), entry("c", 0.02, 1)], 0.0)
+    assert [each.drop for each in found] == pytest.approx([0.001, 0.004, 0.02])
+    assert [each.key for each in found] == ["a", "b", "c"]
+
+
+def test_without_candidates_there_is_nothing_to_smooth():
+    assert smoothed([], 0.1) == ()

@@ -20,7 +20,7 @@ from steelyard.engine.registries import recovery_steps
 from steelyard.measure.latency import LatencyRound
 from steelyard.select.choose import Estimated, Option, choose, estimate, is_same_cost
 from steelyard.select.limits import misses, nearest
-from steelyard.select.order import Certified, Entry, fixed_sequence, testing_order
+from steelyard.select.order import Certified, Entry, fixed_sequence, smoothed, testing_order
 from steelyard.select.proof import Proof, prove, prove_quality
 from steelyard.select.quality import drop, drop_error, loss, quality_interval
 from steelyard.select.samples import discordance, samples_needed
@@ -30,6 +30,8 @@ CERTIFICATES = "certificates"
 """The fact of the study that holds what was proved on its test rows so far."""
 LAST_COSTS = "last_costs"
 """The fact of the study that holds the latencies of last rounds, and their paired ratios."""
+SLACK = 0.25
+"""The share of the permitted drop that compressed forms of one model may differ by chance on the validation rows."""
 Metrics = Mapping[str, Quantity]
 
 
@@ -189,6 +191,8 @@ class Certifier:
             for trial in candidates
             if self.plan.goal.cost_metric in self._metrics[trial.key]
         ]
+        if self.plan.given is not None:
+            entries = list(smoothed(entries, SLACK * self.plan.goal.max_drop))
         return testing_order(entries, self.plan.goal.limits, epsilon=self.plan.goal.max_drop)
 
     def _nearest(self, candidates: Sequence[Trial]) -> str:
