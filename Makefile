@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export OMP_NUM_THREADS = 1
 
-.PHONY: setup demo test check lint bench docs clean
+.PHONY: setup demo test coverage check lint bench docs clean
 
 setup: $(READY)
 
@@ -18,6 +18,9 @@ demo: $(READY)  ## The main job on real data: find, prove and pack a digit class
 	$(BIN)/steelyard find digits --model cnn --max-drop 0.02 --budget 80s --out steelyard-out/demo
 
 test: $(READY) lint  ## Every check that CI runs; tests that need ../shared/data are skipped where it is missing.
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not bench" --durations=25 tests
+
+coverage: $(READY)  ## The same tests, slower, with what they cover.
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not bench" --cov --cov-report=term:skip-covered tests
 
 check: $(READY) lint  ## Format, lint, types, import contracts, fast tests: under a minute, offline.

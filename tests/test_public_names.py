@@ -20,6 +20,7 @@ def test_the_public_names_are_these():
         "Quantity",
         "SteelyardError",
         "__version__",
+        "compress",
         "find",
         "kit",
         "load",

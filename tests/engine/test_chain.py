@@ -14,6 +14,7 @@ from steelyard.core.port import Port
 from steelyard.engine.chain import Chain
 from steelyard.engine.clock import Clock
 from steelyard.engine.given import GivenModel
+from steelyard.graph.identity import float_port, identity_model
 from steelyard.runtimes.onnxruntime.run import RUNTIME
 from steelyard.tasks.dataset import PreparedTask
 from steelyard.tasks.given import Given, Material, prepare_given
@@ -110,10 +111,10 @@ def test_the_model_given_is_the_teacher_and_stays_as_it_was(chain: Chain) -> Non
 
 
 def test_an_onnx_file_is_taken_as_it_is(tmp_path: Path, task: PreparedTask) -> None:
-    (tmp_path / "net.onnx").write_bytes(b"whatever it holds")
-    model = GivenModel("net", str(tmp_path / "net.onnx"), None, None, PORTS)
-    path, notes, trained = made(Chain(model, task, registry, METRICS["accuracy"], 0, tmp_path / "fits"), INT8)
-    assert path.read_bytes() == b"whatever it holds"
+    path = identity_model(tmp_path / "net.onnx", (float_port((6,), "x"),))
+    model = GivenModel("net", str(path), None, None, PORTS)
+    made_path, notes, trained = made(Chain(model, task, registry, METRICS["accuracy"], 0, tmp_path / "fits"), INT8)
+    assert made_path.read_bytes() == path.read_bytes()
     assert (notes["exporter"], trained) == ("as given", False)
 
 

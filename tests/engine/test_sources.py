@@ -75,8 +75,8 @@ def test_a_file_that_can_run_code_is_not_opened_without_trust(folder, name, what
         ("empty.onnx", "'model' 'empty.onnx' is empty or no file; was it written to the end?"),
         (
             "net.txt",
-            "'model' must be a file of .h5, .keras, .onnx, .pt2, .pte, .tflite, .xml, a bundle or file.py:function, "
-            "got 'net.txt'.",
+            "'model' must be a file of .h5, .keras, .onnx, .pt2, .pte, .syd, .tflite, .xml, a bundle or "
+            "file.py:function, got 'net.txt'.",
         ),
         ("text.onnx", "model 'text.onnx' is no ONNX file, or is cut short"),
     ],

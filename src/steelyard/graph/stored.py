@@ -150,7 +150,7 @@ def _main(
         each = waiting.pop()
         if each in tensors:
             tensor = tensors[each]
-            if best is None or describe(each, tensor).bytes > describe(best.name, best).bytes:
+            if best is None or _rank(tensor) > _rank(best):
                 best = tensor
         elif each in makers and each not in seen:
             seen.add(each)
@@ -158,6 +158,11 @@ def _main(
         elif each not in makers:
             return None
     return best
+
+
+def _rank(tensor: onnx.TensorProto) -> tuple[int, bool]:
+    """The more elements the likelier the weight; of equally many the integers, since scales and offsets are floats."""
+    return int(np.prod(tensor.dims)), TYPE_NAMES.get(tensor.data_type) not in FLOAT_TYPES
 
 
 def _is_weight(node: onnx.NodeProto, tensor: onnx.TensorProto) -> bool:
