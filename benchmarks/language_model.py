@@ -158,7 +158,8 @@ def latencies(files: dict[str, Path], x: np.ndarray, limit_s: float) -> dict[str
     subjects = [Subject(name, path) for name, path in files.items()]
     protocol = make_protocol(RUNTIME, batch=1, threads=1, cpu=cpu)
     # A busy machine may need more time than this before anything can be said: then it fails here, by name.
-    found = measure_latency(subjects, x[:64], protocol, nominal_s=nominal_time(cpu), seed=0, limit_s=limit_s)
+    # By name, tokens stay whole numbers.
+    found = measure_latency(subjects, {"x": x[:64]}, protocol, nominal_s=nominal_time(cpu), seed=0, limit_s=limit_s)
     unmeasured = [name for name in files if name not in found.metrics]
     if unmeasured:
         raise SystemExit(f"no latency of {', '.join(unmeasured)} within {limit_s:g} s; give a larger --latency-s.")
