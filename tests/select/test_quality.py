@@ -8,6 +8,7 @@ from scipy import stats
 
 from steelyard.core.errors import DataError, MeasurementError
 from steelyard.select.quality import drop, drop_error, loss, quality_interval, right, strata
+from steelyard.tasks.metrics import METRICS
 
 LAW = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 figures = st.floats(0.01, 100)
@@ -89,3 +90,12 @@ def test_infinite_quality_is_refused_in_a_sentence(rmse):
     with pytest.raises(MeasurementError) as caught:
         quality_interval(rmse, np.array([[np.nan]]), np.array([1.0]), seed=0)
     assert str(caught.value) == "'rmse' must be a finite number, got inf; the outputs can't be used."
+
+
+def test_the_interval_of_a_language_model_holds_its_perplexity():
+    random = np.random.default_rng(0)
+    targets = random.integers(0, 5, size=(200, 16))
+    scores = random.normal(size=(200, 16, 5)) + 2 * (targets[..., None] == np.arange(5))
+    found = quality_interval(METRICS["perplexity"], scores, targets, seed=0)
+    assert found.low < found.value < found.high
+    assert found.n == 200

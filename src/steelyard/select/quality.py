@@ -154,8 +154,8 @@ def is_share(metric: Metric) -> bool:
 
 
 def strata(targets: Array) -> NDArray[np.int64]:
-    """The class of each row where the targets are classes, else one class for all."""
+    """The class of each row where the targets are one class a row, else one class for all."""
     targets = np.asarray(targets)
-    if np.issubdtype(targets.dtype, np.integer):
+    if targets.ndim == 1 and np.issubdtype(targets.dtype, np.integer):
         return np.unique(targets, return_inverse=True)[1].astype(np.int64)
     return np.zeros(len(targets), dtype=np.int64)
