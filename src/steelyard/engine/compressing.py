@@ -8,12 +8,11 @@ from typing import Any
 from steelyard.core.candidate import FamilySpace, Space
 from steelyard.core.errors import InputError, UnknownNameError
 from steelyard.core.goal import Budget, Goal
-from steelyard.core.protocols import Task
 from steelyard.core.registry import Registry
 from steelyard.core.task import TaskKind
 from steelyard.core.userfile import absolute_address, is_user_address, load_function
 from steelyard.core.wire import file_sha256
-from steelyard.engine.given import GivenModel, opened
+from steelyard.engine.given import opened
 from steelyard.engine.lane import default_workers
 from steelyard.engine.pipelines import pipelines_of
 from steelyard.engine.plan import Plan
@@ -164,9 +163,3 @@ def _own_files(request: CompressRequest) -> dict[str, str]:
         for name, address in named.items()
         if address and is_user_address(address)
     }
-
-
-def model_text(model: GivenModel, task: Task) -> str:
-    """One sentence on what is to be compressed, for people."""
-    what = "a torch module: steps on its weights and on its file" if model.is_module else "an ONNX file: steps on files"
-    return f"{model.name}, {what}, judged by {task.metric}"
