@@ -61,7 +61,7 @@ def test_the_table_names_a_runtime_that_can_not_run_the_model_and_goes_on(ask, n
     assert max(map(len, told.out.splitlines())) <= 100
 
 
-@pytest.mark.slow
+@pytest.mark.bench
 def test_a_model_compared_with_itself_is_no_different(ask, net) -> None:
     told = ask("profile", net, "--compare", f"{net},{net}", "--budget", "10s", "--batches", "4", "--json")
     assert [each["different"] for each in told.json["compare"]] == [False, False]

@@ -59,7 +59,7 @@ def network(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.slow
+@pytest.mark.bench
 def test_a_killed_build_goes_on_and_estimates_within_a_factor_of_two(
     folder: Path, network: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
