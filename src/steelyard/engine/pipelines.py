@@ -10,7 +10,7 @@ from steelyard.core.registry import Registry
 from steelyard.engine.given import GivenModel
 from steelyard.graph.reading import read_model
 from steelyard.measure.environment import read_environment
-from steelyard.steps.finishes import finishes_for
+from steelyard.steps.finishes import finishes_for, scope_for
 from steelyard.steps.quantizing.preparing import prepared
 
 Steps = tuple[StepSetting, ...]
@@ -23,8 +23,6 @@ fast.
 """
 RUNGS = 8
 """Prunings in a row at most: eight leave a third of a per cent."""
-_COMPETING = {"Softmax", "LayerNormalization", "Attention", "LSTM", "GRU", "RNN"}
-"""Operators of nets whose groups differ in kind: heads, widths, units."""
 FOUR_BITS = StepSetting("quantize", (("bits", 4), ("mode", "weights"), ("packed", False)))
 """Weights in 4 bits, in blocks with a scale each: an eighth of the bytes of float and some more for the scales."""
 _SPARSE = {"sparsify": StepSetting("sparsify", (("ratio", 0.8),)), "share": StepSetting("share")}
@@ -50,12 +48,13 @@ def pipelines_of(
         InputError: if the steps that were asked for can't be applied to such a model.
     """
     allowed = (*registry.names("module_step"), *registry.names("step")) if asked is None else asked
-    finishes: list[Steps] = [(each,) for each in _finishes(path, goal) if each.name in allowed]
+    whole = read_model(path)
+    finishes: list[Steps] = [(each,) for each in _finishes(finishes_for(whole), goal) if each.name in allowed]
     is_small = goal.minimize == "size" and "encode" in allowed
     if is_small:
         # What is decoded as it is loaded runs as fast; the fewest bytes come first.
         finishes = [(*finish, StepSetting("encode")) for finish in (*finishes, ())]
-    bodies = _bodies(allowed, _scope(path)) if model.is_module else [()]
+    bodies = _bodies(allowed, scope_for(whole)) if model.is_module else [()]
     if is_small and model.is_module:
         sparse = tuple(_SPARSE[name] for name in ("sparsify", "share") if name in allowed)
         finishes = [(*sparse, StepSetting("encode")), *finishes] if sparse else finishes
@@ -82,9 +81,8 @@ def _why_none(path: Path) -> str:
     return ""
 
 
-def _finishes(path: Path, goal: Goal) -> tuple[StepSetting, ...]:
+def _finishes(found: tuple[StepSetting, ...], goal: Goal) -> tuple[StepSetting, ...]:
     """Steps on the file, the likeliest to win first."""
-    found = finishes_for(read_model(path))
     small = [step for step in found if dict(step.settings).get("mode") == "weights"]
     others = [step for step in found if step not in small]
     if goal.minimize == "latency":
@@ -95,41 +93,31 @@ def _finishes(path: Path, goal: Goal) -> tuple[StepSetting, ...]:
     return (*small, *([FOUR_BITS] if small else []), *others)
 
 
-def _scope(path: Path) -> str:
-    """Whether groups shrink alike or by importance.
-
-    Measured with half a minute of recovery: plain convolutional nets were better where all layers shrink alike (MNIST
-    at a tenth of the products .988 against .984 at three tenths), transformers where heads and widths compete
-    (Banking77 at three tenths .903 to .909 against .889).
-    """
-    operators = {node.op_type for node in read_model(path).graph.node}
-    return "uniform" if "Conv" in operators and not operators & _COMPETING else "global"
-
-
 def _bodies(allowed: tuple[str, ...], scope: str) -> list[Steps]:
     bodies: list[Steps] = [()]
     learn = (StepSetting("distill"),) if "distill" in allowed else ()
     if "prune" in allowed:
+        block = _block()
         body: Steps = ()
+
+        def pruned(keep: float) -> Steps:
+            return (StepSetting("prune", (("keep", keep), ("round_to", block), ("scope", scope))), *learn)
+
         for keep in (FIRST, *(NEXT,) * (RUNGS - 1)):
             # Where a cut is too bold, its square root is half of it, twice done the whole.
-            bodies += [body + _pruned(share, scope, learn) for share in (keep, round(math.sqrt(keep), 2))]
-            body = body + _pruned(keep, scope, learn)
+            bodies += [body + pruned(share) for share in (keep, round(math.sqrt(keep), 2))]
+            body = body + pruned(keep)
             if learn:
                 again = body + learn
                 bodies += [
                     again,
-                    *(again + _pruned(share, scope, learn) for share in (NEXT, round(math.sqrt(NEXT), 2))),
+                    *(again + pruned(share) for share in (NEXT, round(math.sqrt(NEXT), 2))),
                 ]
     if "factorize" in allowed:
         bodies.append((StepSetting("factorize"), *learn))
     if learn and len(bodies) == 1:
         bodies.append(learn)
     return bodies
-
-
-def _pruned(keep: float, scope: str, learn: Steps) -> Steps:
-    return (StepSetting("prune", (("keep", keep), ("round_to", _block()), ("scope", scope))), *learn)
 
 
 def _block() -> int:

@@ -1,9 +1,10 @@
-"""Which quantizations are worth trying at the end of a pipeline, from the operators of a graph.
+"""What is worth trying on a model, from the operators of its graph: quantizations at the end, and how to prune.
 
 The choices follow `benchmarks/quantizing.py`: they are what was fast on ONNX Runtime, not what can be done at all.
 """
 
 from collections.abc import Iterator
+from typing import Literal
 
 import onnx
 
@@ -14,6 +15,8 @@ _RECURRENT = ("LSTM", "GRU", "RNN")
 _CONVOLVING = ("Conv", "ConvTranspose")
 _NORMALISING = ("LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization", "SkipLayerNormalization")
 """Operators of transformers, which want float."""
+_COMPETING = {"Softmax", "LayerNormalization", "Attention", *_RECURRENT}
+"""Operators of nets whose groups differ in kind: heads, widths, units."""
 
 _WIDE = 128
 """Units from which the integer LSTM is tried first."""
@@ -35,6 +38,16 @@ def finishes_for(model: onnx.ModelProto) -> tuple[StepSetting, ...]:
     if types & set(_NORMALISING) and types & {"MatMul", "Attention"}:
         return tuple(_attending())
     return tuple(_leading(len(operators), types, is_convolved=_elements(operators, _CONVOLVING) > whole / 2))
+
+
+def scope_for(model: onnx.ModelProto) -> Literal["uniform", "global"]:
+    """Whether the groups of a net are best pruned alike or by importance.
+
+    Tried on the tasks of `benchmarks/compression.py` with half a minute of recovery: plain convolutional nets kept more
+    of their quality where all layers shrink alike, transformers where heads and widths compete.
+    """
+    operators = {node.op_type for node in model.graph.node}
+    return "uniform" if "Conv" in operators and not operators & _COMPETING else "global"
 
 
 def _recurrent(model: onnx.ModelProto, operators: tuple[Weighted, ...]) -> Iterator[StepSetting]:
