@@ -16,6 +16,7 @@ registry = Registry(
             "linear": Lazy("steelyard.families.linear:LINEAR"),
             "mlp": Lazy("steelyard.families.mlp:MLP"),
             "cnn": Lazy("steelyard.families.cnn:CNN"),
+            "resnet": Lazy("steelyard.families.resnet:RESNET"),
         },
         "step": {
             "clean": Lazy("steelyard.steps.clean:CLEAN"),

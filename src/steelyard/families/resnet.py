@@ -1,0 +1,64 @@
+"""A residual network for small pictures."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from steelyard.core.candidate import Knob, Scale
+from steelyard.core.protocols import Task
+from steelyard.core.task import ImageInput
+from steelyard.families.cnn import EPOCH_MACS
+from steelyard.families.ranges import resolutions
+
+
+@dataclass(frozen=True, slots=True)
+class Resnet:
+    """Three stages of basic residual blocks, the mean over the picture, one linear layer.
+
+    Knobs: `depth` blocks a stage, `width` channels of the first stage (doubled in each), and the input's `resolution`
+    (its height after resizing inside the graph).
+
+    References:
+        K. He et al., Deep residual learning for image recognition, CVPR 2016.
+    """
+
+    name: str = "resnet"
+
+    def refusal(self, task: Task) -> str | None:
+        """Takes images of 4 pixels or more a side."""
+        if not isinstance(task.input, ImageInput):
+            return "it needs images; mlp and linear take tables"
+        if min(task.input.height, task.input.width) < 4:
+            return "it needs images of at least 4 pixels a side"
+        return None
+
+    def knobs(self, task: Task) -> tuple[Knob, ...]:
+        """Depth 1 to 3, width from 4, and resolutions from half to full.
+
+        The largest width is 32, halved while an epoch of the largest network would take more than `EPOCH_MACS`.
+        """
+        widths: tuple[int, ...] = (4, 8, 16, 32)
+        while len(widths) > 2 and len(task.train) * largest_macs(task, widths[-1]) > EPOCH_MACS:
+            widths = widths[:-1]
+        knobs = [Knob("depth", (1, 2, 3)), Knob("width", widths)]
+        heights = resolutions(task)
+        return (*knobs, Knob("resolution", heights)) if heights else tuple(knobs)
+
+    def build(self, scale: Scale, task: Task, seed: int) -> Any:
+        """The module with fresh seeded weights."""
+        from steelyard.families import nets  # noqa: PLC0415  imports torch, which proposing a scale must not
+
+        return nets.resnet(scale, task, seed)
+
+
+def largest_macs(task: Task, width: int) -> int:
+    """Multiply-accumulates of one image through the convolutions at depth 3 and full resolution.
+
+    Each stage has a quarter of the pixels and four times the products a pixel, so all three cost the same.
+    """
+    if not isinstance(task.input, ImageInput):
+        return 0
+    return task.input.height * task.input.width * 9 * (task.input.channels * width + 3 * 6 * width * width)
+
+
+RESNET = Resnet()
+"""The entry of the registry."""
