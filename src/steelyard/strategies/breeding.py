@@ -188,12 +188,13 @@ class GeneticSampler(BaseGASampler):
     place in the generation, so a study that holds the parents alone goes on like one that holds all.
     """
 
-    def __init__(self, genes: Sequence[Gene], operators: Operators, seed: int) -> None:
-        """A sampler of these genes."""
+    def __init__(self, genes: Sequence[Gene], operators: Operators, seed: int, *, begun: int = 0) -> None:
+        """A sampler of these genes; `begun` individuals of the first generation it samples are not in the study."""
         super().__init__(population_size=operators.population)
         self._genes = tuple(genes)
         self._operators = operators
         self._seed = seed
+        self._begun = begun
         self._independent = optuna.samplers.RandomSampler(seed=seed)
 
     def infer_relative_search_space(
@@ -243,10 +244,10 @@ class GeneticSampler(BaseGASampler):
         return {cls._get_generation_key(): generation}
 
     def _place(self, study: optuna.Study, trial: FrozenTrial, generation: int) -> int:
-        """How many trials of the generation were begun before this one."""
+        """How many individuals of the generation were begun before this one."""
         others = study.get_trials(deepcopy=False)
         key = self._get_generation_key()
-        return sum(each.system_attrs.get(key) == generation for each in others if each.number < trial.number)
+        return self._begun + sum(each.system_attrs.get(key) == generation for each in others if each.number < trial.number)
 
     def _individual(self, study: optuna.Study, trial: FrozenTrial) -> Individual:
         return Individual([gene.index(trial.params[gene.name]) for gene in self._genes], self._fitness(study, trial))

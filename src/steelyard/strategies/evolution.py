@@ -129,7 +129,7 @@ class Evolution:
         return tuple(brood(parents, self.genes, self.operators, seed, number))
 
 
-def told(run: Evolution) -> tuple[Generation, ...]:
+def reported(run: Evolution) -> tuple[Generation, ...]:
     """What is reported of each generation that has an individual with a fitness, by DEAP's statistics; O(individuals)."""
     hall = tools.HallOfFame(HALL, similar=lambda one, other: run.candidate(one.genome) == run.candidate(other.genome))
     figures = tools.Statistics(lambda individual: individual.value)

@@ -94,23 +94,19 @@ class Yardstick:
         return -math.fsum(parts) / self.weights.total
 
     def _quality(self, trial: Trial, loss: float) -> float:
-        lost = self._lost(trial, loss)
-        if lost > 1:
-            return 1 + STEEPNESS * (lost - 1)
-        known = (trial, self.trial)
-        spent = self.problem.spent(trial.candidate, known)
-        misses_a_limit = spent is not None and spent < 1 - 1e-9 and not self.problem.is_good_enough(trial, known)
-        return lost + STEEPNESS * misses_a_limit
-
-    def _lost(self, trial: Trial, loss: float) -> float:
-        """The loss of quality against the yardstick in permitted drops."""
         known = (trial, self.trial)
         # Drops are against the best plain model of those given: the difference is against the yardstick, either way.
         mine, theirs = (self.problem.spent(each.candidate, known) for each in known)
-        if self.trial.candidate.is_plain and mine is not None and theirs is not None:
-            difference = mine - theirs
-            if math.isfinite(difference):
-                return difference
+        lost = math.nan if mine is None or theirs is None else mine - theirs
+        if not self.trial.candidate.is_plain or not math.isfinite(lost):
+            lost = self._hundredths(loss)
+        if lost > 1:
+            return 1 + STEEPNESS * (lost - 1)
+        misses_a_limit = mine is not None and mine < 1 - 1e-9 and not self.problem.is_good_enough(trial, known)
+        return lost + STEEPNESS * misses_a_limit
+
+    def _hundredths(self, loss: float) -> float:
+        """The loss of quality against the yardstick where it is no share of a permitted drop."""
         scores = self.problem.score(self.trial)
         base = 0.0 if scores is None else scores[0]
         return (loss - base) / (HUNDREDTH * (abs(base) or 1.0))

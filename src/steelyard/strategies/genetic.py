@@ -13,14 +13,14 @@ from steelyard.core.goal import is_number
 from steelyard.core.protocols import Problem
 from steelyard.core.trial import Trial
 from steelyard.strategies.breeding import GeneticSampler, Operators
-from steelyard.strategies.evolution import Ending, Evolution, Stage, told
+from steelyard.strategies.evolution import Ending, Evolution, Stage, reported
 from steelyard.strategies.fitness import Weights
 from steelyard.strategies.sampled import in_memory, suggested
 
-SMALLEST, LARGEST = 8, 50
+SMALLEST, LARGEST = 10, 50
 """Limits of a population that is not given: fewer have little to cross, and 50 is the published setting."""
 USUAL_ROWS = 4_000
-"""Training rows at which the population is the square root of the space."""
+"""Training rows at which the population is twice the square root of the space."""
 MOST = 1_000
 """The largest population and the most generations that can be given: more is a slip of the keyboard."""
 
@@ -98,18 +98,18 @@ class Genetic:
         self, space: Space, finished: Sequence[Trial], problem: Problem
     ) -> tuple[Generation, ...]:
         """Fitness and hall of fame of every generation, as far as the trials go."""
-        return told(self._run(space, finished, problem))
+        return reported(self._run(space, finished, problem))
 
     def population_for(self, space: Space) -> int:
-        """Individuals of a generation: as given, else √candidates · (4,000 / rows)^¼, within 8 to 50.
+        """Individuals of a generation: as given, else 2 √candidates · (4,000 / rows)^¼, within 10 to 50.
 
         Four times the candidates double it, sixteen times the rows halve it, because each individual is trained on
-        them. Where rows are not known, the square root alone. Never more than there are candidates, but for one.
+        them. Where rows are not known, they count as usual. Never more than there are candidates.
         """
         if self.population is not None:
             return self.population
         scarcity = (USUAL_ROWS / max(self.rows, 1)) ** 0.25 if self.rows else 1.0
-        return max(1, min(space.size, LARGEST, max(SMALLEST, round(math.sqrt(space.size) * scarcity))))
+        return max(1, min(space.size, LARGEST, max(SMALLEST, round(2 * math.sqrt(space.size) * scarcity))))
 
     def _run(self, space: Space, finished: Sequence[Trial], problem: Problem) -> Evolution:
         operators = Operators(
@@ -130,21 +130,17 @@ def generations_of(
 
 
 def _asked(run: Evolution, stage: Stage, place: int) -> Candidate:
-    """The individual of a place as Optuna's sampler gives it, from a study that holds the parents and who came before."""
-    sampler = GeneticSampler(run.genes, run.operators, run.problem.seed)
+    """The individual of a place, as Optuna's sampler gives it on a study that holds the parents."""
+    sampler = GeneticSampler(run.genes, run.operators, run.problem.seed, begun=place)
     study = in_memory(sampler, ["maximize"])
     distributions = {gene.name: gene.distribution for gene in run.genes}
     for parent in stage.parents:
         params = {gene.name: gene.value(index) for gene, index in zip(run.genes, parent, strict=True)}
         mark = sampler.mark(stage.number - 1)
-        study.add_trial(
-            optuna.trial.create_trial(
-                value=parent.value, params=params, distributions=distributions, system_attrs=mark
-            )
+        told = optuna.trial.create_trial(
+            value=parent.value, params=params, distributions=distributions, system_attrs=mark
         )
-    running = optuna.trial.TrialState.RUNNING
-    for _ in range(place):
-        study.add_trial(optuna.trial.create_trial(state=running, system_attrs=sampler.mark(stage.number)))
+        study.add_trial(told)
     return suggested(study.ask(), run.space)
 
 
