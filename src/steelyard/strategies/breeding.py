@@ -55,7 +55,9 @@ def genes_of(space: Space) -> tuple[Gene, ...]:
     """
     genes = [Gene("family", CategoricalDistribution([each.family for each in space.families]))]
     for family in space.families:
-        genes += [Gene(f"{family.family}.{knob.name}", IntDistribution(0, len(knob.choices) - 1)) for knob in family.knobs]
+        genes += [
+            Gene(f"{family.family}.{knob.name}", IntDistribution(0, len(knob.choices) - 1)) for knob in family.knobs
+        ]
     for name, choices in (("pipeline", len(space.pipelines)), ("options", len(space.options))):
         genes.append(Gene(name, CategoricalDistribution(list(range(choices)))))
     return tuple(gene for gene in genes if gene.last > 0)
@@ -197,9 +199,7 @@ class GeneticSampler(BaseGASampler):
         self._begun = begun
         self._independent = optuna.samplers.RandomSampler(seed=seed)
 
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Every gene, whatever has been suggested so far."""
         del study, trial
         return {gene.name: gene.distribution for gene in self._genes}
@@ -247,7 +247,9 @@ class GeneticSampler(BaseGASampler):
         """How many individuals of the generation were begun before this one."""
         others = study.get_trials(deepcopy=False)
         key = self._get_generation_key()
-        return self._begun + sum(each.system_attrs.get(key) == generation for each in others if each.number < trial.number)
+        return self._begun + sum(
+            each.system_attrs.get(key) == generation for each in others if each.number < trial.number
+        )
 
     def _individual(self, study: optuna.Study, trial: FrozenTrial) -> Individual:
         return Individual([gene.index(trial.params[gene.name]) for gene in self._genes], self._fitness(study, trial))

@@ -130,7 +130,7 @@ class Evolution:
 
 
 def reported(run: Evolution) -> tuple[Generation, ...]:
-    """What is reported of each generation that has an individual with a fitness, by DEAP's statistics; O(individuals)."""
+    """What is told of each generation, by DEAP's statistics; of an unfinished one if any has a fitness. O(individuals)."""
     hall = tools.HallOfFame(HALL, similar=lambda one, other: run.candidate(one.genome) == run.candidate(other.genome))
     figures = tools.Statistics(lambda individual: individual.value)
     for name, figure in (("minimum", np.min), ("mean", np.mean), ("maximum", np.max)):

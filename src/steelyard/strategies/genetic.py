@@ -94,9 +94,7 @@ class Genetic:
                 return _asked(run, stage, place)
         return None
 
-    def generations_of(
-        self, space: Space, finished: Sequence[Trial], problem: Problem
-    ) -> tuple[Generation, ...]:
+    def generations_of(self, space: Space, finished: Sequence[Trial], problem: Problem) -> tuple[Generation, ...]:
         """Fitness and hall of fame of every generation, as far as the trials go."""
         return reported(self._run(space, finished, problem))
 

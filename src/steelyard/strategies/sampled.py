@@ -13,6 +13,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
 from steelyard.core.candidate import Candidate, FamilySpace, Scale, Space
+from steelyard.core.errors import InputError
 from steelyard.core.protocols import Problem
 from steelyard.core.trial import Trial
 from steelyard.strategies.uniform import random_order
@@ -59,6 +60,15 @@ class Nsga2:
 
     population: int = POPULATION
     name: str = "nsga2"
+
+    def __post_init__(self) -> None:
+        """Refuse a population in which nothing can be crossed.
+
+        Raises:
+            InputError: naming the setting.
+        """
+        if self.population < 2:
+            raise InputError(f"'population' must be at least 2, got {self.population!r}.", field="population")
 
     def propose(
         self, space: Space, finished: Sequence[Trial], pending: Sequence[Candidate], problem: Problem
