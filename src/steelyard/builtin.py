@@ -50,6 +50,7 @@ registry = Registry(
             "random": Lazy("steelyard.strategies.uniform:RANDOM"),
             "grid": Lazy("steelyard.strategies.grid:GRID"),
             "grow": Lazy("steelyard.strategies.grow:GROW"),
+            "ga": Lazy("steelyard.strategies.genetic:GENETIC"),
             "shrink": Lazy("steelyard.strategies.shrink:SHRINK"),
         },
     }

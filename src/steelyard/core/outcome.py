@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from steelyard.core.candidate import Candidate, Scale, StepSetting
 from steelyard.core.environment import Environment
+from steelyard.core.generation import Generation
 from steelyard.core.goal import Goal
 from steelyard.core.quantity import Quantity, Unit
 from steelyard.core.task import Fact
@@ -180,7 +181,7 @@ class Outcome:
     with the chosen one. `counts` has explored, trained, measured, failed; `spent` the seconds by kind of work;
     `splits` train, valid, test and how. `notices` are sentences the user should read. `gate` and `explanation` are of
     `compress` alone: what each candidate's steps were worth, and what the chosen one's did, as plain JSON:
-    `waterfall`, `flips` and `sensitivity`.
+    `waterfall`, `flips` and `sensitivity`. `generations` are of a search by evolution alone.
     """
 
     study: str
@@ -204,9 +205,10 @@ class Outcome:
     notices: tuple[str, ...] = ()
     gate: tuple[Passage, ...] = ()
     explanation: Mapping[str, Any] = field(default_factory=dict)
+    generations: tuple[Generation, ...] = ()
 
     def to_json(self) -> Plain:
-        """The JSON of `find` and `compress`: schema 1. What `compress` alone tells is absent where there is none."""
+        """The JSON of `find` and `compress`: schema 1. What only some of them tell is absent where there is none."""
         told: Plain = {
             "schema": SCHEMA,
             "study": self.study,
@@ -231,6 +233,8 @@ class Outcome:
         }
         if self.gate:
             told["gate"] = [passage.to_json() for passage in self.gate]
+        if self.generations:
+            told["generations"] = [each.to_json() for each in self.generations]
         return {**told, "explanation": dict(self.explanation)} if self.explanation else told
 
     @classmethod
@@ -258,4 +262,5 @@ class Outcome:
             notices=tuple(plain["notices"]),
             gate=tuple(Passage.from_json(passage) for passage in plain.get("gate", ())),
             explanation=plain.get("explanation", {}),
+            generations=tuple(Generation.from_json(each) for each in plain.get("generations", ())),
         )

@@ -18,6 +18,7 @@ from steelyard.engine.lane import default_workers
 from steelyard.engine.options import check_choices, loading_knobs, options_of
 from steelyard.engine.plan import Plan
 from steelyard.engine.registries import extended_registry, family_name, metric_name, metric_of
+from steelyard.engine.strategies import configured
 from steelyard.engine.values import check_values
 from steelyard.families.own import Own
 from steelyard.tasks.metrics import DEFAULT_METRICS, METRICS, metrics_of
@@ -41,7 +42,8 @@ class Request:
 
     `task` is a built-in task's name, a kind of task for `data`, or a prepared task. `model` names families or
     `file.py:function`; `knobs` restricts knobs by name; `loss`, `loop`, `preprocess` and the goal's metric may be
-    `file.py:function`. `measured` is a file that a kit's `measure.py` wrote: a finished study answers by its costs.
+    `file.py:function`. `strategy_options` are the
+    strategy's own, by name. `measured` is a file that a kit's `measure.py` wrote: a finished study answers by its costs.
     """
 
     task: str | Task
@@ -70,6 +72,7 @@ class Request:
     plugins: tuple[str, ...] = ()
     trust: bool = False
     measured: Path | None = None
+    strategy_options: Mapping[str, Setting] = field(default_factory=dict)
 
 
 def resolve(request: Request) -> Plan:
@@ -82,7 +85,7 @@ def resolve(request: Request) -> Plan:
     registry = registry_with(request.plugins)
     registry.get("runtime", request.runtime)
     registry.get("exporter", request.runtime).check()
-    strategy = registry.get("strategy", request.strategy)
+    strategy = configured(registry.get("strategy", request.strategy), request.strategy_options)
     measured = None if request.measured is None else read_measured(request.measured)
     if measured is None:
         check_energy(request.goal)
@@ -97,7 +100,7 @@ def resolve(request: Request) -> Plan:
         space=space,
         goal=request.goal,
         budget=request.budget or Budget(wall_s=float(task.defaults.get("budget_s", 600.0))),
-        strategy=strategy,
+        strategy=configured(strategy, {}, rows=len(task.train)),
         recipe=_recipe(request, task),
         metrics={metric_name(address): metric for address, metric in metrics.items()},
         metric_addresses=tuple(metrics),
