@@ -45,6 +45,7 @@ registry = Registry(
             "torch": Lazy("steelyard.runtimes.torch.export:EXPORTER"),
         },
         "strategy": {
+            "elastic": Lazy("steelyard.strategies.elastic:ELASTIC"),
             "tpe": Lazy("steelyard.strategies.sampled:TPE"),
             "nsga2": Lazy("steelyard.strategies.sampled:NSGA2"),
             "random": Lazy("steelyard.strategies.uniform:RANDOM"),

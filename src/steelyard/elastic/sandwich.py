@@ -89,7 +89,9 @@ def train_supernet(
         with torch.no_grad():
             for each, value in zip(net.parameters(), fresh, strict=True):
                 each.copy_(value)
-    raise WorkerError(f"elastic training diverged {CURES + 1} times, last at learning rate {rate * 4:.4g}.", stage="train")
+    raise WorkerError(
+        f"elastic training diverged {CURES + 1} times, last at learning rate {rate * 4:.4g}.", stage="train"
+    )
 
 
 class _Sandwich:
@@ -107,7 +109,9 @@ class _Sandwich:
         self.rows, self.targets = rows, targets_of(rows.y, output)
         self.ends = (net.scales[0], smallest)
         self.loss = own_loss or default_loss(output)
-        self.distance = own_loss if own_loss is not None else F.mse_loss if isinstance(output, ValueOutput) else soft_loss
+        self.distance = (
+            own_loss if own_loss is not None else F.mse_loss if isinstance(output, ValueOutput) else soft_loss
+        )
         self.from_labels = own_loss is not None
         self.random = np.random.default_rng(course.seed)
 

@@ -39,7 +39,9 @@ def layout_of(module: nn.Module, example: tuple[Tensor, ...]) -> Layout:
         InputError: if the module can't be traced.
     """
     windows = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-    kernels = {f"{name}.weight" if name else "weight" for name, each in module.named_modules() if isinstance(each, windows)}
+    kernels = {
+        f"{name}.weight" if name else "weight" for name, each in module.named_modules() if isinstance(each, windows)
+    }
     shapes = {name: tuple(each.shape) for name, each in module.named_parameters()}
     anatomy = read_anatomy(module, example)
     axes = {name: found for name, found in anatomy.axes.items() if name in shapes}

@@ -73,7 +73,7 @@ class Supernet:
         if not self.entries:
             raise InputError("the model has no weights to share.")
         shared = sum(len(each) for each in self._names.values())
-        if len(self.scales) > 1 and not any(len(m.places) for m in self._members.values()) or not shared:
+        if (len(self.scales) > 1 and not any(len(m.places) for m in self._members.values())) or not shared:
             raise InputError("the models of the space share no weights.")
 
     def member(self, scale: Scale) -> Member:
@@ -148,7 +148,9 @@ def _emptied(body: nn.Module) -> None:
     """Take the weights out of a module; what was one parameter in two places stays one."""
     empty: dict[int, nn.Parameter] = {}
     for each in body.modules():
-        for name, value in list(each._parameters.items()):  # noqa: SLF001  parameters without memory can't be set otherwise
+        for name, value in list(each._parameters.items()):
             if value is not None:
-                shell = empty.setdefault(id(value), nn.Parameter(value.detach().to("meta"), requires_grad=value.requires_grad))
-                each._parameters[name] = shell  # noqa: SLF001
+                shell = empty.setdefault(
+                    id(value), nn.Parameter(value.detach().to("meta"), requires_grad=value.requires_grad)
+                )
+                each._parameters[name] = shell

@@ -18,9 +18,10 @@ from steelyard.core.wire import Plain
 from steelyard.engine.chain import Chain
 from steelyard.engine.clock import Clock
 from steelyard.engine.conversion import SOURCE_SUFFIX, artifact_bytes, check_parity, floor_model, floor_ports
+from steelyard.engine.elastic import Elastic
 from steelyard.engine.evaluating import outputs_of
 from steelyard.engine.inspecting import audit_file
-from steelyard.engine.messages import Assignment, Made
+from steelyard.engine.messages import Assignment, Exploration, Made
 from steelyard.engine.once import made_once
 from steelyard.graph.audit import check_quantized
 from steelyard.graph.counting import count
@@ -30,6 +31,7 @@ from steelyard.select.quality import quality_interval
 from steelyard.training.fit import Fit, Problem, fit
 from steelyard.training.modules import module_outputs, stable_rate_of
 from steelyard.training.recipe import Recipe
+from steelyard.training.recovery import Recovered
 
 PARITY_ROWS = 256
 """Validation rows on which the exported file must agree with its source."""
@@ -53,6 +55,17 @@ class Workshop:
     loss: Callable[..., Any] | None = None
     loop: Callable[..., Any] | None = None
     chain: Chain | None = None
+    elastic: Elastic | None = None
+
+    def explore(self, asked: Exploration, tell: Callable[[str], None]) -> Made:
+        """Train the shared weights of a family and judge its scales.
+
+        Raises:
+            WorkerError: if its models can't share weights, or need not.
+        """
+        if self.elastic is None:
+            raise WorkerError("a training loop of your own trains one model at a time.", stage="share")
+        return self.elastic.explore(asked, Clock(tell))
 
     def make(self, assignment: Assignment, tell: Callable[[str], None]) -> Made:
         """Make one candidate.
@@ -89,8 +102,7 @@ class Workshop:
         def train(folder: Path) -> dict[str, Any]:
             nonlocal has_curve
             with clock.stage("train"):
-                model = self._built(candidate)
-                result = self._fit(model, candidate, limit_s)
+                model, result = self._fitted(candidate, limit_s)
             with clock.stage("export"):
                 path, how = self._exported(model, candidate, folder)
             with clock.stage("parity"):
@@ -101,6 +113,14 @@ class Workshop:
         home = self.fits / candidate.key
         notes = made_once(home, "fit.json", train)
         return home / f"model{SOURCE_SUFFIX}", notes, has_curve
+
+    def _fitted(self, candidate: Candidate, limit_s: float) -> tuple[Any, Fit]:
+        """A trained model: from the family's shared weights where there are any, else from scratch."""
+        if self.elastic is not None and self.elastic.has(candidate):
+            model, done = self.elastic.tuned(candidate, limit_s)
+            return model, _as_fit(done, -1.0 if self.metrics[self.monitor].higher_is_better else 1.0)
+        model = self._built(candidate)
+        return model, self._fit(model, candidate, limit_s)
 
     def _exported(self, model: Any, candidate: Candidate, folder: Path) -> tuple[Path, str]:
         """The runtime's file of a trained model, and how it was written; the ONNX file is always there too."""
@@ -255,6 +275,14 @@ class Workshop:
         if metric.name in (self.monitor, self.goal_metric) or metric.proof == "trinomial":
             return quality_interval(metric, outputs, targets, seed=self.seed)
         return Quantity(metric(outputs, targets), metric.unit, n=len(targets))
+
+
+def _as_fit(done: Recovered, sign: float) -> Fit:
+    """What the fine-tuning of shared weights did, in the words of a training; `sign` turns a loss into the quality."""
+    curve = {name: done.curve[name] for name in ("epoch", "train_loss") if name in done.curve}
+    curve["valid_loss"] = done.curve["valid_distance"]
+    curve["valid_quality"] = [sign * value for value in done.curve["valid_loss"]]
+    return Fit(done.rate, curve, f"{done.stopped}, from shared weights", done.train_s, list(done.notes))
 
 
 def _step_file(steps: tuple[StepSetting, ...]) -> str:

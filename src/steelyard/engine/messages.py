@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from steelyard.core.candidate import Candidate
+from steelyard.core.candidate import Candidate, FamilySpace, Knob
 from steelyard.core.wire import Plain
 
 
@@ -58,6 +58,35 @@ class Assignment:
     def from_json(cls, plain: Plain) -> Self:
         """The inverse of `to_json`."""
         return cls(candidate=Candidate.from_json(plain["candidate"]), limit_s=plain["limit_s"])
+
+
+@dataclass(frozen=True, slots=True)
+class Exploration:
+    """One family whose models are to share weights: train them within `limit_s`, then judge its scales.
+
+    `left_s` are the seconds that the search has: where every scale can be trained alone in them, sharing is refused,
+    unless it is `forced`.
+    """
+
+    space: FamilySpace
+    runtime: str
+    limit_s: float
+    left_s: float
+    forced: bool = False
+
+    def to_json(self) -> Plain:
+        """The plain form, told apart from an assignment's by its field `explore`."""
+        knobs = [knob.to_json() for knob in self.space.knobs]
+        rest = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "space"}
+        return {"explore": {"family": self.space.family, "knobs": knobs}, **rest}
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        rest = dict(plain)
+        space = rest.pop("explore")
+        knobs = tuple(Knob(each["name"], tuple(each["choices"])) for each in space["knobs"])
+        return cls(FamilySpace(space["family"], knobs), **rest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from steelyard.engine.busy import BusyClock
 from steelyard.engine.certify import Certifier, Verdict
 from steelyard.engine.conversion import floor_model, floor_ports
 from steelyard.engine.elsewhere import check_minimized, check_study, choose_elsewhere
+from steelyard.engine.exploring import Explorations
 from steelyard.engine.lane import INPUT_ROWS, Lane, lanes, make_protocol, nominal_time
 from steelyard.engine.messages import WorkerSetup
 from steelyard.engine.pack import Render, located, pack, task_manifest
@@ -350,6 +351,7 @@ def _search(run: Run, workers: LocalWorkers, lane: Lane) -> Search:
         wall_s=lambda: run.wall_s,
         takes_turns=has_threads or cpus == {lane.protocol.cpu},
         prepare=run.start.prepare,
+        explorations=Explorations.of(plan, run.study),
     )
 
 

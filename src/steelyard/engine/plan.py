@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from steelyard.core.candidate import Candidate, Scale, Space
 from steelyard.core.goal import Budget, Goal
@@ -10,6 +11,9 @@ from steelyard.core.measured import Measured
 from steelyard.core.protocols import Metric, Strategy, Task
 from steelyard.core.wire import Plain
 from steelyard.engine.given import GivenModel
+
+Sharing = Literal["never", "where it pays", "always"]
+"""Whether the models of a family are explored by shared weights: where it pays is where training is costly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,7 @@ class Plan:
     is about. `model` is the address of the user's own model function, or None. `registry` and `plugins` are addresses
     that worker processes resolve. `files` are the hashes of the user's own code files. `measured` are costs from
     another machine, which the choice is made by instead of this one's. `given` is the model to be compressed, where
-    there is one.
+    there is one. `sharing` says whether models of a family share weights before they are confirmed.
     """
 
     task: Task
@@ -46,6 +50,7 @@ class Plan:
     files: Mapping[str, str] = field(default_factory=dict)
     measured: Measured | None = None
     given: GivenModel | None = None
+    sharing: Sharing = "never"
 
     @property
     def firsts(self) -> tuple[Candidate, ...]:

@@ -16,7 +16,7 @@ from steelyard.core.userfile import absolute_address, is_user_address, load_func
 from steelyard.core.wire import file_sha256
 from steelyard.engine.lane import default_workers
 from steelyard.engine.options import check_choices, loading_knobs, options_of
-from steelyard.engine.plan import Plan
+from steelyard.engine.plan import Plan, Sharing
 from steelyard.engine.registries import extended_registry, family_name, metric_name, metric_of
 from steelyard.engine.strategies import configured
 from steelyard.engine.values import check_values
@@ -24,6 +24,8 @@ from steelyard.families.own import Own
 from steelyard.tasks.metrics import DEFAULT_METRICS, METRICS, metrics_of
 
 BUILTIN = "steelyard.builtin:registry"
+DEFAULT_STRATEGY = "elastic"
+"""What searches where nothing is asked for; it shares weights where that pays, and always where it is asked for."""
 PIPELINES: tuple[tuple[StepSetting, ...], ...] = ((), (StepSetting("quantize"),))
 """Pipelines of compression steps that are searched: none, and int8."""
 UNCOMPRESSED: tuple[tuple[StepSetting, ...], ...] = ((),)
@@ -55,7 +57,7 @@ class Request:
     runtime: str = "onnxruntime"
     goal: Goal = field(default_factory=Goal)
     budget: Budget | None = None
-    strategy: str = "tpe"
+    strategy: str | None = None
     knobs: Mapping[str, tuple[Setting, ...]] = field(default_factory=dict)
     workers: int | None = None
     seed: int = 0
@@ -85,7 +87,7 @@ def resolve(request: Request) -> Plan:
     registry = registry_with(request.plugins)
     registry.get("runtime", request.runtime)
     registry.get("exporter", request.runtime).check()
-    strategy = configured(registry.get("strategy", request.strategy), request.strategy_options)
+    strategy = configured(registry.get("strategy", request.strategy or DEFAULT_STRATEGY), request.strategy_options)
     measured = None if request.measured is None else read_measured(request.measured)
     if measured is None:
         check_energy(request.goal)
@@ -118,7 +120,14 @@ def resolve(request: Request) -> Plan:
         trial_limit_s=_trial_limit(request, task),
         files={name: file_sha256(Path(absolute_address(address).rpartition(":")[0])) for name, address in own.items()},
         measured=measured,
+        sharing=_sharing(request),
     )
+
+
+def _sharing(request: Request) -> Sharing:
+    if request.strategy is None:
+        return "where it pays"
+    return "always" if request.strategy == DEFAULT_STRATEGY else "never"
 
 
 def default_out(task: str, families: list[str]) -> Path:

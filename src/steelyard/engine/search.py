@@ -16,6 +16,7 @@ from steelyard.core.events import Event, Listener
 from steelyard.core.quantity import Quantity
 from steelyard.core.trial import Failure, Measurement, Trial
 from steelyard.engine.busy import BusyClock
+from steelyard.engine.exploring import Explorations
 from steelyard.engine.lane import Costs, Lane
 from steelyard.engine.messages import Assignment, Made
 from steelyard.engine.plan import Plan
@@ -36,6 +37,15 @@ HUNG_FACTOR, HUNG_S = 2.0, 60.0
 """A candidate that takes longer than its training's limit times this, plus the seconds to export it, hangs."""
 REFERENCE_SHARE, CANDIDATE_SHARE, LESSON_SHARE = 0.35, 0.2, 0.12
 """Shares of the budget that one training may take: the reference's, any other's, and a recovery of a given model."""
+VERBS = {
+    "share": "training shared weights of",
+    "explore": "exploring",
+    "train": "training",
+    "compress": "compressing",
+    "export": "exporting",
+    "evaluate": "evaluating",
+}
+"""What a worker does in each stage, for people."""
 
 
 def nothing() -> None:
@@ -64,6 +74,7 @@ class Search:
     wall_s: Callable[[], float]
     takes_turns: bool = False
     prepare: Callable[[], object] = nothing
+    explorations: Explorations | None = None
     finished: list[Trial] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     ended: str = ""
@@ -76,13 +87,14 @@ class Search:
     def run(self) -> None:
         """Search until the budget, the trials or the space end; all that was made is measured and written."""
         self.finished = self.study.trials()
+        self._explore()
         self._assign()
         # The first candidate is in the making and the measuring lane idle: a good moment for what needs a core.
         self.prepare()
         while True:
             self._assign()
             self._measure()
-            if not self._making and not self._measuring:
+            if not self._making and not self._measuring and not self._is_exploring:
                 break
             self._wait()
 
@@ -92,7 +104,9 @@ class Search:
         return self.end(self.finished)
 
     def _assign(self) -> None:
-        """Give free workers their next candidates, as long as there is time."""
+        """Give free workers their next candidates, as long as there is time; exploring comes before all of them."""
+        if self._is_exploring:
+            return
         while self.workers.free and len(self._waiting) < AHEAD and not (self.takes_turns and self._measuring):
             candidate = self._next()
             if candidate is None:
@@ -103,6 +117,25 @@ class Search:
                 Assignment(candidate, limit_s), self._hung_after(limit_s), self._stage_listener(candidate)
             )
             future.add_done_callback(self._later(self._made, candidate))
+
+    @property
+    def _is_exploring(self) -> bool:
+        return self.explorations is not None and self.explorations.is_running
+
+    def _explore(self) -> None:
+        """Have the next family share weights, where there is one; its candidates are made afterwards."""
+        if self.explorations is None:
+            return
+        future = self.explorations.begin(self.workers, self._left(), self._stage_listener)
+        if future is not None:
+            future.add_done_callback(self._later(self._explored))
+
+    def _explored(self, future: "Future[Made]") -> None:
+        if self.explorations is not None:
+            for sort, text in self.explorations.end(future):
+                self._say_once(text) if sort == "notice" else self.listen(Event("fact", text))
+            self._leave(self.explorations.NAME)
+        self._explore()
 
     def _next(self) -> Candidate | None:
         """References first, then the baseline, then what the strategy proposes; None when the search is over."""
@@ -129,7 +162,8 @@ class Search:
             each.candidate.key: Quantity.from_json(each.made.metrics[name]).value
             for each in (*self._waiting, *self._measuring)
         }
-        return replace(self.problem, made=made)
+        known = {} if self.explorations is None else self.explorations.known
+        return replace(self.problem, made=made, known=known)
 
     def _is_over(self, begun: int) -> bool:
         trials = self.plan.budget.trials
@@ -222,7 +256,7 @@ class Search:
         handle()
 
     def _may_stop(self) -> bool:
-        if not self._making or time.monotonic() < self.deadline:
+        if not self._making or time.monotonic() < self.deadline or self._is_exploring:
             return False
         measured = sum(isinstance(trial.outcome, Measurement) for trial in self.finished)
         done = measured + len(self._waiting) + len(self._measuring)
@@ -239,9 +273,7 @@ class Search:
         self._active.clear()
 
     def _made(self, candidate: Candidate, future: "Future[Made]") -> None:
-        if candidate.key in self._active:
-            self._active.remove(candidate.key)
-            self.busy.leave()
+        self._leave(candidate.key)
         if self._making.pop(candidate.key, None) is None:
             return
         try:
@@ -252,6 +284,11 @@ class Search:
         companions = self.lane.runtime.companions
         digest = self.study.artifacts.keep(_copy(Path(made.path), companions), companions)
         self._waiting.append(_Waiting(candidate, made, digest))
+
+    def _leave(self, key: str) -> None:
+        if key in self._active:
+            self._active.remove(key)
+            self.busy.leave()
 
     def _measured(self, future: "Future[dict[str, Costs | Failure]]") -> None:
         batch, self._measuring = self._measuring, []
@@ -299,16 +336,16 @@ class Search:
         """A callback that hands its future to `handle` in the engine's own thread."""
         return lambda future: self._events.put(lambda: handle(*first, future))
 
-    def _stage_listener(self, candidate: Candidate) -> Callable[[str], None]:
-        verbs = {"train": "training", "compress": "compressing", "export": "exporting", "evaluate": "evaluating"}
+    def _stage_listener(self, what: Candidate | str) -> Callable[[str], None]:
+        key = what if isinstance(what, str) else what.key
 
         def heard(stage: str) -> None:
-            if candidate.key not in self._active:
+            if key not in self._active:
                 # Until its first word the worker was starting: the engine's own cost, no training's.
-                self._active.add(candidate.key)
+                self._active.add(key)
                 self.busy.enter()
-            if stage in verbs:
-                self._say_stage(f"{verbs[stage]} {candidate}")
+            if stage in VERBS:
+                self._say_stage(f"{VERBS[stage]} {what}")
 
         return heard
 

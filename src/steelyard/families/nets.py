@@ -198,13 +198,17 @@ class _ResidualBody(nn.Module):
 
     def __init__(self, channels: int, size: tuple[int, int], outputs: int, width: int, depth: int) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+        self.stem = nn.Sequential(
+            nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+        )
         stages: list[nn.Module] = []
         incoming, outgoing = width, width
         height, across = size
         for stage in range(RESIDUAL_STAGES):
             stride = 1 if stage == 0 or min(height, across) < 2 else 2
-            blocks = [_Basic(incoming if at == 0 else outgoing, outgoing, stride if at == 0 else 1) for at in range(depth)]
+            blocks = [
+                _Basic(incoming if at == 0 else outgoing, outgoing, stride if at == 0 else 1) for at in range(depth)
+            ]
             stages.append(nn.Sequential(*blocks))
             height, across = -(-height // stride), -(-across // stride)
             incoming, outgoing = outgoing, outgoing * 2
