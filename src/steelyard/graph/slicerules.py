@@ -1,259 +1,18 @@
 """How what is kept of a tensor's axes follows from operator to operator, and what in an operator must change for it.
 
-The rules walk a graph forwards. A tensor keeps of each of its axes all positions, or those of an index. Where an operator
-holds sizes of its own (targets of Reshape, ends of Slice, groups of convolutions, hidden sizes), the rule rewrites them
-from the index; where it can't be told, it says so. What meets a sliced axis and depends on no input of the model (masks,
-scales, initial states) is cut to fit.
+The rules walk a graph forwards. A tensor keeps of each of its axes all positions, or those of an index. Where an
+operator holds sizes of its own (targets of Reshape, ends of Slice, groups of convolutions, hidden sizes), the rule
+rewrites them from the index; where it can't be told, it says so. What meets a sliced axis and depends on no input of
+the model (masks, scales, initial states) is cut to fit.
 """
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
-import onnx
-from numpy.typing import NDArray
-from onnx import helper
 
-from steelyard.graph.shaperules import Node, Shape
-
-Index = NDArray[np.int64]
-Picked = dict[int, Index]
-"""The positions kept along each axis that does not keep all, in the order in which they are kept."""
-
-Sizes = tuple["Index | bool | None", ...]
-"""For each element of a shape: the index of the sliced axis whose size it is, None where it is another size, False where
-it was computed from the size of a sliced axis."""
-
-_FEW = 64
-
-
-class Resists(Exception):  # noqa: N818 - caught where the operator's name is known
-    """A rule can't tell what becomes of its operator."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Facts:
-    """What is known of the whole model's tensors before anything is cut.
-
-    Attributes:
-        shapes: by name, at one size of the free axes.
-        others: the same at other sizes, which tells free axes from fixed ones.
-        values: small tensors whose values do not depend on free axes.
-        arrays: stored tensors.
-        fed: names of what depends on the values of the model's inputs.
-    """
-
-    shapes: Mapping[str, Shape]
-    others: Mapping[str, Shape]
-    values: Mapping[str, NDArray[Any]]
-    arrays: Mapping[str, NDArray[Any]]
-    fed: frozenset[str]
-
-    def shape(self, name: str) -> Shape:
-        """The whole shape of a tensor."""
-        if name not in self.shapes:
-            raise Resists(f"the shape of {name!r} is not known")
-        return self.shapes[name]
-
-    def is_free(self, name: str, axis: int) -> bool:
-        """Whether an axis has the size of the batch, or one that follows from it."""
-        other = self.others.get(name)
-        return other is None or other[axis] != self.shape(name)[axis]
-
-
-@dataclass(slots=True, eq=False)
-class Cut:
-    """One slicing in the making, as one operator sees it.
-
-    Attributes:
-        facts: of the whole model.
-        named: stored tensors that the caller named; they are cut as told and never beyond.
-        arrays: stored tensors of the small model that differ from the whole one's.
-        picked: what is kept of tensors.
-        sizes: of shapes computed while the model runs, which elements are sizes of sliced axes.
-        added: operators that were put in, each with the number of the one that it stands before.
-        node: the operator, decoded, as the whole model has it.
-        proto: the same in the small model.
-    """
-
-    facts: Facts
-    named: frozenset[str]
-    arrays: dict[str, NDArray[Any]]
-    picked: dict[str, Picked]
-    sizes: dict[str, Sizes] = field(default_factory=dict)
-    added: list[tuple[int, onnx.NodeProto]] = field(default_factory=list)
-    node: Node = field(default_factory=lambda: Node("", "", (), (), {}))
-    proto: onnx.NodeProto = field(default_factory=onnx.NodeProto)
-    number: int = 0
-
-    def has(self, slot: int) -> bool:
-        """Whether an input is given."""
-        return slot < len(self.node.inputs) and self.node.inputs[slot] != ""
-
-    def shape(self, slot: int = 0) -> Shape:
-        """Shape of an input in the whole model."""
-        return self.facts.shape(self.node.inputs[slot])
-
-    def of(self, slot: int) -> Picked:
-        """What an input keeps."""
-        return self.picked.get(self.proto.input[slot], {}) if self.has(slot) else {}
-
-    def get(self, name: str, default: Any) -> Any:
-        """An attribute."""
-        return self.node.attributes.get(name, default)
-
-    def axis(self, default: int, slot: int = 0) -> int:
-        """The attribute `axis`, from the front."""
-        found = int(self.get("axis", default))
-        return found + len(self.shape(slot)) if found < 0 else found
-
-    def numbers(self, slot: int, attribute: str = "", default: Sequence[int] | None = None) -> list[int]:
-        """Integers from an input whose value is known, or from an attribute."""
-        if self.has(slot) and self.node.inputs[slot] in self.facts.arrays:
-            return [int(each) for each in np.ravel(self.facts.arrays[self.node.inputs[slot]])]
-        if self.has(slot):
-            if self.node.inputs[slot] not in self.facts.values:
-                raise Resists(f"{self.node.inputs[slot]!r} is computed while the model runs")
-            return [int(each) for each in np.ravel(self.facts.values[self.node.inputs[slot]])]
-        found = self.node.attributes.get(attribute, default)
-        if found is None:
-            raise Resists(f"its {attribute or 'sizes'} are not given")
-        return [int(each) for each in np.ravel(found)]
-
-    def give(self, picked: Picked, output: int = 0) -> None:
-        """What an output keeps."""
-        if picked and output < len(self.node.outputs) and self.node.outputs[output]:
-            self.picked[self.node.outputs[output]] = dict(picked)
-
-    def want(self, slot: int, axis: int, index: Index) -> None:
-        """See to it that an input keeps an index along an axis."""
-        have = self.of(slot).get(axis)
-        if have is None:
-            self._cut_input(slot, axis, index)
-        elif not np.array_equal(have, index):
-            raise Resists(f"{self.node.inputs[slot]!r} keeps other channels than what it meets")
-
-    def meet(self, slot: int, axis: int, other: int, other_axis: int) -> Index | None:
-        """See to it that two inputs keep the same along an axis each; returns that."""
-        index = self.of(slot).get(axis)
-        if index is None:
-            index = self.of(other).get(other_axis)
-            if index is not None:
-                self.want(slot, axis, index)
-        else:
-            self.want(other, other_axis, index)
-        return index
-
-    def _cut_input(self, slot: int, axis: int, index: Index) -> None:
-        name, whole = self.proto.input[slot], self.node.inputs[slot]
-        if whole in self.facts.fed:
-            raise Resists(f"{whole!r} keeps all its channels where what it meets keeps {len(index)}")
-        if whole in self.named:
-            raise Resists(f"{whole!r} is given no slice of axis {axis}, where what it meets keeps {len(index)} channels")
-        if self.facts.is_free(whole, axis):
-            raise Resists(f"{whole!r} has a free size where what it meets keeps {len(index)} channels")
-        stored = self.arrays.get(name, self.facts.arrays.get(name))
-        if stored is not None:
-            new = self.constant(stored.take(index, axis), whole)
-        else:
-            new = f"{whole}/kept_{len(self.added)}"
-            at = self.constant(index, whole)
-            made = helper.make_node("Gather", [name, at], [new], f"{self.node.name}/kept_{len(self.added)}", axis=axis)
-            self.added.append((self.number, made))
-        self.picked[new] = {**self.picked.get(name, {}), axis: index}
-        self.proto.input[slot] = new
-
-    def constant(self, value: NDArray[Any], like: str) -> str:
-        """Store a tensor; returns its name."""
-        name = f"{like}/cut_{len(self.arrays)}"
-        self.arrays[name] = value
-        return name
-
-    def put(self, slot: int, value: Sequence[int]) -> None:
-        """Store integers as an input."""
-        while len(self.proto.input) <= slot:
-            self.proto.input.append("")
-        at = self.proto.input[slot] or f"{self.node.name}/input_{slot}"
-        self.proto.input[slot] = self.constant(np.array(value, np.int64), at)
-
-    def mix(self, slot: int, known: Sequence[int | None]) -> None:
-        """Replace the known elements of a shape that is an input; the others stay as they are computed."""
-        if None not in known:
-            self.put(slot, [int(each or 0) for each in known])
-            return
-        before = self.proto.input[slot]
-        is_known = self.constant(np.array([each is not None for each in known]), before)
-        values = self.constant(np.array([each or 0 for each in known], np.int64), before)
-        new = f"{self.node.name}/shape_{len(self.added)}"
-        self.added.append((self.number, helper.make_node("Where", [is_known, values, before], [new], new)))
-        self.proto.input[slot] = new
-
-    def set(self, name: str, value: Any) -> None:
-        """Set an attribute."""
-        for place, each in enumerate(self.proto.attribute):
-            if each.name == name:
-                del self.proto.attribute[place]
-                break
-        self.proto.attribute.append(helper.make_attribute(name, value))
-
+from steelyard.graph.cutting import Cut, Index, Picked, Resists, grid, part_of, refold
 
 Rule = Callable[[Cut], None]
-
-
-def refold(before: Shape, picked: Picked, after: Shape) -> Picked:
-    """What is kept after the axes of a tensor were merged and split in order. O(sizes of the axes that change).
-
-    Args:
-        before: the whole shape.
-        picked: what is kept of it.
-        after: the whole shape that it gets.
-
-    Raises:
-        Resists: if what is kept of an axis that is split is no grid of what its parts keep.
-    """
-    found: Picked = {}
-    i = j = 0
-    while i < len(before) or j < len(after):
-        first, start = i, j
-        i, j = min(i + 1, len(before)), min(j + 1, len(after))
-        while math.prod(before[first:i]) != math.prod(after[start:j]):
-            if math.prod(before[first:i]) < math.prod(after[start:j]) and i < len(before):
-                i += 1
-            elif j < len(after):
-                j += 1
-            else:
-                raise Resists(f"its shapes {before} and {after} do not fit")
-        if any(axis in picked for axis in range(first, i)):
-            index = np.zeros(1, np.int64)
-            for axis in range(first, i):
-                step = picked.get(axis, np.arange(before[axis]))
-                index = (index[:, None] * before[axis] + step).ravel()
-            for axis, part in zip(range(start, j), grid(index, after[start:j]), strict=True):
-                if not np.array_equal(part, np.arange(after[axis])):
-                    found[axis] = part
-    return found
-
-
-def grid(index: Index, sizes: Shape) -> list[Index]:
-    """What is kept along each of the axes that one axis is split into.
-
-    Raises:
-        Resists: if the index is no grid.
-    """
-    found = []
-    for number in range(len(sizes) - 1):
-        rest = math.prod(sizes[number + 1 :])
-        count = len(np.unique(index // rest))
-        if len(index) % max(count, 1):
-            raise Resists("what is kept of an axis that it splits is no grid")
-        table = index.reshape(count, -1)
-        rows, index = table[:, 0] // rest, table[0] % rest
-        if not np.array_equal(table, rows[:, None] * rest + index):
-            raise Resists("what is kept of an axis that it splits is no grid")
-        found.append(rows)
-    return [*found, index]
 
 
 def _elementwise(cut: Cut) -> None:
@@ -301,33 +60,41 @@ def _layer_normalised(cut: Cut) -> None:
 
 
 def _convolved(cut: Cut) -> None:
-    is_turned = cut.node.operator == "ConvTranspose"
+    """A convolution: weights (out, in / groups, ...); whole groups go."""
     source, weight = cut.shape(), cut.shape(1)
     groups = int(cut.get("group", 1))
-    _fit_kernel(cut)
-    taken = cut.of(0).get(1, np.arange(source[1]))
-    if is_turned:
-        cut.meet(0, 1, 1, 0)
-        taken = cut.of(0).get(1, np.arange(source[1]))
-        kept, _ = grid(taken, (groups, source[1] // groups))
-        inner = cut.of(1).get(1, np.arange(weight[1]))
-        made = (kept[:, None] * weight[1] + inner).ravel()
-        whole = groups * weight[1]
-    else:
-        if groups == 1:
-            cut.meet(0, 1, 1, 1)
-        made, whole = cut.of(1).get(0, np.arange(weight[0])), weight[0]
-        kept, inner = grid(taken, (groups, source[1] // groups)) if groups > 1 else [np.zeros(1, np.int64), taken]
+    if groups == 1:
+        cut.meet(0, 1, 1, 1)
+    made = cut.of(1).get(0, np.arange(weight[0]))
+    if groups > 1:
+        kept, inner = grid(cut.of(0).get(1, np.arange(source[1])), (groups, source[1] // groups))
         rows, _ = grid(made, (groups, weight[0] // groups))
-        if groups > 1 and not np.array_equal(rows, kept):
+        if not np.array_equal(rows, kept):
             raise Resists(f"it keeps {len(rows)} of its {groups} groups where its input keeps {len(kept)}")
-        if groups > 1 and not np.array_equal(cut.of(1).get(1, np.arange(weight[1])), inner):
+        if not np.array_equal(cut.of(1).get(1, np.arange(weight[1])), inner):
             raise Resists("its weights keep other channels of a group than its input")
+        if len(kept) != groups:
+            cut.set("group", len(kept))
+    _finish_convolution(cut, made, weight[0])
+
+
+def _turned(cut: Cut) -> None:
+    """A transposed convolution: weights (in, out / groups, ...); whole groups go."""
+    source, weight = cut.shape(), cut.shape(1)
+    groups = int(cut.get("group", 1))
+    taken = cut.meet(0, 1, 1, 0)
+    kept, _ = grid(np.arange(source[1]) if taken is None else taken, (groups, source[1] // groups))
+    inner = cut.of(1).get(1, np.arange(weight[1]))
     if len(kept) != groups:
         cut.set("group", len(kept))
+    _finish_convolution(cut, (kept[:, None] * weight[1] + inner).ravel(), groups * weight[1])
+
+
+def _finish_convolution(cut: Cut, made: Index, whole: int) -> None:
     found = {axis: index for axis, index in cut.of(0).items() if axis != 1}
     if any(axis > 1 for axis in found):
         raise Resists("it runs along an axis that is sliced")
+    _fit_kernel(cut)
     if not np.array_equal(made, np.arange(whole)):
         found[1] = made
         if cut.has(2):
@@ -503,6 +270,8 @@ def _split(cut: Cut) -> None:
     axis = cut.axis(0)
     index = cut.of(0).get(axis)
     rest = {each: kept for each, kept in cut.of(0).items() if each != axis}
+    if index is None and cut.has(1) and cut.node.inputs[1] in cut.sizes:
+        raise Resists("its sizes are computed from the size of a sliced axis")
     if index is None:
         for output in range(len(cut.node.outputs)):
             cut.give(rest, output)
@@ -510,7 +279,7 @@ def _split(cut: Cut) -> None:
     sizes, start = [], 0
     for output, name in enumerate(cut.node.outputs):
         size = cut.facts.shape(name)[axis]
-        part, _ = _part(index, start, start + size)
+        part, _ = part_of(index, start, start + size)
         cut.give({**rest, **({} if len(part) == size else {axis: part})}, output)
         sizes.append(len(part))
         start += size
@@ -518,16 +287,6 @@ def _split(cut: Cut) -> None:
         cut.set("split", sizes)
     else:
         cut.put(1, sizes)
-
-
-def _part(index: Index, start: int, end: int) -> tuple[Index, int]:
-    """What is kept of a part of an axis, counted from its start, and where that begins among what is kept of all."""
-    places = np.flatnonzero((index >= start) & (index < end))
-    if not len(places):
-        raise Resists("nothing is kept of a part that it takes")
-    if places[-1] - places[0] + 1 != len(places):
-        raise Resists("what is kept of a part that it takes does not lie together")
-    return index[places] - start, int(places[0])
 
 
 def _sliced(cut: Cut) -> None:
@@ -549,7 +308,7 @@ def _sliced(cut: Cut) -> None:
         if steps[number] != 1:
             raise Resists("it takes every so many-th of the channels of a sliced axis")
         start, end, _ = slice(starts[number], ends[number]).indices(shape[axis])
-        part, first = _part(picked[axis], start, end)
+        part, first = part_of(picked[axis], start, end)
         starts[number], ends[number] = first, first + len(part)
         picked[axis] = part
         if len(part) == end - start:
@@ -567,9 +326,7 @@ def _gathered(cut: Cut) -> None:
     if cut.of(1):
         raise Resists("it looks up by what is sliced")
     index = cut.of(0).get(axis)
-    found = {
-        each if each < axis else each + taken - 1: kept for each, kept in cut.of(0).items() if each != axis
-    }
+    found = {each if each < axis else each + taken - 1: kept for each, kept in cut.of(0).items() if each != axis}
     if index is not None:
         if taken > 1 or cut.node.inputs[1] not in cut.facts.arrays:
             raise Resists("it looks up along a sliced axis")
@@ -659,29 +416,28 @@ def _recurred(cut: Cut) -> None:
         cut.give({axis - 1: index for axis, index in picked.items()}, output)
 
 
+_BROADCAST = (
+    "Add Sub Mul Div Pow Min Max Sum Mean Mod Where PRelu Equal Less Greater LessOrEqual GreaterOrEqual And Or Xor "
+    "BitShift"
+)
+_SAME = (
+    "Relu LeakyRelu Elu Selu Celu Sigmoid HardSigmoid HardSwish Tanh Softplus Softsign Mish Gelu ThresholdedRelu Erf "
+    "Exp Log Sqrt Reciprocal Neg Abs Sign Floor Ceil Round Sin Cos Tan Sinh Cosh Asin Acos Atan Not IsNaN IsInf Cast "
+    "CastLike Identity Dropout Clip Softmax LogSoftmax Hardmax CumSum Swish"
+)
+_POOLS = "MaxPool AveragePool LpPool GlobalAveragePool GlobalMaxPool GlobalLpPool LRN"
+_REDUCING = (
+    "ReduceMean ReduceSum ReduceMax ReduceMin ReduceProd ReduceL1 ReduceL2 ReduceSumSquare ReduceLogSum ReduceLogSumExp"
+)
+
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(
-        (
-            "Add Sub Mul Div Pow Min Max Sum Mean Mod Where PRelu Equal Less Greater LessOrEqual GreaterOrEqual And Or "
-            "Xor BitShift"
-        ).split(),
-        _elementwise,
-    ),
-    **dict.fromkeys(
-        (
-            "Relu LeakyRelu Elu Selu Celu Sigmoid HardSigmoid HardSwish Tanh Softplus Softsign Mish Gelu ThresholdedRelu "
-            "Erf Exp Log Sqrt Reciprocal Neg Abs Sign Floor Ceil Round Sin Cos Tan Sinh Cosh Asin Acos Atan Not IsNaN "
-            "IsInf Cast CastLike Identity Dropout Clip Softmax LogSoftmax Hardmax CumSum Swish"
-        ).split(),
-        _first,
-    ),
-    **dict.fromkeys(
-        "MaxPool AveragePool LpPool GlobalAveragePool GlobalMaxPool GlobalLpPool LRN".split(),
-        _pooled,
-    ),
+    **dict.fromkeys(_BROADCAST.split(), _elementwise),
+    **dict.fromkeys(_SAME.split(), _first),
+    **dict.fromkeys(_POOLS.split(), _pooled),
     **dict.fromkeys(("BatchNormalization", "InstanceNormalization"), _normalised),
     "LayerNormalization": _layer_normalised,
-    **dict.fromkeys(("Conv", "ConvTranspose"), _convolved),
+    "Conv": _convolved,
+    "ConvTranspose": _turned,
     "Gemm": _gemm,
     "MatMul": _matmul,
     "Einsum": _einsum,
@@ -694,65 +450,10 @@ RULES: dict[str, Rule] = {
     "Split": _split,
     "Slice": _sliced,
     "Gather": _gathered,
-    **dict.fromkeys(
-        (
-            "ReduceMean ReduceSum ReduceMax ReduceMin ReduceProd ReduceL1 ReduceL2 ReduceSumSquare ReduceLogSum "
-            "ReduceLogSumExp"
-        ).split(),
-        _reduced,
-    ),
+    **dict.fromkeys(_REDUCING.split(), _reduced),
     **dict.fromkeys(("ArgMax", "ArgMin"), _chosen),
     "Pad": _padded,
     "Resize": _resized,
     **dict.fromkeys(GATES, _recurred),
 }
 """What each operator of ONNX does to what is kept; one that is not here must meet nothing sliced."""
-
-
-def follow_sizes(cut: Cut) -> bool:
-    """Follow sizes of sliced axes through the computing of shapes; whether the operator only did that."""
-    operator, name = cut.node.operator, cut.node.outputs[0] if cut.node.outputs else ""
-    if operator == "Shape":
-        rank = len(cut.shape())
-        places = range(rank)[slice(cut.get("start", 0), cut.get("end", None))]
-        cut.sizes[name] = tuple(cut.of(0).get(axis) for axis in places)
-        return True
-    told = {each: cut.sizes[each] for each in cut.node.inputs if each in cut.sizes}
-    if operator == "Size" and cut.of(0):
-        cut.sizes[name] = (False,)
-        return True
-    if not told or name in cut.facts.fed or operator in ("Reshape", "Expand", "ConstantOfShape") and not (
-        cut.node.inputs[0] in told and operator == "Reshape"
-    ):
-        return False
-    try:
-        cut.sizes[name] = _followed(cut, told)
-    except (Resists, KeyError, IndexError, ValueError):
-        count = math.prod(cut.facts.shapes.get(name, (_FEW,)))
-        cut.sizes[name] = (False,) * min(count, _FEW)
-    return not any(cut.of(slot) for slot in range(len(cut.node.inputs)))
-
-
-def _followed(cut: Cut, told: Mapping[str, Sizes]) -> Sizes:
-    """The elements of a computed shape."""
-    first = told.get(cut.node.inputs[0])
-    if cut.node.operator in ("Cast", "Identity", "Unsqueeze", "Squeeze", "Reshape") and first is not None:
-        return first
-    if cut.node.operator == "Gather" and first is not None:
-        return tuple(first[each] for each in cut.numbers(1))
-    if cut.node.operator == "Slice" and first is not None:
-        step = cut.numbers(4, "steps", [1])[0]
-        return first[slice(cut.numbers(1, "starts")[0], cut.numbers(2, "ends")[0], step)]
-    if cut.node.operator == "Concat":
-        found: list[Index | bool | None] = []
-        for each in cut.node.inputs:
-            found.extend(told.get(each, (None,) * math.prod(cut.facts.shape(each))))
-        return tuple(found)
-    if cut.node.operator == "Where" and cut.node.inputs[0] not in told:
-        count = math.prod(cut.facts.shape(cut.node.outputs[0]))
-        sides = [told.get(each, (None,) * count) for each in cut.node.inputs[1:]]
-        return tuple(one if one is not None else other for one, other in zip(*sides, strict=True))
-    if cut.node.operator == "Equal":
-        # Whether a size is -1 is asked before a tensor is expanded: no size is.
-        return (None,) * math.prod(cut.facts.shape(cut.node.outputs[0]))
-    raise Resists("it computes with sizes")

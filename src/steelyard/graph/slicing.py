@@ -1,6 +1,6 @@
 """Smaller ONNX files by slicing: stored tensors by name, and the sizes that a graph holds beside them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ from onnx import numpy_helper
 
 from steelyard.core.errors import InputError
 from steelyard.graph.cleaning import captured_names
+from steelyard.graph.cutting import Cut, Facts, Index, Picked, Resists
 from steelyard.graph.shaperules import Node, Shape
 from steelyard.graph.shapes import decode, inferred_shapes, walk
-from steelyard.graph.slicerules import RULES, Cut, Facts, Index, Picked, Resists, follow_sizes
+from steelyard.graph.slicerules import RULES
+from steelyard.graph.slicesizes import follow_sizes
 
 Slices = Mapping[str, Mapping[int, NDArray[np.int64]]]
 """For each stored tensor that shrinks, by name, the indices kept along each axis that does."""
@@ -120,15 +122,13 @@ def template(model: onnx.ModelProto) -> Template:
         found.append({**tensors.shapes, **{name: array.shape for name, array in arrays.items()}})
         kept.append(tensors.values)
     same = {name: value for name, value in kept[0].items() if np.array_equal(value, kept[1].get(name, value + 1))}
-    facts = Facts(shapes[0], others[0], same, arrays, _fed(skeleton.graph, arrays))
+    facts = Facts(shapes[0], others[0], same, arrays, fed_names(skeleton.graph, arrays))
     return Template(
         skeleton, tuple(decode(node) for node in skeleton.graph.node), facts, frozenset(captured_names(model.graph))
     )
 
 
-def sliced(
-    model: onnx.ModelProto, slices: Slices, values: Mapping[str, NDArray[Any]] | None = None
-) -> onnx.ModelProto:
+def sliced(model: onnx.ModelProto, slices: Slices, values: Mapping[str, NDArray[Any]] | None = None) -> onnx.ModelProto:
     """A smaller model: stored tensors cut by name, and the sizes that operators hold cut to fit.
 
     Args:
@@ -175,7 +175,7 @@ def _cut_tensors(
         indices: Picked = {}
         for axis, given in axes.items():
             index: Index = np.asarray(given, np.int64)
-            if not (0 <= axis < whole.ndim and len(index) and 0 <= index.min() and index.max() < whole.shape[axis]):
+            if not (0 <= axis < whole.ndim and len(index) and index.min() >= 0 and index.max() < whole.shape[axis]):
                 raise InputError(
                     f"slice of {name!r} must keep some of axis {axis} of its shape {whole.shape}, got "
                     f"{len(index)} indices."
@@ -258,9 +258,7 @@ def _constant(node: onnx.NodeProto) -> NDArray[Any] | None:
 
 def _blank(name: str, array: NDArray[Any]) -> onnx.TensorProto:
     """A stored tensor's shape alone: inferring shapes needs no weights."""
-    return onnx.TensorProto(
-        name=name, data_type=onnx.helper.np_dtype_to_tensor_dtype(array.dtype), dims=array.shape
-    )
+    return onnx.TensorProto(name=name, data_type=onnx.helper.np_dtype_to_tensor_dtype(array.dtype), dims=array.shape)
 
 
 def _inputs(graph: onnx.GraphProto, number: int) -> dict[str, Shape]:
@@ -282,9 +280,9 @@ def _inputs(graph: onnx.GraphProto, number: int) -> dict[str, Shape]:
     return found
 
 
-def _fed(graph: onnx.GraphProto, arrays: Mapping[str, Any]) -> frozenset[str]:
+def fed_names(graph: onnx.GraphProto, stored: Collection[str]) -> frozenset[str]:
     """Names of what depends on the values of inputs; on their shapes alone is another matter."""
-    fed = {value.name for value in graph.input if value.name not in arrays}
+    fed = {value.name for value in graph.input if value.name not in stored}
     for node in graph.node:
         inner = any(each.g.node or each.graphs for each in node.attribute)
         if node.op_type not in ("Shape", "Size") and (inner or any(name in fed for name in node.input)):
