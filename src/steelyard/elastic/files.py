@@ -115,8 +115,8 @@ def check_same(
     found = list(run(path, tuple(each.numpy() for each in example)))
     if [each.shape for each in found] != [each.shape for each in wanted]:
         raise InputError(
-            f"the sliced file gives outputs of shapes {_shapes(found)} where the module gives {_shapes(wanted)}; export "
-            "the smaller module itself."
+            f"the sliced file gives outputs of shapes {_shapes(found)} where the module gives {_shapes(wanted)}; "
+            "export the smaller module itself."
         )
     largest = 0.0
     for one, other in zip(found, wanted, strict=True):

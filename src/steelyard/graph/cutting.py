@@ -1,4 +1,4 @@
-"""What is kept of a tensor's axes while a graph is cut: the state that rules read and write, and arithmetic of indices."""
+"""What is kept of tensors' axes while a graph is cut: the state that rules read and write, and arithmetic of indices."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,8 +17,8 @@ Picked = dict[int, Index]
 """The positions kept along each axis that does not keep all, in the order in which they are kept."""
 
 Sizes = tuple["Index | bool | None", ...]
-"""For each element of a shape: the index of the sliced axis whose size it is, None where it is another size, False where
-it was computed from the size of a sliced axis."""
+"""For each element of a shape: the index of the sliced axis whose size it is, None where it is another size, False
+where it was computed from the size of a sliced axis."""
 
 
 class Resists(Exception):  # noqa: N818 - caught where the operator's name is known

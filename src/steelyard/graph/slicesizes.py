@@ -15,7 +15,7 @@ def follow_sizes(cut: Cut) -> bool:
     if operator == "Shape":
         rank = len(cut.shape())
         places = range(rank)[slice(cut.get("start", 0), cut.get("end", None))]
-        cut.sizes[name] = tuple(cut.of(0).get(axis) for axis in places)
+        _note(cut, name, tuple(cut.of(0).get(axis) for axis in places))
         return True
     told = {each: cut.sizes[each] for each in cut.node.inputs if each in cut.sizes}
     if operator == "Size" and cut.of(0):
@@ -27,11 +27,16 @@ def follow_sizes(cut: Cut) -> bool:
     if not told or name in cut.facts.fed or makes_shape:
         return False
     try:
-        cut.sizes[name] = _followed(cut, told)
+        _note(cut, name, _followed(cut, told))
     except (Resists, KeyError, IndexError, ValueError):
         count = math.prod(cut.facts.shapes.get(name, (_FEW,)))
         cut.sizes[name] = (False,) * min(count, _FEW)
     return not any(cut.of(slot) for slot in range(len(cut.node.inputs)))
+
+
+def _note(cut: Cut, name: str, sizes: Sizes) -> None:
+    if any(each is not None for each in sizes):
+        cut.sizes[name] = sizes
 
 
 def _followed(cut: Cut, told: Mapping[str, Sizes]) -> Sizes:
