@@ -17,8 +17,9 @@ from steelyard.runtimes.onnxruntime.export import export
 from steelyard.runtimes.onnxruntime.unfolded import export_unfolded
 
 KINDS = (
-    "cnn residual depthwise mlp dense hourglass mixer lstm-2 gru-1 encoder picture decoder pairs attention-width"
-).split()  # fmt: skip
+    *("cnn", "residual", "depthwise", "mlp", "dense", "hourglass", "mixer", "lstm-2", "gru-1", "encoder", "picture"),
+    *("decoder", "pairs", "attention-width"),
+)
 
 
 def run(path, rows):
@@ -148,7 +149,8 @@ def test_a_file_of_outputs_of_another_shape_is_refused(plain):
     with pytest.raises(InputError) as caught:
         check_same(module, path, example, run)
     assert str(caught.value) == (
-        "the sliced file gives outputs of shapes (2, 2) where the module gives (2, 3); export the smaller module itself."
+        "the sliced file gives outputs of shapes (2, 2) where the module gives (2, 3); export the smaller module "
+        "itself."
     )
 
 

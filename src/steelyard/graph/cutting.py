@@ -1,4 +1,4 @@
-"""What is kept of tensors' axes while a graph is cut: the state that rules read and write, and arithmetic of indices."""
+"""What is kept of axes while a graph is cut: the state that rules read and write, and arithmetic of indices."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -216,7 +216,7 @@ def refold(before: Shape, picked: Picked, after: Shape) -> Picked:
                 j += 1
             else:
                 raise Resists(f"its shapes {before} and {after} do not fit")
-        if any(axis in picked for axis in range(first, i)):
+        if start < j and any(axis in picked for axis in range(first, i)):
             index = np.zeros(1, np.int64)
             for axis in range(first, i):
                 step = picked.get(axis, np.arange(before[axis]))

@@ -1,7 +1,5 @@
 """Residual blocks taken out of ONNX files: their operators go, what read their output reads their input."""
 
-from collections.abc import Iterator
-
 import onnx
 
 from steelyard.core.errors import InputError
@@ -51,15 +49,18 @@ def without_nodes(model: onnx.ModelProto, block: str) -> onnx.ModelProto:
     return small
 
 
-def _scopes(name: str) -> Iterator[str]:
-    """Dotted names of the modules that an operator stands in, by its own name."""
-    found: list[str] = []
+def _scopes(name: str) -> set[str]:
+    """Dotted names that the modules in which an operator stands may have, by its own name.
+
+    `/body/body.1/` is the child of a `Sequential`, or of a `ModuleList` called `body` too in a module `body`.
+    """
+    found: set[str] = set()
+    ways: list[tuple[str, ...]] = [()]
     for scope in name.split("/")[1:-1]:
-        if found and scope.startswith(f"{found[-1]}."):
-            found[-1] = scope
-        else:
-            found.append(scope)
-        yield ".".join(found)
+        replaced = [(*way[:-1], scope) for way in ways if way and scope.startswith(f"{way[-1]}.")]
+        ways = [*replaced, *((*way, scope) for way in ways)]
+        found.update(".".join(way) for way in ways)
+    return found
 
 
 def _input(model: onnx.ModelProto, block: str, names: list[str], output: str) -> str:
