@@ -1,5 +1,6 @@
 """Smaller ONNX files by slicing: stored tensors by name, and the sizes that a graph holds beside them."""
 
+import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ class Template:
         read |= {value.name for value in graph.output}
         for name, array in {**self.facts.arrays, **cut.arrays}.items():
             if name in read:
-                graph.initializer.append(numpy_helper.from_array(array, name))
+                _store(graph.initializer.add(), name, array)
         return small
 
     def _follow(self, cut: Cut) -> None:
@@ -114,14 +115,15 @@ def template(model: onnx.ModelProto) -> Template:
     )
     bare = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, graph=graph)
     bare.graph.output.extend(model.graph.output)
-    shapes, others = [], []
+    shapes: list[dict[str, Shape]] = []
+    others: list[dict[str, Shape]] = []
     kept: list[dict[str, NDArray[Any]]] = []
     for number, found in ((0, shapes), (1, others)):
         inputs = _inputs(model.graph, number)
         _, tensors = walk(bare.graph, inputs, inferred_shapes(bare, inputs))
         found.append({**tensors.shapes, **{name: array.shape for name, array in arrays.items()}})
         kept.append(tensors.values)
-    same = {name: value for name, value in kept[0].items() if np.array_equal(value, kept[1].get(name, value + 1))}
+    same = {name: value for name, value in kept[0].items() if name in kept[1] and np.array_equal(value, kept[1][name])}
     facts = Facts(shapes[0], others[0], same, arrays, fed_names(skeleton.graph, arrays))
     return Template(
         skeleton, tuple(decode(node) for node in skeleton.graph.node), facts, frozenset(captured_names(model.graph))
@@ -204,6 +206,17 @@ def _taken(whole: NDArray[Any], indices: Picked) -> NDArray[Any]:
         else:
             whole = whole.take(index, axis)
     return whole
+
+
+def _store(tensor: onnx.TensorProto, name: str, array: NDArray[Any]) -> None:
+    """Fill in a tensor of a graph: what is made outside of it is copied once more when it is put in."""
+    if array.dtype.kind not in "fiub" or not array.dtype.isnative or sys.byteorder != "little":
+        tensor.CopyFrom(numpy_helper.from_array(array, name))
+        return
+    tensor.name = name
+    tensor.data_type = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
+    tensor.dims.extend(array.shape)
+    tensor.raw_data = array.tobytes()
 
 
 def _insert(graph: onnx.GraphProto, added: Iterable[tuple[int, onnx.NodeProto]]) -> None:
