@@ -18,7 +18,7 @@ from steelyard.runtimes.onnxruntime.unfolded import export_unfolded
 
 KINDS = (
     *("cnn", "residual", "depthwise", "mlp", "dense", "hourglass", "mixer", "lstm-2", "gru-1", "encoder", "picture"),
-    *("decoder", "pairs", "attention-width"),
+    *("decoder", "pairs", "attention-width", "padded"),
 )
 
 

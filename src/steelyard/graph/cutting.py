@@ -1,7 +1,7 @@
 """What is kept of axes while a graph is cut: the state that rules read and write, and arithmetic of indices."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +55,15 @@ class Facts:
         return other is None or other[axis] != self.shape(name)[axis]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Flow:
+    """The operators of the whole model in order, which of them makes each tensor, and how many read it."""
+
+    nodes: tuple[Node, ...] = ()
+    makers: Mapping[str, int] = field(default_factory=dict)
+    reads: Mapping[str, int] = field(default_factory=dict)
+
+
 @dataclass(slots=True, eq=False)
 class Cut:
     """One slicing in the making, as one operator sees it.
@@ -64,6 +73,9 @@ class Cut:
         named: stored tensors that the caller named; they are cut as told and never beyond.
         arrays: stored tensors of the small model that differ from the whole one's.
         picked: what is kept of tensors.
+        flow: the whole model's operators.
+        protos: the same in the small model.
+        spread: cuts a tensor that was made already, or says why not.
         sizes: of shapes computed while the model runs, which elements are sizes of sliced axes.
         added: operators that were put in, each with the number of the one that it stands before.
         node: the operator, decoded, as the whole model has it.
@@ -74,6 +86,9 @@ class Cut:
     named: frozenset[str]
     arrays: dict[str, NDArray[Any]]
     picked: dict[str, Picked]
+    flow: Flow
+    protos: Sequence[onnx.NodeProto]
+    spread: Callable[["Cut", str, Picked], None]
     sizes: dict[str, Sizes] = field(default_factory=dict)
     added: list[tuple[int, onnx.NodeProto]] = field(default_factory=list)
     node: Node = field(default_factory=lambda: Node("", "", (), (), {}))
@@ -141,7 +156,11 @@ class Cut:
     def _cut_input(self, slot: int, axis: int, index: Index) -> None:
         name, whole = self.proto.input[slot], self.node.inputs[slot]
         if whole in self.facts.fed:
-            raise Resists(f"{whole!r} keeps all its channels where what it meets keeps {len(index)}")
+            try:
+                self.spread(self, whole, {axis: index})
+            except Resists as error:
+                raise Resists(f"{whole!r} keeps all its channels where what it meets keeps {len(index)}") from error
+            return
         if whole in self.named:
             raise Resists(
                 f"{whole!r} is given no slice of axis {axis}, where what it meets keeps {len(index)} channels"

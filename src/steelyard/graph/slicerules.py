@@ -280,7 +280,7 @@ def _split(cut: Cut) -> None:
     for output, name in enumerate(cut.node.outputs):
         size = cut.facts.shape(name)[axis]
         part, _ = part_of(index, start, start + size)
-        cut.give({**rest, **({} if len(part) == size else {axis: part})}, output)
+        cut.give({**rest, **({} if np.array_equal(part, np.arange(size)) else {axis: part})}, output)
         sizes.append(len(part))
         start += size
     if "split" in cut.node.attributes:
@@ -311,7 +311,7 @@ def _sliced(cut: Cut) -> None:
         part, first = part_of(picked[axis], start, end)
         starts[number], ends[number] = first, first + len(part)
         picked[axis] = part
-        if len(part) == end - start:
+        if np.array_equal(part, np.arange(end - start)):
             del picked[axis]
     for slot, name, value in ((1, "starts", starts), (2, "ends", ends)):
         if cut.has(slot):
@@ -414,6 +414,34 @@ def _recurred(cut: Cut) -> None:
     cut.give(picked)
     for output in (1, 2):
         cut.give({axis - 1: index for axis, index in picked.items()}, output)
+
+
+def spread(cut: Cut, name: str, picked: Picked) -> None:
+    """Cut a tensor that was made already and keeps all: where its channels are copies of one, fewer are made.
+
+    Raises:
+        Resists: if they are no copies, or something else reads them too.
+    """
+    number = cut.flow.makers.get(name)
+    if number is None or cut.flow.reads[name] != 1:
+        raise Resists(f"{name!r} is read elsewhere too")
+    node = cut.flow.nodes[number]
+    source = node.inputs[0]
+    if node.operator == "Reshape":
+        spread(cut, source, refold(cut.facts.shape(name), picked, cut.facts.shape(source)))
+    elif node.operator == "Expand":
+        before, after = cut.facts.shape(source), cut.facts.shape(name)
+        if any(axis >= len(after) - len(before) and before[axis - len(after)] != 1 for axis in picked):
+            raise Resists(f"{name!r} holds no copies")
+        cut.sizes[node.inputs[1]] = tuple(picked.get(axis) for axis in range(len(after)))
+    elif node.operator in ("Cast", "Identity"):
+        spread(cut, source, picked)
+    else:
+        raise Resists(f"{name!r} holds no copies")
+    now = cut.node, cut.proto, cut.number
+    cut.node, cut.proto, cut.number = node, cut.protos[number], number
+    RULES[node.operator](cut)
+    cut.node, cut.proto, cut.number = now
 
 
 _BROADCAST = (

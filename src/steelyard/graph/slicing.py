@@ -1,6 +1,7 @@
 """Smaller ONNX files by slicing: stored tensors by name, and the sizes that a graph holds beside them."""
 
 import sys
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,10 @@ from onnx import numpy_helper
 
 from steelyard.core.errors import InputError
 from steelyard.graph.cleaning import captured_names
-from steelyard.graph.cutting import Cut, Facts, Index, Picked, Resists
-from steelyard.graph.shaperules import Node, Shape
+from steelyard.graph.cutting import Cut, Facts, Flow, Index, Picked, Resists
+from steelyard.graph.shaperules import Shape
 from steelyard.graph.shapes import decode, inferred_shapes, walk
-from steelyard.graph.slicerules import RULES
+from steelyard.graph.slicerules import RULES, spread
 from steelyard.graph.slicesizes import follow_sizes
 
 Slices = Mapping[str, Mapping[int, NDArray[np.int64]]]
@@ -32,13 +33,13 @@ class Template:
 
     Attributes:
         skeleton: the model without stored tensors; constants are stored tensors.
-        nodes: its operators, decoded.
+        flow: its operators, decoded.
         facts: of its tensors.
         captured: names that branches and loops read.
     """
 
     skeleton: onnx.ModelProto
-    nodes: tuple[Node, ...]
+    flow: Flow
     facts: Facts
     captured: frozenset[str]
 
@@ -49,11 +50,13 @@ class Template:
 
     def sliced(self, slices: Slices, values: Mapping[str, NDArray[Any]] | None = None) -> onnx.ModelProto:
         """A smaller model; see `sliced`."""
-        cut = Cut(self.facts, frozenset((*slices, *(values or {}))), *_cut_tensors(self.facts, slices, values or {}))
+        arrays, picked = _cut_tensors(self.facts, slices, values or {})
         small = onnx.ModelProto()
         small.CopyFrom(self.skeleton)
         graph = small.graph
-        for number, (node, proto) in enumerate(zip(self.nodes, graph.node, strict=True)):
+        named = frozenset((*slices, *(values or {})))
+        cut = Cut(self.facts, named, arrays, picked, self.flow, tuple(graph.node), spread)
+        for number, (node, proto) in enumerate(zip(self.flow.nodes, cut.protos, strict=True)):
             cut.node, cut.proto, cut.number = node, proto, number
             self._follow(cut)
         if cut.added:
@@ -125,9 +128,16 @@ def template(model: onnx.ModelProto) -> Template:
         kept.append(tensors.values)
     same = {name: value for name, value in kept[0].items() if name in kept[1] and np.array_equal(value, kept[1][name])}
     facts = Facts(shapes[0], others[0], same, arrays, fed_names(skeleton.graph, arrays))
-    return Template(
-        skeleton, tuple(decode(node) for node in skeleton.graph.node), facts, frozenset(captured_names(model.graph))
-    )
+    return Template(skeleton, _flow(skeleton.graph), facts, frozenset(captured_names(model.graph)))
+
+
+def _flow(graph: onnx.GraphProto) -> Flow:
+    nodes = tuple(decode(node) for node in graph.node)
+    makers = {name: number for number, node in enumerate(nodes) for name in node.outputs}
+    reads = Counter(name for node in nodes for name in node.inputs)
+    reads.update(captured_names(graph))
+    reads.update(value.name for value in graph.output)
+    return Flow(nodes, makers, reads)
 
 
 def sliced(model: onnx.ModelProto, slices: Slices, values: Mapping[str, NDArray[Any]] | None = None) -> onnx.ModelProto:
