@@ -98,12 +98,14 @@ class Fitness(base.Fitness):  # type: ignore[misc]
 
 
 class Individual(list[int]):
-    """A genome that DEAP's operators change in place, with its fitness."""
+    """A genome that DEAP's operators change in place, with the fitness that it had before."""
 
-    def __init__(self, genome: Sequence[int], fitness: float | None = None) -> None:
+    __slots__ = ("value",)
+
+    def __init__(self, genome: Sequence[int], value: float) -> None:
         """A copy of a genome."""
         super().__init__(genome)
-        self.fitness = Fitness(() if fitness is None else (fitness,))
+        self.value = value
 
     @property
     def genome(self) -> Genome:
@@ -111,13 +113,13 @@ class Individual(list[int]):
         return tuple(self)
 
     @property
-    def value(self) -> float:
-        """Its fitness as a number; of what has one."""
-        return float(self.fitness.values[0])
+    def fitness(self) -> Fitness:
+        """DEAP's form of the fitness; made when asked for, because most individuals are never compared by it."""
+        return Fitness((self.value,))
 
     def copy(self) -> "Individual":
         """The same genes and fitness."""
-        return Individual(self, self.value if self.fitness.valid else None)
+        return Individual(self, self.value)
 
 
 def first_brood(genes: Sequence[Gene], population: int, seed: int) -> list[Genome]:
@@ -147,7 +149,7 @@ def brood(
     # Two points need two genes to lie between.
     crossover = operators.crossover if len(genes) > 1 else 0.0
     with _seeded(f"{seed}/{generation}"):
-        chosen = tools.selTournament(list(parents), operators.population, tournsize=operators.tournament)
+        chosen = tools.selTournament(list(parents), operators.population, operators.tournament, fit_attr="value")
         offspring = algorithms.varAnd(chosen, toolbox, crossover, operators.mutation)
     return [each.genome for each in offspring]
 

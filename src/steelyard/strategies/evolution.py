@@ -70,6 +70,7 @@ class Evolution:
     genes: tuple[Gene, ...] = field(init=False)
     _known: dict[Candidate, Trial] = field(init=False)
     _candidates: dict[Genome, Candidate] = field(init=False, default_factory=dict)
+    _trials: dict[Genome, Trial | None] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Look the trials up by candidate."""
@@ -87,6 +88,12 @@ class Evolution:
         """The finished trial of a candidate."""
         return self._known.get(candidate)
 
+    def _of(self, genome: Genome) -> Trial | None:
+        """The finished trial of a genome's candidate; hashing candidates again and again took half of the time."""
+        if genome not in self._trials:
+            self._trials[genome] = self.trial(self.candidate(genome))
+        return self._trials[genome]
+
     def stages(self) -> Iterator[Stage]:
         """Every generation in turn; the last one is incomplete, or the run has ended with it.
 
@@ -96,16 +103,19 @@ class Evolution:
         references = [self.trial(each) for each in self.space.references()]
         have_finished = None not in references
         measure = self._yardstick(references) if have_finished else None
-        known: dict[Candidate, float] = {}
+        known: dict[Genome, float] = {}
         parents: tuple[Individual, ...] = ()
         best, stale = WORST, 0
         for number in range(self.ending.generations):
             genomes = self._bred(parents, number)
-            trials = tuple(self.trial(self.candidate(genome)) for genome in genomes)
+            trials = tuple(map(self._of, genomes))
             is_complete = have_finished and None not in trials
             if measure is None and is_complete:
                 measure = self._yardstick(trials)
-            fitness = [_fitness(trial, measure, known) for trial in trials]
+            if measure is not None:
+                judged = ((genome, trial) for genome, trial in zip(genomes, trials, strict=True) if trial is not None)
+                known |= {genome: measure.fitness(trial) for genome, trial in judged if genome not in known}
+            fitness = [known.get(genome, WORST) for genome in genomes]
             young = tuple(map(Individual, genomes, fitness))
             places = surviving([each.value for each in parents], fitness, self.operators.elite)
             everyone = (*parents, *young)
@@ -160,12 +170,3 @@ def reported(run: Evolution) -> tuple[Generation, ...]:
         )
         seen |= bred
     return tuple(found)
-
-
-def _fitness(trial: Trial | None, measure: Yardstick | None, known: dict[Candidate, float]) -> float:
-    if trial is None or measure is None:
-        return WORST
-    found = known.get(trial.candidate)
-    if found is None:
-        found = known[trial.candidate] = measure.fitness(trial)
-    return found
