@@ -44,8 +44,8 @@ class Request:
 
     `task` is a built-in task's name, a kind of task for `data`, or a prepared task. `model` names families or
     `file.py:function`; `knobs` restricts knobs by name; `loss`, `loop`, `preprocess` and the goal's metric may be
-    `file.py:function`. `strategy_options` are the
-    strategy's own, by name. `measured` is a file that a kit's `measure.py` wrote: a finished study answers by its costs.
+    `file.py:function`. `strategy_options` are the strategy's own, by name. `measured` is a file that a kit's
+    `measure.py` wrote: a finished study answers by its costs.
     """
 
     task: str | Task
