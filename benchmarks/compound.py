@@ -73,7 +73,9 @@ def report(name: str, scaling: Scaling) -> None:
         base = ", ".join(f"{knob} {value:.3g}" for knob, value in growth.base.items())
         factors = " | ".join(_interval(growth.factors.get(knob)) for knob in ("depth", "width", "resolution"))
         gains = ", ".join(f"{knob} {100 * each.value:+.2f}" for knob, each in growth.alone.items())
-        print(f"| {name}, {scaling.n} | {growth.cost} | {base} | {factors} | {100 * growth.gain.value:+.2f} | {gains} |")
+        print(
+            f"| {name}, {scaling.n} | {growth.cost} | {base} | {factors} | {100 * growth.gain.value:+.2f} | {gains} |"
+        )
 
 
 def _interval(quantity: Quantity | None) -> str:

@@ -50,6 +50,7 @@ registry = Registry(
             "random": Lazy("steelyard.strategies.uniform:RANDOM"),
             "grid": Lazy("steelyard.strategies.grid:GRID"),
             "grow": Lazy("steelyard.strategies.grow:GROW"),
+            "compound": Lazy("steelyard.strategies.compound:COMPOUND"),
             "shrink": Lazy("steelyard.strategies.shrink:SHRINK"),
         },
     }

@@ -20,7 +20,7 @@ class Plan:
     is about. `model` is the address of the user's own model function, or None. `registry` and `plugins` are addresses
     that worker processes resolve. `files` are the hashes of the user's own code files. `measured` are costs from
     another machine, which the choice is made by instead of this one's. `given` is the model to be compressed, where
-    there is one.
+    there is one. `scale` is "compound" where the space is restricted to a ladder.
     """
 
     task: Task
@@ -46,6 +46,7 @@ class Plan:
     files: Mapping[str, str] = field(default_factory=dict)
     measured: Measured | None = None
     given: GivenModel | None = None
+    scale: str = "free"
 
     @property
     def firsts(self) -> tuple[Candidate, ...]:
@@ -67,6 +68,8 @@ class Plan:
     @property
     def identity(self) -> Plain:
         """What makes it this study: a change in any of these is another study."""
+        # Studies from before there was a choice have no such field.
+        restricted = {} if self.scale == "free" else {"scale": self.scale}
         return {
             "task": self.task.name,
             "data": self.task.data_hash,
@@ -82,4 +85,5 @@ class Plan:
             "training": {**self.recipe, "monitor": self.monitor},
             "metrics": sorted(self.metric_addresses),
             "files": dict(self.files),
+            **restricted,
         }

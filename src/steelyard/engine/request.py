@@ -4,13 +4,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from steelyard.core.candidate import FamilySpace, Knob, Setting, Space, StepSetting
 from steelyard.core.errors import InputError, SteelyardError, UnknownNameError
 from steelyard.core.goal import COST_METRICS, Budget, Goal
 from steelyard.core.measured import read_measured
-from steelyard.core.protocols import Family, Metric, Task
+from steelyard.core.protocols import Family, Metric, Strategy, Task
 from steelyard.core.registry import Registry
 from steelyard.core.userfile import absolute_address, is_user_address, load_function
 from steelyard.core.wire import file_sha256
@@ -41,7 +41,8 @@ class Request:
 
     `task` is a built-in task's name, a kind of task for `data`, or a prepared task. `model` names families or
     `file.py:function`; `knobs` restricts knobs by name; `loss`, `loop`, `preprocess` and the goal's metric may be
-    `file.py:function`. `measured` is a file that a kit's `measure.py` wrote: a finished study answers by its costs.
+    `file.py:function`. `scale` "compound" restricts the scales to those along which depth, width and resolution grow
+    together. `measured` is a file that a kit's `measure.py` wrote: a finished study answers by its costs.
     """
 
     task: str | Task
@@ -70,6 +71,7 @@ class Request:
     plugins: tuple[str, ...] = ()
     trust: bool = False
     measured: Path | None = None
+    scale: Literal["free", "compound"] = "free"
 
 
 def resolve(request: Request) -> Plan:
@@ -82,7 +84,7 @@ def resolve(request: Request) -> Plan:
     registry = registry_with(request.plugins)
     registry.get("runtime", request.runtime)
     registry.get("exporter", request.runtime).check()
-    strategy = registry.get("strategy", request.strategy)
+    strategy = _strategy(request, registry)
     measured = None if request.measured is None else read_measured(request.measured)
     if measured is None:
         check_energy(request.goal)
@@ -91,6 +93,8 @@ def resolve(request: Request) -> Plan:
     metrics, goal_metric = metrics_for(request.goal, task)
     check_goal(request.goal, metrics[goal_metric])
     space, model = _space(request, registry, task, names)
+    if request.scale == "compound":
+        check_ladder(space)
     own = {name: address for name, address in _own_files(request, model).items() if address}
     return Plan(
         task=task,
@@ -115,6 +119,7 @@ def resolve(request: Request) -> Plan:
         trial_limit_s=_trial_limit(request, task),
         files={name: file_sha256(Path(absolute_address(address).rpartition(":")[0])) for name, address in own.items()},
         measured=measured,
+        scale=request.scale,
     )
 
 
@@ -145,6 +150,39 @@ def registry_with(plugins: tuple[str, ...]) -> Registry:
             f"'plugin' {', '.join(plugins)} must return a Registry, got {type(registry).__name__}.", field="plugin"
         )
     return registry
+
+
+def _strategy(request: Request, registry: Registry) -> Strategy:
+    """The strategy by name; that of the ladder where scales are compound, which no other can walk."""
+    strategy: Strategy = registry.get("strategy", request.strategy)
+    if request.scale == "free":
+        return strategy
+    if request.strategy not in (Request.__dataclass_fields__["strategy"].default, request.scale):
+        raise InputError(
+            f"'strategy' {request.strategy!r} walks the whole space, but 'scale' compound restricts it to a ladder; "
+            "leave one of the two out.",
+            field="strategy",
+        )
+    ladder: Strategy = registry.get("strategy", request.scale)
+    return ladder
+
+
+def check_ladder(space: Space) -> None:
+    """Refuse families whose scales make no ladder.
+
+    Raises:
+        InputError: naming the first.
+    """
+    from steelyard.strategies.compound import growing  # noqa: PLC0415  its fit loads what `load` must not pay for
+
+    for family in space.families:
+        names = [knob.name for knob in growing(family)]
+        if len(names) < 2:
+            raise InputError(
+                f"'scale' compound needs two of the knobs depth, width and resolution, each with two choices or more; "
+                f"{family.family!r} has {names[0] if names else 'none'}: leave 'scale' out or name another model.",
+                field="scale",
+            )
 
 
 def check_goal(goal: Goal, metric: Metric) -> None:
