@@ -52,6 +52,16 @@ def test_published_and_counted_products_agree_where_they_follow_the_rule(told):
     assert counted.factors["width"].value == pytest.approx(published.factors["width"].value, abs=1e-4)
 
 
+def test_a_cost_that_no_knob_moves_is_not_told_and_a_free_knob_costs_half_a_doubling():
+    rows = [
+        Sized(each.key, each.settings, each.loss, each.error, {"flat": 1e-5, "deep": 1e-5 * each.settings["depth"]})
+        for each in sized()
+    ]
+    growths = scaling_of("cnn", rows, higher_is_better=True).growths
+    assert [each.cost for each in growths] == ["published", "published", "deep", "deep"]
+    assert growths[2].exponents == pytest.approx({"depth": 1.0, "width": 0.5, "resolution": 0.5})
+
+
 def test_lines_pass_through_the_base_and_hold_the_points_on_them(told):
     assert told.base == {"depth": 2, "width": 8, "resolution": 20, "kernel": 3}
     by_name = {line.name: line for line in told.lines if line.cost == "macs"}
@@ -71,11 +81,14 @@ def test_it_reads_back_from_its_json(told):
     assert Scaling.from_json(told.to_json()) == told
 
 
-def test_an_error_reads_the_other_way_round():
-    rows = [Sized(each.key, each.settings, each.loss + 1, None, each.costs) for each in sized()]
-    growth = scaling_of("cnn", rows, higher_is_better=False).growths[1]
-    assert growth.gain.value < 0
-    assert growth.factors == pytest.approx(growth.factors)
+def test_an_error_grows_as_the_share_that_is_right_and_falls():
+    right = [Sized(each.key, each.settings, each.loss, None, each.costs) for each in sized()]
+    wrong = [Sized(each.key, each.settings, each.loss + 1, None, each.costs) for each in right]
+    one = scaling_of("cnn", right, higher_is_better=True).growths[1]
+    other = scaling_of("cnn", wrong, higher_is_better=False).growths[1]
+    assert other.gain.value == pytest.approx(-one.gain.value)
+    for knob, factor in one.factors.items():
+        assert other.factors[knob].value == pytest.approx(factor.value)
 
 
 def test_two_knobs_have_a_constraint_of_their_own():

@@ -122,9 +122,9 @@ def test_resampling_is_the_same_for_the_same_seed():
     assert not np.array_equal(one, other)
 
 
-def test_a_cost_tells_its_exponents_and_what_is_free_costs_a_quarter():
+def test_a_cost_tells_its_exponents():
     costs = 1e-5 * 2 ** (GRID @ np.array([0.8, 1.6, 0.0]))
-    np.testing.assert_allclose(scaling.elasticities(GRID, costs, NONE), [0.8, 1.6, scaling.CHEAPEST], rtol=1e-9)
+    np.testing.assert_allclose(scaling.elasticities(GRID, costs, NONE), [0.8, 1.6, 0.0], atol=1e-9)
 
 
 def test_knobs_that_move_in_step_are_not_told_apart():
@@ -146,9 +146,7 @@ def test_a_response_goes_there_and_back(losses, is_log):
     np.testing.assert_allclose(back, np.where(losses == -1.0, -0.95, losses))
 
 
-knobs = st.lists(
-    st.lists(st.integers(1, 64), min_size=1, max_size=5, unique=True).map(sorted), min_size=1, max_size=3
-)
+knobs = st.lists(st.lists(st.integers(1, 64), min_size=1, max_size=5, unique=True).map(sorted), min_size=1, max_size=3)
 
 
 @settings(max_examples=60)

@@ -64,7 +64,9 @@ def test_ladders_rise_in_every_knob_whatever_the_design_found():
         found = sorted(settings(scale) for scale in rungs(FAMILY, losses, 0))
         assert found[0] == (1, 4, 14, 3)
         assert found[-1] == (3, 32, 28, 3)
-        assert all(all(a <= b for a, b in zip(one, two, strict=True)) for one, two in zip(found, found[1:], strict=False))
+        assert all(
+            all(a <= b for a, b in zip(one, two, strict=True)) for one, two in zip(found, found[1:], strict=False)
+        )
 
 
 def test_what_the_design_found_decides_the_ladder():
@@ -91,7 +93,9 @@ def test_the_design_comes_first_then_rungs_in_every_form_and_the_largest():
 
 def test_it_waits_for_the_design():
     first = COMPOUND.propose(SPACE, [], [], FakeProblem())
-    others = [measured(at, each, quality=0.5) for at, each in enumerate(SPACE.candidates()) if each.scale != first.scale]
+    others = [
+        measured(at, each, quality=0.5) for at, each in enumerate(SPACE.candidates()) if each.scale != first.scale
+    ]
     assert COMPOUND.propose(SPACE, others, [first], FakeProblem()) is None
 
 

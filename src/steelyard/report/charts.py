@@ -151,20 +151,22 @@ def growth_figures(outcome: Outcome) -> tuple[Figure, ...]:
     for place, (panel, (scaling, cost)) in enumerate(scaled.panels(outcome).items()):
         names = [scaled.line_label(line.name) for line in scaling.lines if line.cost == cost]
         shown = f"datum.panel == '{panel}'"
-        title, suffix = answer.metric_title(cost), "s" if cost.endswith("_s") else ""
+        title, suffix = answer.metric_title(cost), "s" if cost.endswith("_s") else " "
+        # Four names beside each other are wider than a telephone.
+        legend = alt.Legend(**{**_legend().to_dict(), "columns": 2})
         x = _x_axis("cost", f"{title} (logarithmic)", suffix, is_log=True)
         y = _quality_axis(outcome)
-        color = alt.Color("line:N", title=None, scale=_ordered(names, PALETTE), legend=_legend())
+        color = alt.Color("line:N", title=None, scale=_ordered(names, PALETTE), legend=legend)
         dash = alt.StrokeDash(
             "line:N",
             title=None,
             scale=alt.Scale(domain=names, range=[[1, 0], [6, 3], [2, 2], [9, 3, 2, 3]]),
             legend=None,
         )
-        shape = alt.Shape("line:N", title=None, scale=_ordered(names, SHAPES), legend=_legend())
+        shape = alt.Shape("line:N", title=None, scale=_ordered(names, SHAPES), legend=legend)
         lines = alt.Chart(alt.NamedData("scaling_curves")).transform_filter(shown)
         points = alt.Chart(alt.NamedData("scaling_points")).transform_filter(shown)
-        told = [("scale", "scale"), ("line", "line"), ("cost", title), ("quality", _quality_title(outcome))]
+        told = [("scale:N", "scale"), ("line:N", "line"), ("cost:Q", title), ("quality:Q", _quality_title(outcome))]
         layers = [
             lines.mark_line(strokeWidth=2).encode(x=x, y=y, color=color, strokeDash=dash, order="cost:Q"),
             _whiskers(points, outcome, x, len(scaling.lines)).encode(color=color),

@@ -133,8 +133,8 @@ def _row(outcome: Outcome, scaling: Scaling, growth: Growth, knobs: list[str]) -
     alone = (growth.alone.get(knob) for knob in knobs)
     return Row(
         (
-            Cell(f"{cleaned(scaling.family)}, {scaling.n} scales", scaling.family, cleaned(scaling.family)),
-            Cell(constraint(growth)),
+            Cell(cleaned(scaling.family)),
+            Cell(constraint(growth) if growth.cost == PUBLISHED else answer.metric_title(growth.cost)),
             Cell(_settings(growth.base)),
             *(NOTHING if each is None else Cell(_factor(each), each.value) for each in factors),
             _gain(outcome, growth.gain),

@@ -14,6 +14,7 @@ from steelyard.core.candidate import Setting
 from steelyard.core.quantity import Quantity
 from steelyard.core.scaling import COMPOUND, Growth, Line, Scaling
 from steelyard.statistics.scaling import (
+    CHEAPEST,
     LEAST,
     PUBLISHED,
     Fit,
@@ -76,7 +77,7 @@ def scaling_of(family: str, rows: Sequence[Sized], *, higher_is_better: bool, se
     """How the knobs of a family should grow; the caller has made sure that `why_untold` has no objection.
 
     The constraint as published has only the knobs that there are: α β² = 2 for depth and width. Beside it stand the
-    growths for each measured cost, whose exponents are fitted. All are told from the smallest settings and from the
+    growths for each measured cost, whose exponents are fitted, if any knob moves it by half a doubling. All are told from the smallest settings and from the
     middle, the measured scale nearest to the mean of the logarithms.
 
     Args:
@@ -94,12 +95,16 @@ def scaling_of(family: str, rows: Sequence[Sized], *, higher_is_better: bool, se
     costs = [name for name in rows[0].costs if all(row.costs.get(name, 0) > 0 for row in rows)]
     exponents = {"published": np.array([PUBLISHED[knob] for knob in knobs])}
     for name in costs:
-        exponents[name] = elasticities(at, np.array([row.costs[name] for row in rows]), others)
+        found_exponents = elasticities(at, np.array([row.costs[name] for row in rows]), others)
+        # A cost that hardly depends on any knob, such as the latency of tiny models, is doubled by none of them.
+        if found_exponents.max() >= CHEAPEST:
+            exponents[name] = np.maximum(found_exponents, CHEAPEST)
     terms = _Terms(knobs, response, -1.0 if higher_is_better else 1.0, others[middle], found, laws)
     growths = tuple(_growth(terms, cost, base, each) for cost, each in exponents.items() for base in bases)
     lines = [
         line
         for cost in costs
+        if cost in exponents
         for line in _lines(terms, rows, middle, cost, exponents[cost], _doublings(growths, cost, knobs))
     ]
     base = dict(rows[middle].settings)

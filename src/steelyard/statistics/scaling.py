@@ -29,8 +29,8 @@ POWERS = (0.0, 0.5, 1.0, 2.0)
 """Exponents of the power laws that are mixed; 0 is the limit, a line in the logarithm."""
 LEAST = 8
 """Distinct scales that a fit needs: a level, three knobs with a slope and a bend each, and one to spare."""
-CHEAPEST = 0.25
-"""The least exponent of a cost that was measured: what is next to free would else grow without end."""
+CHEAPEST = 0.5
+"""The least exponent of a cost that was measured: what is next to free would else grow far beyond what was measured."""
 STEPS = 50
 """Steps of the grid of shares that a doubling is divided by."""
 DRAWS = 300
@@ -197,10 +197,9 @@ def growth_of(laws: Sequence[Law], base: Floats, exponents: Floats) -> tuple[Flo
 
 
 def elasticities(at: Floats, costs: Floats, others: Floats) -> Floats:
-    """How often a cost (n,) doubles when a knob is doubled (knobs,), at least `CHEAPEST`: least squares in logarithms."""
+    """How often a cost (n,) doubles when a knob is doubled (knobs,), by least squares in logarithms."""
     columns = np.column_stack([at - at.mean(axis=0), np.ones(len(at)), others])
-    slopes = np.linalg.lstsq(columns, np.log2(costs), rcond=None)[0][: at.shape[1]]
-    return np.asarray(np.maximum(slopes, CHEAPEST), dtype=np.float64)
+    return np.asarray(np.linalg.lstsq(columns, np.log2(costs), rcond=None)[0][: at.shape[1]], dtype=np.float64)
 
 
 def is_told_apart(at: Floats, others: Floats) -> bool:
