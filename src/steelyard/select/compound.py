@@ -26,6 +26,7 @@ from steelyard.statistics.scaling import (
     fit,
     growth_of,
     is_told_apart,
+    mean_of,
     resampled,
 )
 
@@ -99,7 +100,8 @@ def scaling_of(family: str, rows: Sequence[Sized], *, higher_is_better: bool, se
         # A cost that hardly depends on any knob, such as the latency of tiny models, is doubled by none of them.
         if found_exponents.max() >= CHEAPEST:
             exponents[name] = np.maximum(found_exponents, CHEAPEST)
-    terms = _Terms(knobs, response, -1.0 if higher_is_better else 1.0, others[middle], found, laws)
+    sign = -1.0 if higher_is_better else 1.0
+    terms = _Terms(knobs, response, sign, others[middle], found, mean_of(laws), laws)
     growths = tuple(_growth(terms, cost, base, each) for cost, each in exponents.items() for base in bases)
     lines = [
         line
@@ -113,13 +115,14 @@ def scaling_of(family: str, rows: Sequence[Sized], *, higher_is_better: bool, se
 
 @dataclass(frozen=True, slots=True)
 class _Terms:
-    """What every figure is computed from: the knobs, the law and its draws, and the way back to a quality."""
+    """What every figure is computed from: the knobs, the mean law and its draws, and the way back to a quality."""
 
     knobs: tuple[str, ...]
     response: Response
     sign: float
     shift: Floats
     found: Fit
+    law: Law
     laws: Sequence[Law]
 
     def quality(self, law: Law, at: Floats) -> Floats:
@@ -129,11 +132,12 @@ class _Terms:
 
 
 def _growth(terms: _Terms, cost: str, base: Floats, exponents: Floats) -> Growth:
-    mean, each = growth_of(terms.laws, base, exponents)
+    mean = growth_of(terms.law, base, exponents)
+    each = np.stack([growth_of(law, base, exponents) for law in terms.laws])
     gains = [_gain(terms, law, base, mean) for law in terms.laws]
     alone = {
         knob: _quantity(
-            _gain(terms, terms.found.law, base, step), [_gain(terms, law, base, step) for law in terms.laws], terms
+            _gain(terms, terms.law, base, step), [_gain(terms, law, base, step) for law in terms.laws], terms
         )
         for knob, step in zip(terms.knobs, np.diag(1 / exponents), strict=True)
     }
@@ -145,7 +149,7 @@ def _growth(terms: _Terms, cost: str, base: Floats, exponents: Floats) -> Growth
             knob: _quantity(float(2 ** mean[place]), list(2 ** each[:, place]), terms)
             for place, knob in enumerate(terms.knobs)
         },
-        gain=_quantity(_gain(terms, terms.found.law, base, mean), gains, terms),
+        gain=_quantity(_gain(terms, terms.law, base, mean), gains, terms),
         alone=alone,
     )
 
@@ -178,7 +182,7 @@ def _lines(  # noqa: PLR0917  what a line is made of
         down, up = (list(way.walk(up=each, step=STEP)) for each in (False, True))
         path = np.stack([*reversed(down), at[middle], *up])
         spent = rows[middle].costs[cost] * 2 ** ((path - at[middle]) @ exponents)
-        curve = zip(spent.tolist(), terms.quality(terms.found.law, path).tolist(), strict=True)
+        curve = zip(spent.tolist(), terms.quality(terms.law, path).tolist(), strict=True)
         whole = [at[middle], *way.walk(up=True), *way.walk(up=False)]
         lines.append(Line(name, cost, tuple(dict(curve).items()), _on_line(terms, rows, middle, whole)))
     return lines

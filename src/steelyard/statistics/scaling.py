@@ -180,20 +180,24 @@ def resampled(
     return [fit(at, found.fitted + each, spreads, others).law for each in noise]
 
 
-def growth_of(laws: Sequence[Law], base: Floats, exponents: Floats) -> tuple[Floats, Floats]:
-    """By how many doublings each knob grows when the cost doubles (log2 of α, β, γ), and what each law says of it.
+def mean_of(laws: Sequence[Law]) -> Law:
+    """The mean of resampled laws, by which quality is told and growth is chosen.
 
-    The best direction of one law jumps from knob to knob with the noise of single points; the mean over the resampled
-    laws does not, and keeps the constraint, because shares that sum to 1 have a mean that does.
-
-    Returns:
-        (knobs,) and (laws, knobs); Σ exponent × growth is 1 in each.
+    The best direction of one law jumps from knob to knob with the noise of single points; the mean bends more evenly.
 
     References:
         L. Breiman, Bagging predictors, Machine Learning, 1996.
     """
-    each = np.stack([shares(law, base, exponents) for law in laws])
-    return np.asarray(each.mean(axis=0) / exponents, dtype=np.float64), np.asarray(each / exponents, dtype=np.float64)
+    level = float(np.mean([law.level for law in laws]))
+    return Law(level, np.mean([law.weights for law in laws], axis=0), laws[0].centre)
+
+
+def growth_of(law: Law, base: Floats, exponents: Floats) -> Floats:
+    """By how many doublings (knobs,) each knob grows when the cost doubles: log2 of α, β, γ.
+
+    Σ exponent × growth is 1, the constraint.
+    """
+    return np.asarray(shares(law, base, exponents) / exponents, dtype=np.float64)
 
 
 def elasticities(at: Floats, costs: Floats, others: Floats) -> Floats:

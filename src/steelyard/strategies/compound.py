@@ -10,7 +10,17 @@ import numpy as np
 from steelyard.core.candidate import Candidate, FamilySpace, Knob, Scale, Space
 from steelyard.core.protocols import Problem
 from steelyard.core.trial import Trial
-from steelyard.statistics.scaling import LEAST, PUBLISHED, Response, fit, growth_of, is_told_apart, ladder, resampled
+from steelyard.statistics.scaling import (
+    LEAST,
+    PUBLISHED,
+    Response,
+    fit,
+    is_told_apart,
+    ladder,
+    mean_of,
+    resampled,
+    shares,
+)
 
 DRAWS = 100
 """Bootstrap draws behind the ratio: it is rounded to the choices of knobs anyway."""
@@ -116,8 +126,7 @@ def _parts(
     if not found.law.weights.any():
         return even
     laws = resampled(found, at, others, None, seed=seed, draws=DRAWS)
-    growth, _ = growth_of(laws, np.log2(base), np.array(exponents))
-    return tuple((growth * exponents).tolist())
+    return tuple(shares(mean_of(laws), np.log2(base), np.array(exponents)).tolist())
 
 
 def _losses(plain: Sequence[Candidate], finished: Sequence[Trial], problem: Problem) -> list[tuple[Scale, float]]:
