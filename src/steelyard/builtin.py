@@ -52,6 +52,7 @@ registry = Registry(
             "grid": Lazy("steelyard.strategies.grid:GRID"),
             "grow": Lazy("steelyard.strategies.grow:GROW"),
             "ga": Lazy("steelyard.strategies.genetic:GENETIC"),
+            "compound": Lazy("steelyard.strategies.compound:COMPOUND"),
             "shrink": Lazy("steelyard.strategies.shrink:SHRINK"),
         },
     }

@@ -44,14 +44,15 @@ def test_the_contract_holds(family, task):
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
-def test_cnn_alone_refuses_and_only_tables(task):
+def test_families_of_images_alone_refuse_and_only_tables(task):
     refusing = {name for name, family in FAMILIES.items() if family.refusal(task) is not None}
-    assert refusing == ({"cnn"} if task.kind != "image-classification" else set())
+    assert refusing == ({"cnn", "resnet"} if task.kind != "image-classification" else set())
 
 
-def test_cnn_says_why_it_refuses():
-    assert FAMILIES["cnn"].refusal(FakeTask.table()) == "it needs images; mlp and linear take tables"
-    assert FAMILIES["cnn"].refusal(FakeTask.image(height=3)) == "it needs images of at least 4 pixels a side"
+@pytest.mark.parametrize("name", ["cnn", "resnet"])
+def test_families_of_images_say_why_they_refuse(name):
+    assert FAMILIES[name].refusal(FakeTask.table()) == "it needs images; mlp and linear take tables"
+    assert FAMILIES[name].refusal(FakeTask.image(height=3)) == "it needs images of at least 4 pixels a side"
 
 
 def scales_of(name, task):
@@ -98,6 +99,40 @@ def test_a_cnn_has_as_many_weights_as_its_formula(name):
         assert parameters("cnn", scale, task) == expected
 
 
+@pytest.mark.parametrize("name", ["tiny images", "grey images", "coloured images"])
+def test_a_residual_network_has_as_many_weights_as_its_formula(name):
+    task = TASKS[name]
+    for scale in scales_of("resnet", task):
+        width, depth = scale["width"], scale["depth"]
+        expected, incoming = 9 * task.input.channels * width + 2 * width, width
+        for outgoing in (width, 2 * width, 4 * width):
+            expected += 9 * incoming * outgoing + (2 * depth - 1) * 9 * outgoing**2 + 2 * depth * 2 * outgoing
+            expected += incoming * outgoing + 2 * outgoing if incoming != outgoing else 0
+            incoming = outgoing
+        expected += (incoming + 1) * task.output.width
+        assert parameters("resnet", scale, task) == expected
+
+
+def test_parameters_of_a_smaller_residual_network_are_parts_of_a_larger_ones():
+    """The same names, and no shape beyond the larger one's: whatever slices weights relies on it."""
+    task = TASKS["coloured images"]
+    *smaller, largest = (
+        {name: weight.shape for name, weight in FAMILIES["resnet"].build(scale, task, 0).named_parameters()}
+        for scale in scales_of("resnet", task)
+    )
+    for shapes in smaller:
+        assert all(
+            all(part <= whole for part, whole in zip(shape, largest[name], strict=True))
+            for name, shape in shapes.items()
+        )
+
+
+def test_the_largest_residual_width_is_halved_where_an_epoch_would_take_long():
+    cheap, dear = FakeTask.image(height=16), FakeTask.image(height=128, rows=200)
+    assert [knob.choices for knob in FAMILIES["resnet"].knobs(cheap)] == [(1, 2, 3), (4, 8, 16, 32), (8, 12, 16)]
+    assert FAMILIES["resnet"].knobs(dear)[1] == Knob("width", (4, 8))
+
+
 def test_the_baseline_has_no_weights_and_says_the_shares_or_the_mean():
     table, values = TASKS["mixed table"], TASKS["values"]
     assert parameters("baseline", Scale(), table) == parameters("baseline", Scale(), values) == 0
@@ -115,7 +150,7 @@ def test_a_linear_model_starts_at_zero_and_keeps_the_telling_features():
     assert all(not parameter.any() for parameter in model.body.parameters())
 
 
-@pytest.mark.parametrize("name", ["mlp", "cnn"])
+@pytest.mark.parametrize("name", ["mlp", "cnn", "resnet"])
 def test_another_seed_gives_other_weights(name):
     task = TASKS["grey images"]
     scale = FamilySpace(name, FAMILIES[name].knobs(task)).smallest

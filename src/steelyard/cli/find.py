@@ -38,10 +38,11 @@ def find(  # noqa: PLR0917  the parser fills parameters in by name
     max_size_mb: Annotated[float | None, typer.Option(help="Limit on the file's size, MB of 10^6 bytes.")] = None,
     max_memory_mb: Annotated[float | None, typer.Option(help="Limit on peak memory.")] = None,
     max_energy_mj: Annotated[float | None, typer.Option(help="Limit on energy an inference.")] = None,
-    strategy: Annotated[Text, typer.Option(help="tpe, nsga2, random, grid, grow or ga. [tpe]")] = None,
+    strategy: Annotated[Text, typer.Option(help="elastic, ga, nsga2, tpe, random, grid, grow or compound. [elastic]")] = None,
     strategy_option: Annotated[
         list[str] | None, typer.Option(help="Set an option of the strategy.", metavar="NAME=VALUE")
     ] = None,
+    scale: Annotated[Text, typer.Option(help="compound: depth, width, resolution together. [free]")] = None,
     budget: Annotated[Text, typer.Option(help="Of the whole command: 60s, 10m, 2h. [10m]")] = None,
     trials: Annotated[int | None, typer.Option(help="Confirmed candidates; alone it lifts the budget.")] = None,
     knob: Annotated[
@@ -74,7 +75,7 @@ def find(  # noqa: PLR0917  the parser fills parameters in by name
     del task, data, target, model, runtime, max_drop, relative, absolute, confidence, require_proof, metric
     del min_quality, minimize, max_latency_ms, max_size_mb, max_memory_mb, max_energy_mj, strategy, budget, trials
     del workers, seed, loss, train, preprocess, optimizer, learning_rate, epochs, group, split_by, trust, batch
-    del threads, out, storage, measured
+    del threads, out, storage, measured, scale
     from steelyard.cli.finding import answer  # noqa: PLC0415  `--help` must load nothing that searches
 
     given: dict[str, Any] = {name: value for name, value in context.params.items() if value is not None}

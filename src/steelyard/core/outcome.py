@@ -10,6 +10,7 @@ from steelyard.core.environment import Environment
 from steelyard.core.generation import Generation
 from steelyard.core.goal import Goal
 from steelyard.core.quantity import Quantity, Unit
+from steelyard.core.scaling import Scaling
 from steelyard.core.task import Fact
 from steelyard.core.wire import Plain
 
@@ -181,7 +182,8 @@ class Outcome:
     with the chosen one. `counts` has explored, trained, measured, failed; `spent` the seconds by kind of work;
     `splits` train, valid, test and how. `notices` are sentences the user should read. `gate` and `explanation` are of
     `compress` alone: what each candidate's steps were worth, and what the chosen one's did, as plain JSON:
-    `waterfall`, `flips` and `sensitivity`. `generations` are of a search by evolution alone.
+    `waterfall`, `flips` and `sensitivity`. `generations` are of a search by evolution alone. `scaling` says for each family
+    with enough points how its knobs should grow.
     """
 
     study: str
@@ -206,6 +208,7 @@ class Outcome:
     gate: tuple[Passage, ...] = ()
     explanation: Mapping[str, Any] = field(default_factory=dict)
     generations: tuple[Generation, ...] = ()
+    scaling: tuple[Scaling, ...] = ()
 
     def to_json(self) -> Plain:
         """The JSON of `find` and `compress`: schema 1. What only some of them tell is absent where there is none."""
@@ -231,6 +234,8 @@ class Outcome:
             "facts": [{"name": fact.name, "value": fact.value, "text": fact.text} for fact in self.facts],
             "notices": list(self.notices),
         }
+        if self.scaling:
+            told["scaling"] = [each.to_json() for each in self.scaling]
         if self.gate:
             told["gate"] = [passage.to_json() for passage in self.gate]
         if self.generations:
@@ -263,4 +268,5 @@ class Outcome:
             gate=tuple(Passage.from_json(passage) for passage in plain.get("gate", ())),
             explanation=plain.get("explanation", {}),
             generations=tuple(Generation.from_json(each) for each in plain.get("generations", ())),
+            scaling=tuple(Scaling.from_json(each) for each in plain.get("scaling", ())),
         )

@@ -14,6 +14,7 @@ from steelyard.engine.certify import Metrics, Verdict
 from steelyard.engine.explaining import explanation
 from steelyard.engine.gate import dropped
 from steelyard.engine.plan import Plan
+from steelyard.engine.scaling import scalings
 from steelyard.select.diagnosis import diagnose
 from steelyard.select.explain import Standing, reason
 from steelyard.select.limits import misses
@@ -43,6 +44,7 @@ def assemble(  # noqa: PLR0917  what the pipeline hands over
         for trial in trials
         if isinstance(trial.outcome, Failure)
     ]
+    scaling, untold = scalings(plan, verdict.metrics, confirmed)
     outcome = Outcome(
         study=content_key(plan.identity),
         task=plan.task.name,
@@ -62,7 +64,8 @@ def assemble(  # noqa: PLR0917  what the pipeline hands over
         bundle=plan.out.resolve(),
         environment=environment,
         facts=plan.task.facts,
-        notices=(*study.get("notices", []), *verdict.notices),
+        notices=(*study.get("notices", []), *verdict.notices, *untold),
+        scaling=scaling,
     )
     if plan.given is None:
         return outcome

@@ -25,6 +25,7 @@ class Plan:
     that worker processes resolve. `files` are the hashes of the user's own code files. `measured` are costs from
     another machine, which the choice is made by instead of this one's. `given` is the model to be compressed, where
     there is one. `sharing` says whether models of a family share weights before they are confirmed.
+    `scale` is "compound" where the space is restricted to a ladder.
     """
 
     task: Task
@@ -51,6 +52,7 @@ class Plan:
     measured: Measured | None = None
     given: GivenModel | None = None
     sharing: Sharing = "never"
+    scale: str = "free"
 
     @property
     def firsts(self) -> tuple[Candidate, ...]:
@@ -72,6 +74,8 @@ class Plan:
     @property
     def identity(self) -> Plain:
         """What makes it this study: a change in any of these is another study."""
+        # Studies from before there was a choice have no such field.
+        restricted = {} if self.scale == "free" else {"scale": self.scale}
         return {
             "task": self.task.name,
             "data": self.task.data_hash,
@@ -87,4 +91,5 @@ class Plan:
             "training": {**self.recipe, "monitor": self.monitor},
             "metrics": sorted(self.metric_addresses),
             "files": dict(self.files),
+            **restricted,
         }

@@ -4,13 +4,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from steelyard.core.candidate import FamilySpace, Knob, Setting, Space, StepSetting
 from steelyard.core.errors import InputError, SteelyardError, UnknownNameError
 from steelyard.core.goal import COST_METRICS, Budget, Goal
 from steelyard.core.measured import read_measured
-from steelyard.core.protocols import Family, Metric, Task
+from steelyard.core.protocols import Family, Metric, Strategy, Task
 from steelyard.core.registry import Registry
 from steelyard.core.userfile import absolute_address, is_user_address, load_function
 from steelyard.core.wire import file_sha256
@@ -44,8 +44,9 @@ class Request:
 
     `task` is a built-in task's name, a kind of task for `data`, or a prepared task. `model` names families or
     `file.py:function`; `knobs` restricts knobs by name; `loss`, `loop`, `preprocess` and the goal's metric may be
-    `file.py:function`. `strategy_options` are the strategy's own, by name. `measured` is a file that a kit's
-    `measure.py` wrote: a finished study answers by its costs.
+    `file.py:function`. `strategy_options` are the strategy's own, by name. `scale` "compound" restricts the scales to
+    those along which depth, width and resolution grow together. `measured` is a file that a kit's `measure.py` wrote: a
+    finished study answers by its costs.
     """
 
     task: str | Task
@@ -75,6 +76,7 @@ class Request:
     trust: bool = False
     measured: Path | None = None
     strategy_options: Mapping[str, Setting] = field(default_factory=dict)
+    scale: Literal["free", "compound"] = "free"
 
 
 def resolve(request: Request) -> Plan:
@@ -87,7 +89,7 @@ def resolve(request: Request) -> Plan:
     registry = registry_with(request.plugins)
     registry.get("runtime", request.runtime)
     registry.get("exporter", request.runtime).check()
-    strategy = configured(registry.get("strategy", request.strategy or DEFAULT_STRATEGY), request.strategy_options)
+    strategy = _strategy(request, registry)
     measured = None if request.measured is None else read_measured(request.measured)
     if measured is None:
         check_energy(request.goal)
@@ -96,6 +98,8 @@ def resolve(request: Request) -> Plan:
     metrics, goal_metric = metrics_for(request.goal, task)
     check_goal(request.goal, metrics[goal_metric])
     space, model = _space(request, registry, task, names)
+    if request.scale == "compound":
+        check_ladder(space)
     own = {name: address for name, address in _own_files(request, model).items() if address}
     return Plan(
         task=task,
@@ -121,11 +125,12 @@ def resolve(request: Request) -> Plan:
         files={name: file_sha256(Path(absolute_address(address).rpartition(":")[0])) for name, address in own.items()},
         measured=measured,
         sharing=_sharing(request),
+        scale=request.scale,
     )
 
 
 def _sharing(request: Request) -> Sharing:
-    if request.strategy is None:
+    if request.strategy is None and request.scale == "free":
         return "where it pays"
     return "always" if request.strategy == DEFAULT_STRATEGY else "never"
 
@@ -157,6 +162,39 @@ def registry_with(plugins: tuple[str, ...]) -> Registry:
             f"'plugin' {', '.join(plugins)} must return a Registry, got {type(registry).__name__}.", field="plugin"
         )
     return registry
+
+
+def _strategy(request: Request, registry: Registry) -> Strategy:
+    """The strategy by name; that of the ladder where scales are compound, which no other can walk."""
+    name = request.strategy or DEFAULT_STRATEGY
+    strategy: Strategy = configured(registry.get("strategy", name), request.strategy_options)
+    if request.scale == "free":
+        return strategy
+    if request.strategy not in (None, request.scale):
+        raise InputError(
+            f"'strategy' {request.strategy!r} walks the whole space, but 'scale' compound restricts it to a ladder; "
+            "leave one of the two out.",
+            field="strategy",
+        )
+    return configured(registry.get("strategy", request.scale), request.strategy_options)
+
+
+def check_ladder(space: Space) -> None:
+    """Refuse families whose scales make no ladder.
+
+    Raises:
+        InputError: naming the first.
+    """
+    from steelyard.strategies.compound import growing  # noqa: PLC0415  its fit loads what `load` must not pay for
+
+    for family in space.families:
+        names = [knob.name for knob in growing(family)]
+        if len(names) < 2:
+            raise InputError(
+                f"'scale' compound needs two of the knobs depth, width and resolution, each with two choices or more; "
+                f"{family.family!r} has {names[0] if names else 'none'}: leave 'scale' out or name another model.",
+                field="scale",
+            )
 
 
 def check_goal(goal: Goal, metric: Metric) -> None:

@@ -13,6 +13,8 @@ A_CORE = 4
 """Workers or threads a core at most: more only take each other's time and memory."""
 MOST_ROWS = 2**16
 """Rows an inference at most."""
+SCALES = ("free", "compound")
+"""Which scales are searched: all, or those along which knobs grow together."""
 TEXTS = ("target", "group", "split_by", "storage", "loss", "loop", "preprocess", "optimizer", "runtime", "strategy")
 
 
@@ -33,6 +35,8 @@ def check_values(given: Mapping[str, Any]) -> None:
         value = given[name]
         if value is not None and (not isinstance(value, str) or not value):
             raise InputError(f"'{name}' must be a text that is not empty, got {value!r}.", field=_option(name))
+    if given.get("scale", "free") not in SCALES:
+        raise InputError(f"'scale' must be free or compound, got {given['scale']!r}.", field="scale")
     _check_kinds(given)
     most = A_CORE * (os.cpu_count() or 1)
     _check_count("batch", given["batch"], MOST_ROWS)

@@ -15,8 +15,6 @@ LARGEST_GRID = 4
 """Feature maps larger than this are averaged down to it before the last layer, so that it stays small."""
 RANKING_ROWS = 5_000
 """Training rows that features are ranked on."""
-RESIDUAL_STAGES = 3
-"""Stages of a residual network for small pictures (He et al., CVPR 2016, section 4.2)."""
 
 
 def mlp(scale: Scale, task: Task, seed: int) -> Model:
@@ -151,73 +149,3 @@ def _pooled(height: int, width: int) -> tuple[nn.Module, int, int]:
     stride = (height // to_height, width // to_width)
     window = (height - (to_height - 1) * stride[0], width - (to_width - 1) * stride[1])
     return nn.AvgPool2d(window, stride), to_height, to_width
-
-
-def resnet(scale: Scale, task: Task, seed: int) -> Model:
-    """A residual network of basic blocks in up to three stages; He's normal initialisation (ICCV 2015), seeded.
-
-    Names of parameters do not depend on the scale, so that a smaller network's are parts of a larger one's.
-    """
-    torch.manual_seed(seed)
-    front = front_of(task, scale.integer("resolution", 0) or None)
-    channels, height, width = front.shape
-    body = _ResidualBody(
-        channels, (height, width), task.output.width, scale.integer("width", 16), scale.integer("depth", 1)
-    )
-    for module in body.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-    return Model(front, body, back_of(task.output))
-
-
-class _Basic(nn.Module):
-    """Two convolutions beside a shortcut, which is a 1 × 1 convolution where the shape changes."""
-
-    def __init__(self, incoming: int, outgoing: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(incoming, outgoing, 3, stride, padding=1, bias=False)
-        self.norm1 = nn.BatchNorm2d(outgoing)
-        self.conv2 = nn.Conv2d(outgoing, outgoing, 3, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(outgoing)
-        self.act = nn.ReLU()
-        changes = stride != 1 or incoming != outgoing
-        self.shortcut: nn.Module = (
-            nn.Sequential(nn.Conv2d(incoming, outgoing, 1, stride, bias=False), nn.BatchNorm2d(outgoing))
-            if changes
-            else nn.Identity()
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.act(self.norm1(self.conv1(x)))
-        out: Tensor = self.act(self.norm2(self.conv2(y)) + self.shortcut(x))
-        return out
-
-
-class _ResidualBody(nn.Module):
-    """Stem, stages (each halves the picture and doubles the channels, but for the first), mean, linear layer."""
-
-    def __init__(self, channels: int, size: tuple[int, int], outputs: int, width: int, depth: int) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(
-            nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
-        )
-        stages: list[nn.Module] = []
-        incoming, outgoing = width, width
-        height, across = size
-        for stage in range(RESIDUAL_STAGES):
-            stride = 1 if stage == 0 or min(height, across) < 2 else 2
-            blocks = [
-                _Basic(incoming if at == 0 else outgoing, outgoing, stride if at == 0 else 1) for at in range(depth)
-            ]
-            stages.append(nn.Sequential(*blocks))
-            height, across = -(-height // stride), -(-across // stride)
-            incoming, outgoing = outgoing, outgoing * 2
-        self.stages = nn.Sequential(*stages)
-        # A fixed window, so that any runtime can run it.
-        self.pool = nn.AvgPool2d((height, across))
-        self.flat = nn.Flatten()
-        self.head = nn.Linear(incoming, outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.head(self.flat(self.pool(self.stages(self.stem(x)))))
-        return out

@@ -45,9 +45,9 @@ class Resnet:
 
     def build(self, scale: Scale, task: Task, seed: int) -> Any:
         """The module with fresh seeded weights."""
-        from steelyard.families import nets  # noqa: PLC0415  imports torch, which proposing a scale must not
+        from steelyard.families import residual  # noqa: PLC0415  imports torch, which proposing a scale must not
 
-        return nets.resnet(scale, task, seed)
+        return residual.resnet(scale, task, seed)
 
 
 def largest_macs(task: Task, width: int) -> int:

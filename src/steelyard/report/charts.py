@@ -8,7 +8,7 @@ import altair as alt
 
 from steelyard.core.outcome import Outcome
 from steelyard.core.wire import Plain, without_nan
-from steelyard.report import answer, chart_data, evolved
+from steelyard.report import answer, chart_data, evolved, scaled
 from steelyard.report.chart_data import Row
 from steelyard.report.formatting import PERCENT_METRICS, cleaned
 from steelyard.report.tables import points_table, spent_table
@@ -68,6 +68,8 @@ def draw(outcome: Outcome) -> Charts:
         "curves": chart_data.curve_rows(outcome),
         "waterfall": chart_data.waterfall_rows(outcome),
         "generations": evolved.chart_rows(outcome),
+        "scaling_curves": scaled.curve_rows(outcome),
+        "scaling_points": scaled.measured_rows(outcome),
         "spent": [
             {"work": row.cells[0].text, "seconds": row.cells[1].raw, "text": row.cells[1].text}
             for row in spent_table(outcome).rows
@@ -78,6 +80,7 @@ def draw(outcome: Outcome) -> Charts:
         figures.append(front_figure(outcome, data["front"]))
     figures.extend(waterfall_figures(data["waterfall"]))
     figures.extend(scale_figures(outcome, rows))
+    figures.extend(growth_figures(outcome))
     figures.extend(curve_figures(outcome, data["curves"]))
     if data["generations"]:
         figures.append(generation_figure())
@@ -142,6 +145,47 @@ def scale_figures(outcome: Outcome, rows: Sequence[Row]) -> tuple[Figure, ...]:
         layers = [lines, _whiskers(base, outcome, x, len(shown)), *_signs(base, outcome, x, y, shown)]
         caption = f"Every point by its {name}, with 95 % intervals; lines join the mean of a family and compression."
         figures.append(Figure(f"chart-scale-{place}", "scale", f"By {name}", caption, _spec(layers, height=300)))
+    return tuple(figures)
+
+
+def growth_figures(outcome: Outcome) -> tuple[Figure, ...]:
+    """Quality against a cost where all knobs grow together and where one grows alone, predicted and measured."""
+    figures = []
+    for place, (panel, (scaling, cost)) in enumerate(scaled.panels(outcome).items()):
+        names = [scaled.line_label(line.name) for line in scaling.lines if line.cost == cost]
+        shown = f"datum.panel == '{panel}'"
+        title, suffix = answer.metric_title(cost), "s" if cost.endswith("_s") else " "
+        # Four names beside each other are wider than a telephone.
+        legend = alt.Legend(**{**_legend().to_dict(), "columns": 2})
+        x = _x_axis("cost", f"{title} (logarithmic)", suffix, is_log=True)
+        y = _quality_axis(outcome)
+        color = alt.Color("line:N", title=None, scale=_ordered(names, PALETTE), legend=legend)
+        dash = alt.StrokeDash(
+            "line:N",
+            title=None,
+            scale=alt.Scale(domain=names, range=[[1, 0], [6, 3], [2, 2], [9, 3, 2, 3]]),
+            legend=None,
+        )
+        shape = alt.Shape("line:N", title=None, scale=_ordered(names, SHAPES), legend=legend)
+        lines = alt.Chart(alt.NamedData("scaling_curves")).transform_filter(shown)
+        points = alt.Chart(alt.NamedData("scaling_points")).transform_filter(shown)
+        told = [("scale:N", "scale"), ("line:N", "line"), ("cost:Q", title), ("quality:Q", _quality_title(outcome))]
+        layers = [
+            lines.mark_line(strokeWidth=2).encode(x=x, y=y, color=color, strokeDash=dash, order="cost:Q"),
+            _whiskers(points, outcome, x, len(scaling.lines)).encode(color=color),
+            points.mark_point(size=90, filled=True, opacity=1).encode(
+                x=x, y=y, color=color, shape=shape, tooltip=[alt.Tooltip(field, title=name) for field, name in told]
+            ),
+        ]
+        figures.append(
+            Figure(
+                f"chart-growth-{place}",
+                "growth",
+                f"{cleaned(scaling.family)} by {title}",
+                scaled.panel_caption(scaling, cost),
+                _spec(layers, height=320),
+            )
+        )
     return tuple(figures)
 
 

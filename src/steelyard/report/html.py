@@ -10,7 +10,7 @@ import vl_convert
 
 from steelyard.core.outcome import Outcome
 from steelyard.core.wire import Plain, dumps
-from steelyard.report import answer, charts, evolved, explained, tables
+from steelyard.report import answer, charts, evolved, explained, scaled, tables
 from steelyard.report.definitions import Definition, definition
 from steelyard.report.formatting import cleaned
 
@@ -38,6 +38,7 @@ def render(outcome: Outcome) -> str:
         ),
         picks=_curve_names(drawn),
         policy=_policy(scripts),
+        scaled=scaled,
         scripts=scripts,
         style=_resource("report.css"),
         tables=tables,

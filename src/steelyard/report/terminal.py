@@ -14,6 +14,7 @@ from steelyard.report.explained import sentences, waterfall_table
 from steelyard.report.formatting import cleaned
 from steelyard.report.layout import fitted
 from steelyard.report.profiled import Sheet
+from steelyard.report.scaled import scaling_sentences
 from steelyard.report.tables import Table, counts_text, figure_lines, points_table
 
 MOST_ROWS = 25
@@ -59,7 +60,7 @@ class TerminalReport:
             yield Text()
             yield _folded(f"{waterfall.title}:", "bold")
             yield from rich_table(waterfall, options.max_width)
-        for sentence in sentences(outcome):
+        for sentence in (*sentences(outcome), *scaling_sentences(outcome)):
             yield _folded(answer.as_sentence(sentence))
         yield from _evolution(outcome, options.max_width)
         for notice in outcome.notices:
