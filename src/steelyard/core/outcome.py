@@ -180,7 +180,8 @@ class Outcome:
     with the chosen one. `counts` has explored, trained, measured, failed; `spent` the seconds by kind of work;
     `splits` train, valid, test and how. `notices` are sentences the user should read. `gate` and `explanation` are of
     `compress` alone: what each candidate's steps were worth, and what the chosen one's did, as plain JSON:
-    `waterfall`, `flips` and `sensitivity`.
+    `waterfall`, `flips` and `sensitivity`. `reachable` is of `find` alone: by metric what its members cost from the
+    cheapest to the dearest, `low`, `high` and `unit`; either end is None where it is not known.
     """
 
     study: str
@@ -204,9 +205,10 @@ class Outcome:
     notices: tuple[str, ...] = ()
     gate: tuple[Passage, ...] = ()
     explanation: Mapping[str, Any] = field(default_factory=dict)
+    reachable: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> Plain:
-        """The JSON of `find` and `compress`: schema 1. What `compress` alone tells is absent where there is none."""
+        """The JSON of `find` and `compress`: schema 1. What one verb alone tells is absent where there is none."""
         told: Plain = {
             "schema": SCHEMA,
             "study": self.study,
@@ -231,6 +233,8 @@ class Outcome:
         }
         if self.gate:
             told["gate"] = [passage.to_json() for passage in self.gate]
+        if self.reachable:
+            told["reachable"] = dict(self.reachable)
         return {**told, "explanation": dict(self.explanation)} if self.explanation else told
 
     @classmethod
@@ -258,4 +262,5 @@ class Outcome:
             notices=tuple(plain["notices"]),
             gate=tuple(Passage.from_json(passage) for passage in plain.get("gate", ())),
             explanation=plain.get("explanation", {}),
+            reachable=plain.get("reachable", {}),
         )

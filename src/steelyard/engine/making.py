@@ -33,6 +33,8 @@ from steelyard.training.recipe import Recipe
 
 PARITY_ROWS = 256
 """Validation rows on which the exported file must agree with its source."""
+UNTRAINED = "untrained"
+"""The folder, among the trained models, of files with fresh weights; it goes once they are measured."""
 TRAIN_ROWS = 5_000
 """Training rows whose quality is reported beside the validation split's."""
 
@@ -62,6 +64,8 @@ class Workshop:
         """
         clock = Clock(tell)
         candidate = assignment.candidate
+        if assignment.untrained:
+            return self._untrained(candidate, clock)
         steps = candidate.steps
         if self.chain is None:
             source, notes, trained = self._trained(candidate.uncompressed.file, assignment.limit_s, clock)
@@ -101,6 +105,15 @@ class Workshop:
         home = self.fits / candidate.key
         notes = made_once(home, "fit.json", train)
         return home / f"model{SOURCE_SUFFIX}", notes, has_curve
+
+    def _untrained(self, candidate: Candidate, clock: Clock) -> Made:
+        """The runtime's file of the model with fresh weights, and its size: other costs are for the lane to measure."""
+        folder = self.fits / UNTRAINED / candidate.key
+        folder.mkdir(parents=True, exist_ok=True)
+        with clock.stage("export"):
+            path, _ = self._exported(self._built(candidate), candidate, folder)
+            size = Quantity.exact(artifact_bytes(path, self._runtime(candidate).companions), "B")
+        return Made(str(path), {"size_bytes": size.to_json()}, clock.seconds, trained=False)
 
     def _exported(self, model: Any, candidate: Candidate, folder: Path) -> tuple[Path, str]:
         """The runtime's file of a trained model, and how it was written; the ONNX file is always there too."""

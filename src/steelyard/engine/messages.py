@@ -45,19 +45,23 @@ class WorkerSetup:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """One candidate to make: train where needed, export, compress, check, evaluate."""
+    """One candidate to make: train where needed, export, compress, check, evaluate.
+
+    `untrained` asks for its file with fresh weights alone: what it costs, nobody knows yet what it can.
+    """
 
     candidate: Candidate
     limit_s: float
+    untrained: bool = False
 
     def to_json(self) -> Plain:
         """The plain form."""
-        return {"candidate": self.candidate.to_json(), "limit_s": self.limit_s}
+        return {"candidate": self.candidate.to_json(), "limit_s": self.limit_s, "untrained": self.untrained}
 
     @classmethod
     def from_json(cls, plain: Plain) -> Self:
         """The inverse of `to_json`."""
-        return cls(candidate=Candidate.from_json(plain["candidate"]), limit_s=plain["limit_s"])
+        return cls(**{**plain, "candidate": Candidate.from_json(plain["candidate"])})
 
 
 @dataclass(frozen=True, slots=True)

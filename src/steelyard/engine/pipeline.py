@@ -30,6 +30,7 @@ from steelyard.engine.problem import StudyProblem
 from steelyard.engine.registries import extended_registry
 from steelyard.engine.search import Search, nothing
 from steelyard.engine.statement import introduce
+from steelyard.engine.survey import MOST_S, SHARE, Survey, is_worthwhile, known_reach, out_of_reach, tell
 from steelyard.engine.teaching import teach
 from steelyard.engine.workers import LocalWorkers, WorkerProcess
 from steelyard.graph.marks import SUFFIX as ENCODED
@@ -160,7 +161,7 @@ def _answer(run: Run, render: Render) -> Outcome:
     certify_s = time.monotonic() - started
     run.listen(Event("stage", "packing", len(trials)))
     spent = _spent(run, trials, certify_s)
-    outcome = assemble(own, study, verdict, trials, read_environment(), spent)
+    outcome = _with_reach(assemble(own, study, verdict, trials, read_environment(), spent), own, study)
     if plan.measured is not None:
         checksums = {point.key: _digest(trials, point.key) for point in outcome.points}
         outcome = choose_elsewhere(outcome, plan.measured, plan.goal, checksums)
@@ -180,6 +181,27 @@ def _answer(run: Run, render: Render) -> Outcome:
     # The report can't hold the seconds that drawing it took; the answer can.
     kinds = {name: seconds for name, seconds in spent.items() if name != "wall_s"}
     return replace(outcome, spent=kinds, wall_s=spent["wall_s"])
+
+
+def _with_reach(outcome: Outcome, plan: Plan, study: Study) -> Outcome:
+    """The outcome with what is within reach; limits beyond it are of this goal, so they are told with it alone."""
+    reach = known_reach(plan, study)
+    if reach is None:
+        return outcome
+    return replace(outcome, reachable=reach.told(), notices=(*outcome.notices, *out_of_reach(reach, plan)))
+
+
+def _survey(run: Run, lane: Lane) -> Survey | None:
+    """What measures the reach before the search; None where it is known, has no meaning or would take too long."""
+    reach = known_reach(run.plan, run.study)
+    if reach is not None:
+        tell(reach, run.plan, run.listen)
+        return None
+    now = time.monotonic()
+    left_s = _end(run, run.study.trials()) - now
+    if not is_worthwhile(run.plan, left_s):
+        return None
+    return Survey(run.plan, run.study, lane, run.listen, run.busy, until=now + min(MOST_S, SHARE * left_s))
 
 
 def _teach(plan: Plan, study: Study, verdict: Verdict) -> None:
@@ -294,6 +316,9 @@ def _explored(run: Run) -> Lane:
         )
     if plan.measured is not None or is_finished(plan, study):
         run.listen(Event("fact", "the study is finished; answering from what it holds"))
+        reach = known_reach(plan, study)
+        if reach is not None and plan.measured is None:
+            tell(reach, plan, run.listen)
         return _lane(run)
     workers = _workers(run)
     try:
@@ -348,6 +373,7 @@ def _search(run: Run, workers: LocalWorkers, lane: Lane) -> Search:
         wall_s=lambda: run.wall_s,
         takes_turns=has_threads or cpus == {lane.protocol.cpu},
         prepare=run.start.prepare,
+        survey=_survey(run, lane),
     )
 
 

@@ -20,6 +20,7 @@ from steelyard.engine.lane import Costs, Lane
 from steelyard.engine.messages import Assignment, Made
 from steelyard.engine.plan import Plan
 from steelyard.engine.problem import StudyProblem
+from steelyard.engine.survey import Survey
 from steelyard.engine.workers import LocalWorkers
 from steelyard.measure.process import Subject
 from steelyard.store.study import Study
@@ -64,6 +65,7 @@ class Search:
     wall_s: Callable[[], float]
     takes_turns: bool = False
     prepare: Callable[[], object] = nothing
+    survey: Survey | None = None
     finished: list[Trial] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     ended: str = ""
@@ -82,7 +84,7 @@ class Search:
         while True:
             self._assign()
             self._measure()
-            if not self._making and not self._measuring:
+            if not self._making and not self._measuring and not self._is_surveying:
                 break
             self._wait()
 
@@ -91,9 +93,17 @@ class Search:
         """When searching ends; it moves with the latencies that certifying will have to measure again."""
         return self.end(self.finished)
 
+    @property
+    def _is_surveying(self) -> bool:
+        """Whether the lane is promised to the ends of the space."""
+        return self.survey is not None and self.survey.is_busy
+
     def _assign(self) -> None:
         """Give free workers their next candidates, as long as there is time."""
-        while self.workers.free and len(self._waiting) < AHEAD and not (self.takes_turns and self._measuring):
+        if self.survey is not None:
+            self.survey.assign(self.workers, self._later)
+        is_held = self.takes_turns and (self._measuring or self._is_surveying)
+        while self.workers.free and len(self._waiting) < AHEAD and not is_held:
             candidate = self._next()
             if candidate is None:
                 return
@@ -169,7 +179,7 @@ class Search:
 
     def _measure(self) -> None:
         """Start a round for what waits, if the lane is free."""
-        if self._measuring or not self._waiting or (self.takes_turns and self._making):
+        if self._measuring or self._is_surveying or not self._waiting or (self.takes_turns and self._making):
             return
         if self._is_late(min(len(self._waiting), BATCH)):
             log.info("no time to measure %d candidates; the same command with a larger budget will", len(self._waiting))
