@@ -63,6 +63,7 @@ def find(  # noqa: PLR0917  the parser fills parameters in by name
     measured: Annotated[
         Path | None, typer.Option(help="What a kit measured: choose by another machine's costs.")
     ] = None,
+    warm_start: Annotated[Path | None, typer.Option(help="An earlier study, whose front comes first.")] = None,
     config: Annotated[Path | None, typer.Option(help="Options from a YAML file.")] = None,
     plugin: Annotated[list[str] | None, typer.Option(help="module:function extending the registry.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
@@ -71,7 +72,7 @@ def find(  # noqa: PLR0917  the parser fills parameters in by name
     del task, data, target, model, runtime, max_drop, relative, absolute, confidence, require_proof, metric
     del min_quality, minimize, max_latency_ms, max_size_mb, max_memory_mb, max_energy_mj, strategy, budget, trials
     del workers, seed, loss, train, preprocess, optimizer, learning_rate, epochs, group, split_by, trust, batch
-    del threads, out, storage, measured
+    del threads, out, storage, measured, warm_start
     from steelyard.cli.finding import answer  # noqa: PLC0415  `--help` must load nothing that searches
 
     given: dict[str, Any] = {name: value for name, value in context.params.items() if value is not None}

@@ -20,8 +20,9 @@ from steelyard.engine.clock import Clock
 from steelyard.engine.conversion import SOURCE_SUFFIX, artifact_bytes, check_parity, floor_model, floor_ports
 from steelyard.engine.evaluating import outputs_of
 from steelyard.engine.inspecting import audit_file
-from steelyard.engine.messages import Assignment, Made
+from steelyard.engine.messages import EARLIER_NOTES, Assignment, Made
 from steelyard.engine.once import made_once
+from steelyard.engine.takeover import earlier_fit, keep_weights
 from steelyard.graph.audit import check_quantized
 from steelyard.graph.counting import count
 from steelyard.graph.reading import read_model
@@ -92,15 +93,16 @@ class Workshop:
 
         def train(folder: Path) -> dict[str, Any]:
             nonlocal has_curve
-            with clock.stage("train"):
+            with clock.stage("export" if (home / EARLIER_NOTES).is_file() else "train"):
                 model = self._built(candidate)
-                result = self._fit(model, candidate, limit_s)
+                earlier = earlier_fit(model, home)
+                result = earlier or self._fit(model, candidate, limit_s)
             with clock.stage("export"):
                 path, how = self._exported(model, candidate, folder)
             with clock.stage("parity"):
                 parity = self._parity(model, candidate, path)
-            has_curve = bool(result.curve)
-            return _notes(result, how, parity)
+            has_curve = earlier is None and bool(result.curve)
+            return {**_notes(result, how, parity), **keep_weights(model, folder), "taken_over": earlier is not None}
 
         home = self.fits / candidate.key
         notes = made_once(home, "fit.json", train)

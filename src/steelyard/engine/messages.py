@@ -7,6 +7,11 @@ from typing import Any, Self
 from steelyard.core.candidate import Candidate
 from steelyard.core.wire import Plain
 
+WEIGHTS = "weights.safetensors"
+"""A trained model's weights, in the folder of its files."""
+EARLIER_WEIGHTS, EARLIER_NOTES = "earlier.safetensors", "earlier.json"
+"""Weights of an earlier study for a model that is not made here yet, and what was noted of their training."""
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:

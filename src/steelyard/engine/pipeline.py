@@ -32,6 +32,7 @@ from steelyard.engine.search import Search, nothing
 from steelyard.engine.statement import introduce
 from steelyard.engine.survey import MOST_S, SHARE, Survey, is_worthwhile, known_reach, out_of_reach, tell
 from steelyard.engine.teaching import teach
+from steelyard.engine.warmstart import take_over
 from steelyard.engine.workers import LocalWorkers, WorkerProcess
 from steelyard.graph.marks import SUFFIX as ENCODED
 from steelyard.graph.marks import is_encoded
@@ -108,6 +109,7 @@ def find(plan: Plan, render: Render, listen: Listener = silent, *, start: Start 
     try:
         run = Run(plan, study, listen, start, time_before(study))
         introduce(plan, listen)
+        take_over(plan, listen)
         run.work.mkdir(exist_ok=True)
         outcome = _answer(run, render)
     finally:
@@ -197,11 +199,10 @@ def _survey(run: Run, lane: Lane) -> Survey | None:
     if reach is not None:
         tell(reach, run.plan, run.listen)
         return None
-    now = time.monotonic()
-    left_s = _end(run, run.study.trials()) - now
+    left_s = _end(run, run.study.trials()) - time.monotonic()
     if not is_worthwhile(run.plan, left_s):
         return None
-    return Survey(run.plan, run.study, lane, run.listen, run.busy, until=now + min(MOST_S, SHARE * left_s))
+    return Survey(run.plan, run.study, lane, run.listen, run.busy, most_s=min(MOST_S, SHARE * left_s))
 
 
 def _teach(plan: Plan, study: Study, verdict: Verdict) -> None:
@@ -394,9 +395,9 @@ def reserve_s(trials: list[Trial]) -> float:
 
 
 def is_finished(plan: Plan, study: Study) -> bool:
-    """Whether an earlier run ended the search, and the budget asked for now is no larger than that one's."""
+    """Whether an earlier run ended the search, and now no more is asked for: no larger budget, no other front."""
     ended = study.get("ended")
-    if ended is None:
+    if ended is None or {each.key for each in plan.earlier} - {trial.key for trial in study.trials()}:
         return False
     if ended["why"] == "the strategy has nothing left to propose" and ended["strategy"] == plan.strategy.name:
         return True

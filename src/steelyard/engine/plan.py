@@ -13,6 +13,23 @@ from steelyard.engine.given import GivenModel
 
 
 @dataclass(frozen=True, slots=True)
+class WarmStart:
+    """What an earlier study of the same data has to offer.
+
+    Attributes:
+        directory: the earlier study's home.
+        proposals: its front as candidates of the present space, in the order of the goal.
+        models: what it trained that can be taken over: the key here, its folder there, the hash of its weights.
+        changes: why nothing trained is taken over, where that is so: how its trainings differ from those of now.
+    """
+
+    directory: Path
+    proposals: tuple[Candidate, ...]
+    models: tuple[tuple[str, Path, str], ...] = ()
+    changes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What a study is (its identity) and what is asked of it this time (goal, budget, strategy, workers).
 
@@ -20,7 +37,7 @@ class Plan:
     is about. `model` is the address of the user's own model function, or None. `registry` and `plugins` are addresses
     that worker processes resolve. `files` are the hashes of the user's own code files. `measured` are costs from
     another machine, which the choice is made by instead of this one's. `given` is the model to be compressed, where
-    there is one.
+    there is one. `warm` is what an earlier study has to offer.
     """
 
     task: Task
@@ -46,6 +63,7 @@ class Plan:
     files: Mapping[str, str] = field(default_factory=dict)
     measured: Measured | None = None
     given: GivenModel | None = None
+    warm: WarmStart | None = None
 
     @property
     def firsts(self) -> tuple[Candidate, ...]:
@@ -53,6 +71,11 @@ class Plan:
         if self.given is not None:
             return self.space.references()
         return (*self.space.references(), Candidate("baseline", Scale(), (), self.space.runtime))
+
+    @property
+    def earlier(self) -> tuple[Candidate, ...]:
+        """What is made after those and before anything else: the front of an earlier study."""
+        return () if self.warm is None else self.warm.proposals
 
     @property
     def metric(self) -> Metric:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class Request:
     `task` is a built-in task's name, a kind of task for `data`, or a prepared task. `model` names families or
     `file.py:function`; `knobs` restricts knobs by name; `loss`, `loop`, `preprocess` and the goal's metric may be
     `file.py:function`. `measured` is a file that a kit's `measure.py` wrote: a finished study answers by its costs.
+    `warm_start` is the home of an earlier study, whose front is proposed first.
     """
 
     task: str | Task
@@ -70,6 +71,7 @@ class Request:
     plugins: tuple[str, ...] = ()
     trust: bool = False
     measured: Path | None = None
+    warm_start: Path | None = None
 
 
 def resolve(request: Request) -> Plan:
@@ -92,7 +94,7 @@ def resolve(request: Request) -> Plan:
     check_goal(request.goal, metrics[goal_metric])
     space, model = _space(request, registry, task, names)
     own = {name: address for name, address in _own_files(request, model).items() if address}
-    return Plan(
+    plan = Plan(
         task=task,
         space=space,
         goal=request.goal,
@@ -116,6 +118,11 @@ def resolve(request: Request) -> Plan:
         files={name: file_sha256(Path(absolute_address(address).rpartition(":")[0])) for name, address in own.items()},
         measured=measured,
     )
+    if request.warm_start is None:
+        return plan
+    from steelyard.engine.warmstart import warm_start  # noqa: PLC0415  loads the storage, which `load` must not
+
+    return replace(plan, warm=warm_start(plan, request.warm_start))
 
 
 def default_out(task: str, families: list[str]) -> Path:

@@ -115,7 +115,7 @@ class Search:
             future.add_done_callback(self._later(self._made, candidate))
 
     def _next(self) -> Candidate | None:
-        """References first, then the baseline, then what the strategy proposes; None when the search is over."""
+        """References, the baseline, an earlier front, then what the strategy proposes; None when the search is over."""
         known = {trial.key for trial in self.finished}
         pending = [*self._making.values(), *(each.candidate for each in (*self._waiting, *self._measuring))]
         begun = known | {candidate.key for candidate in pending}
@@ -125,7 +125,7 @@ class Search:
         elif time.monotonic() >= self.deadline:
             always = "the reference" if self.plan.given is not None else "the reference, the baseline"
             self._say_once(f"the budget is too small: {always} and one candidate are always finished")
-        candidate = next((each for each in self.plan.firsts if each.key not in begun), None)
+        candidate = next((each for each in (*self.plan.firsts, *self.plan.earlier) if each.key not in begun), None)
         if candidate is None:
             candidate = self.plan.strategy.propose(self.plan.space, self.finished, pending, self._told())
             if candidate is None and not pending:

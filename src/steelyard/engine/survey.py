@@ -42,18 +42,22 @@ HUNG_S = 60.0
 
 @dataclass(slots=True)
 class Survey:
-    """One survey of a space, beside the start of a search. It is told and stored when it is done."""
+    """One survey of a space, beside the start of a search. It is told and stored when it is done.
+
+    No member is begun `most_s` seconds after the first one was.
+    """
 
     plan: Plan
     study: Study
     lane: Lane
     listen: Listener
     busy: BusyClock
-    until: float
+    most_s: float
     left: list[Candidate] = field(default_factory=list)
     made: dict[Candidate, Made] = field(default_factory=dict)
     is_busy: bool = True
     _making: int = 0
+    _until: float = float("inf")
     _heard: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -63,7 +67,7 @@ class Survey:
     def assign(self, workers: LocalWorkers, later: Later) -> None:
         """Give free workers the members that are not made yet; what is made is measured once no more is to come."""
         while self.left and workers.free:
-            if time.monotonic() >= self.until:
+            if time.monotonic() >= self._until:
                 log.info("no time to measure %d members of the space before the search", len(self.left))
                 self.left.clear()
                 self._measure_once(later)
@@ -79,6 +83,8 @@ class Survey:
         def heard(stage: str) -> None:
             del stage
             if candidate.key not in self._heard:
+                if not self._heard:
+                    self._until = time.monotonic() + self.most_s
                 self._heard.add(candidate.key)
                 self.busy.enter()
 

@@ -76,6 +76,7 @@ def _check_kinds(given: Mapping[str, Any]) -> None:
         ("model", "a name, or names", model is None or all(isinstance(name, str) for name in names)),
         ("out", "a path", given["out"] is None or isinstance(given["out"], Path)),
         ("measured", "a path", given["measured"] is None or isinstance(given["measured"], Path)),
+        ("warm_start", "a path", given["warm_start"] is None or isinstance(given["warm_start"], Path)),
         ("learning_rate", "a number", given["learning_rate"] is None or is_number(given["learning_rate"])),
         ("plugins", "addresses module:function", all(isinstance(each, str) for each in _sequence(given["plugins"]))),
     )
