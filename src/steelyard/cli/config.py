@@ -41,6 +41,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", omit_de
     knob: dict[str, list[Setting]] | None = None
     workers: int | None = None
     seed: int | None = None
+    seeds: int | None = None
     loss: str | None = None
     train: str | None = None
     preprocess: str | None = None

@@ -46,6 +46,7 @@ def find(  # noqa: PLR0917  the parser fills parameters in by name
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Training processes. [cores less one]")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random. [0]")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Train the finalists with so many seeds. [1]")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved question and stop.")] = False,
     loss: Annotated[Text, typer.Option(help="Your loss, file.py:function.")] = None,
     train: Annotated[Text, typer.Option(help="Your training loop, file.py:function.")] = None,
@@ -72,7 +73,7 @@ def find(  # noqa: PLR0917  the parser fills parameters in by name
     del task, data, target, model, runtime, max_drop, relative, absolute, confidence, require_proof, metric
     del min_quality, minimize, max_latency_ms, max_size_mb, max_memory_mb, max_energy_mj, strategy, budget, trials
     del workers, seed, loss, train, preprocess, optimizer, learning_rate, epochs, group, split_by, trust, batch
-    del threads, out, storage, measured, warm_start
+    del threads, out, storage, measured, warm_start, seeds
     from steelyard.cli.finding import answer  # noqa: PLC0415  `--help` must load nothing that searches
 
     given: dict[str, Any] = {name: value for name, value in context.params.items() if value is not None}

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from steelyard.engine.clock import Clock
 from steelyard.engine.conversion import SOURCE_SUFFIX, artifact_bytes, check_parity, floor_model, floor_ports
 from steelyard.engine.evaluating import outputs_of
 from steelyard.engine.inspecting import audit_file
-from steelyard.engine.messages import EARLIER_NOTES, Assignment, Made
+from steelyard.engine.messages import EARLIER_NOTES, SEED_FOLDER, Assignment, Made
 from steelyard.engine.once import made_once
 from steelyard.engine.takeover import earlier_fit, keep_weights
 from steelyard.graph.audit import check_quantized
@@ -63,6 +63,9 @@ class Workshop:
         Raises:
             WorkerError: with the stage at which it failed.
         """
+        if assignment.seed is not None:
+            apart = self.fits / f"{SEED_FOLDER}{assignment.seed}"
+            return replace(self, seed=assignment.seed, fits=apart).make(replace(assignment, seed=None), tell)
         clock = Clock(tell)
         candidate = assignment.candidate
         if assignment.untrained:

@@ -12,6 +12,9 @@ WEIGHTS = "weights.safetensors"
 EARLIER_WEIGHTS, EARLIER_NOTES = "earlier.safetensors", "earlier.json"
 """Weights of an earlier study for a model that is not made here yet, and what was noted of their training."""
 
+SEED_FOLDER = "seed"
+"""Beginning of the folders, among the trained models, of those with other seeds than the study's."""
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
@@ -52,16 +55,19 @@ class WorkerSetup:
 class Assignment:
     """One candidate to make: train where needed, export, compress, check, evaluate.
 
-    `untrained` asks for its file with fresh weights alone: what it costs, nobody knows yet what it can.
+    `untrained` asks for its file with fresh weights alone: what it costs, nobody knows yet what it can. `seed` asks for
+    another start than the study's; its files stand apart.
     """
 
     candidate: Candidate
     limit_s: float
     untrained: bool = False
+    seed: int | None = None
 
     def to_json(self) -> Plain:
         """The plain form."""
-        return {"candidate": self.candidate.to_json(), "limit_s": self.limit_s, "untrained": self.untrained}
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {**plain, "candidate": self.candidate.to_json()}
 
     @classmethod
     def from_json(cls, plain: Plain) -> Self:

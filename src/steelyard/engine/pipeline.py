@@ -17,6 +17,7 @@ from steelyard.core.quantity import Quantity
 from steelyard.core.task import ValueOutput
 from steelyard.core.trial import Failure, Measurement, Trial
 from steelyard.core.wire import Plain, content_key
+from steelyard.engine import reseeding
 from steelyard.engine.assemble import assemble
 from steelyard.engine.busy import BusyClock
 from steelyard.engine.certify import Certifier, Verdict
@@ -28,6 +29,7 @@ from steelyard.engine.pack import Render, located, pack, task_manifest
 from steelyard.engine.plan import Plan
 from steelyard.engine.problem import StudyProblem
 from steelyard.engine.registries import extended_registry
+from steelyard.engine.reseeding import Reseeding, seconds_spent, seed_figures, shortage
 from steelyard.engine.search import Search, nothing
 from steelyard.engine.statement import introduce
 from steelyard.engine.survey import MOST_S, SHARE, Survey, is_worthwhile, known_reach, out_of_reach, tell
@@ -161,6 +163,7 @@ def _answer(run: Run, render: Render) -> Outcome:
     with run.busy.working():
         verdict = Certifier(own, study, lane, quality_floor(plan)).certify(trials)
     certify_s = time.monotonic() - started
+    verdict = _reseeded(run, verdict)
     run.listen(Event("stage", "packing", len(trials)))
     spent = _spent(run, trials, certify_s)
     outcome = _with_reach(assemble(own, study, verdict, trials, read_environment(), spent), own, study)
@@ -191,6 +194,27 @@ def _with_reach(outcome: Outcome, plan: Plan, study: Study) -> Outcome:
     if reach is None:
         return outcome
     return replace(outcome, reachable=reach.told(), notices=(*outcome.notices, *out_of_reach(reach, plan)))
+
+
+def _reseeded(run: Run, verdict: Verdict) -> Verdict:
+    """The verdict with the spread over seeds of the chosen point and the reference, which are trained again for it."""
+    plan, study = run.plan, run.study
+    if plan.seeds < 2:
+        return verdict
+    finalists = list({each.key: each for each in (verdict.chosen, verdict.reference)}.values())
+    wall_s = plan.budget.wall_s
+    before = run.spent_before.get("wall_s", 0.0)
+    deadline = float("inf") if wall_s is None else run.start.began + wall_s - before - RESERVE_S
+    workers = _workers(run)
+    try:
+        with run.busy.working():
+            Reseeding(plan, study, workers, run.listen, deadline).run(finalists)
+    finally:
+        workers.close()
+    metrics = {each.key: {**verdict.metrics[each.key], **seed_figures(plan, study, each)} for each in finalists}
+    missing = shortage(plan, study, finalists)
+    notices = verdict.notices if missing is None else (*verdict.notices, missing)
+    return replace(verdict, metrics={**verdict.metrics, **metrics}, notices=notices)
 
 
 def _survey(run: Run, lane: Lane) -> Survey | None:
@@ -249,8 +273,8 @@ def _digest(trials: list[Trial], key: str) -> str:
 def _spent(run: Run, trials: list[Trial], certify_s: float) -> dict[str, float]:
     """Seconds by kind of work, over all resumes. `other_s` is wall time in which nothing was made or measured."""
     totals = {"train": 0.0, "export": 0.0, "measure": 0.0}
-    for trial in trials:
-        for stage, seconds in trial.seconds.items():
+    for made in (*(trial.seconds for trial in trials), *seconds_spent(run.study)):
+        for stage, seconds in made.items():
             kind = stage if stage in ("train", "measure") else "export"
             totals[kind] += seconds
     before = run.spent_before
@@ -383,7 +407,8 @@ def _end(run: Run, trials: list[Trial]) -> float:
     wall_s = run.plan.budget.wall_s
     if wall_s is None:
         return float("inf")
-    return run.start.began + wall_s - run.spent_before.get("wall_s", 0.0) - reserve_s(trials)
+    seeds_s = reseeding.reserve_s(run.plan, trials)
+    return run.start.began + wall_s - run.spent_before.get("wall_s", 0.0) - reserve_s(trials) - seeds_s
 
 
 def reserve_s(trials: list[Trial]) -> float:

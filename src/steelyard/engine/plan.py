@@ -37,7 +37,8 @@ class Plan:
     is about. `model` is the address of the user's own model function, or None. `registry` and `plugins` are addresses
     that worker processes resolve. `files` are the hashes of the user's own code files. `measured` are costs from
     another machine, which the choice is made by instead of this one's. `given` is the model to be compressed, where
-    there is one. `warm` is what an earlier study has to offer.
+    there is one. `warm` is what an earlier study has to offer. `seeds` is with
+    how many seeds the finalists are trained.
     """
 
     task: Task
@@ -64,6 +65,7 @@ class Plan:
     measured: Measured | None = None
     given: GivenModel | None = None
     warm: WarmStart | None = None
+    seeds: int = 1
 
     @property
     def firsts(self) -> tuple[Candidate, ...]:

@@ -42,7 +42,8 @@ class Request:
     `task` is a built-in task's name, a kind of task for `data`, or a prepared task. `model` names families or
     `file.py:function`; `knobs` restricts knobs by name; `loss`, `loop`, `preprocess` and the goal's metric may be
     `file.py:function`. `measured` is a file that a kit's `measure.py` wrote: a finished study answers by its costs.
-    `warm_start` is the home of an earlier study, whose front is proposed first.
+    `warm_start` is the home of an earlier study, whose front is proposed first. `seeds` is with how many seeds the
+    finalists are trained.
     """
 
     task: str | Task
@@ -72,6 +73,7 @@ class Request:
     trust: bool = False
     measured: Path | None = None
     warm_start: Path | None = None
+    seeds: int = 1
 
 
 def resolve(request: Request) -> Plan:
@@ -117,6 +119,7 @@ def resolve(request: Request) -> Plan:
         trial_limit_s=_trial_limit(request, task),
         files={name: file_sha256(Path(absolute_address(address).rpartition(":")[0])) for name, address in own.items()},
         measured=measured,
+        seeds=request.seeds,
     )
     if request.warm_start is None:
         return plan
@@ -278,7 +281,7 @@ def metrics_for(goal: Goal, task: Task) -> tuple[dict[str, Metric], str]:
     if is_user_address(asked):
         load_function(asked, field="metric")
         name = metric_name(asked)
-        if name in RESERVED or name.endswith(("_train", "_test")):
+        if name in RESERVED or name.endswith(("_train", "_test", "_seed_sd", "_seed_mean")):
             raise InputError(
                 f"'metric' {asked!r} must have a name of its own, but {name!r} is a figure of every point; rename it.",
                 field="metric",

@@ -13,6 +13,8 @@ A_CORE = 4
 """Workers or threads a core at most: more only take each other's time and memory."""
 MOST_ROWS = 2**16
 """Rows an inference at most."""
+MOST_SEEDS = 100
+"""Seeds that finalists are trained with at most."""
 TEXTS = ("target", "group", "split_by", "storage", "loss", "loop", "preprocess", "optimizer", "runtime", "strategy")
 
 
@@ -38,6 +40,7 @@ def check_values(given: Mapping[str, Any]) -> None:
     _check_count("batch", given["batch"], MOST_ROWS)
     _check_count("threads", given["threads"], most)
     _check_count("workers", given["workers"], most)
+    _check_count("seeds", given.get("seeds"), MOST_SEEDS)
     _check_count("epochs", given["epochs"], 10**6)
     seed = given["seed"]
     if not _is_whole(seed) or not 0 <= seed < 2**31:

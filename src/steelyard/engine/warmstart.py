@@ -113,11 +113,12 @@ def nearest_candidate(space: Space, candidate: Candidate) -> Candidate | None:
 
 
 def _nearest(knob: Knob, setting: Setting | None) -> Setting:
-    if setting in knob.choices:
-        return setting  # type: ignore[return-value]  None is no choice
-    if not is_number(setting) or not all(is_number(each) for each in knob.choices):
+    if setting is not None and setting in knob.choices:
+        return setting
+    if setting is None or not all(is_number(each) for each in (setting, *knob.choices)):
         return knob.choices[-1]
-    return min(knob.choices, key=lambda each: abs(float(each) - float(setting)))  # type: ignore[arg-type]
+    wanted = float(setting)
+    return min(knob.choices, key=lambda each: abs(float(each) - wanted))
 
 
 def _models(space: Space, earlier: Snapshot) -> Iterator[tuple[str, Path, str]]:
