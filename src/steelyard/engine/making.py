@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ from steelyard.engine.conversion import SOURCE_SUFFIX, artifact_bytes, check_par
 from steelyard.engine.elastic import Elastic
 from steelyard.engine.evaluating import outputs_of
 from steelyard.engine.inspecting import audit_file
-from steelyard.engine.messages import Assignment, Exploration, Made
+from steelyard.engine.messages import EARLIER_NOTES, SEED_FOLDER, Assignment, Exploration, Made
 from steelyard.engine.once import made_once
+from steelyard.engine.takeover import earlier_fit, keep_weights
 from steelyard.graph.audit import check_quantized
 from steelyard.graph.counting import count
 from steelyard.graph.reading import read_model
@@ -35,6 +36,8 @@ from steelyard.training.recovery import Recovered
 
 PARITY_ROWS = 256
 """Validation rows on which the exported file must agree with its source."""
+UNTRAINED = "untrained"
+"""The folder, among the trained models, of files with fresh weights; it goes once they are measured."""
 TRAIN_ROWS = 5_000
 """Training rows whose quality is reported beside the validation split's."""
 
@@ -73,8 +76,13 @@ class Workshop:
         Raises:
             WorkerError: with the stage at which it failed.
         """
+        if assignment.seed is not None:
+            apart = self.fits / f"{SEED_FOLDER}{assignment.seed}"
+            return replace(self, seed=assignment.seed, fits=apart).make(replace(assignment, seed=None), tell)
         clock = Clock(tell)
         candidate = assignment.candidate
+        if assignment.untrained:
+            return self._untrained(candidate, clock)
         steps = candidate.steps
         if self.chain is None:
             source, notes, trained = self._trained(candidate.uncompressed.file, assignment.limit_s, clock)
@@ -101,26 +109,41 @@ class Workshop:
 
         def train(folder: Path) -> dict[str, Any]:
             nonlocal has_curve
-            with clock.stage("train"):
-                model, result = self._fitted(candidate, limit_s)
+            with clock.stage("export" if (home / EARLIER_NOTES).is_file() else "train"):
+                model, result, earlier = self._fitted(candidate, home, limit_s)
             with clock.stage("export"):
                 path, how = self._exported(model, candidate, folder)
             with clock.stage("parity"):
                 parity = self._parity(model, candidate, path)
-            has_curve = bool(result.curve)
-            return _notes(result, how, parity)
+            has_curve = earlier is None and bool(result.curve)
+            return {**_notes(result, how, parity), **keep_weights(model, folder), "taken_over": earlier is not None}
 
         home = self.fits / candidate.key
         notes = made_once(home, "fit.json", train)
         return home / f"model{SOURCE_SUFFIX}", notes, has_curve
 
-    def _fitted(self, candidate: Candidate, limit_s: float) -> tuple[Any, Fit]:
-        """A trained model: from the family's shared weights where there are any, else from scratch."""
+    def _fitted(self, candidate: Candidate, home: Path, limit_s: float) -> tuple[Any, Fit, bool]:
+        """A trained model, how it was trained, and whether an earlier study did it.
+
+        Where the family shares weights it starts from those, else from scratch.
+        """
+        model = self._built(candidate)
+        earlier = earlier_fit(model, home)
+        if earlier is not None:
+            return model, earlier, True
         if self.elastic is not None and self.elastic.has(candidate):
             model, done = self.elastic.tuned(candidate, limit_s)
-            return model, _as_fit(done, -1.0 if self.metrics[self.monitor].higher_is_better else 1.0)
-        model = self._built(candidate)
-        return model, self._fit(model, candidate, limit_s)
+            return model, _as_fit(done, -1.0 if self.metrics[self.monitor].higher_is_better else 1.0), False
+        return model, self._fit(model, candidate, limit_s), False
+
+    def _untrained(self, candidate: Candidate, clock: Clock) -> Made:
+        """The runtime's file of the model with fresh weights, and its size: other costs are for the lane to measure."""
+        folder = self.fits / UNTRAINED / candidate.key
+        folder.mkdir(parents=True, exist_ok=True)
+        with clock.stage("export"):
+            path, _ = self._exported(self._built(candidate), candidate, folder)
+            size = Quantity.exact(artifact_bytes(path, self._runtime(candidate).companions), "B")
+        return Made(str(path), {"size_bytes": size.to_json()}, clock.seconds, trained=False)
 
     def _exported(self, model: Any, candidate: Candidate, folder: Path) -> tuple[Path, str]:
         """The runtime's file of a trained model, and how it was written; the ONNX file is always there too."""

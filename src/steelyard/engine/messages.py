@@ -7,6 +7,14 @@ from typing import Any, Self
 from steelyard.core.candidate import Candidate, FamilySpace, Knob
 from steelyard.core.wire import Plain
 
+WEIGHTS = "weights.safetensors"
+"""A trained model's weights, in the folder of its files."""
+EARLIER_WEIGHTS, EARLIER_NOTES = "earlier.safetensors", "earlier.json"
+"""Weights of an earlier study for a model that is not made here yet, and what was noted of their training."""
+
+SEED_FOLDER = "seed"
+"""Beginning of the folders, among the trained models, of those with other seeds than the study's."""
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
@@ -45,19 +53,26 @@ class WorkerSetup:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """One candidate to make: train where needed, export, compress, check, evaluate."""
+    """One candidate to make: train where needed, export, compress, check, evaluate.
+
+    `untrained` asks for its file with fresh weights alone: what it costs, nobody knows yet what it can. `seed` asks for
+    another start than the study's; its files stand apart.
+    """
 
     candidate: Candidate
     limit_s: float
+    untrained: bool = False
+    seed: int | None = None
 
     def to_json(self) -> Plain:
         """The plain form."""
-        return {"candidate": self.candidate.to_json(), "limit_s": self.limit_s}
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {**plain, "candidate": self.candidate.to_json()}
 
     @classmethod
     def from_json(cls, plain: Plain) -> Self:
         """The inverse of `to_json`."""
-        return cls(candidate=Candidate.from_json(plain["candidate"]), limit_s=plain["limit_s"])
+        return cls(**{**plain, "candidate": Candidate.from_json(plain["candidate"])})
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,23 @@ Sharing = Literal["never", "where it pays", "always"]
 
 
 @dataclass(frozen=True, slots=True)
+class WarmStart:
+    """What an earlier study of the same data has to offer.
+
+    Attributes:
+        directory: the earlier study's home.
+        proposals: its front as candidates of the present space, in the order of the goal.
+        models: what it trained that can be taken over: the key here, its folder there, the hash of its weights.
+        changes: why nothing trained is taken over, where that is so: how its trainings differ from those of now.
+    """
+
+    directory: Path
+    proposals: tuple[Candidate, ...]
+    models: tuple[tuple[str, Path, str], ...] = ()
+    changes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What a study is (its identity) and what is asked of it this time (goal, budget, strategy, workers).
 
@@ -25,7 +42,8 @@ class Plan:
     that worker processes resolve. `files` are the hashes of the user's own code files. `measured` are costs from
     another machine, which the choice is made by instead of this one's. `given` is the model to be compressed, where
     there is one. `sharing` says whether models of a family share weights before they are confirmed.
-    `scale` is "compound" where the space is restricted to a ladder.
+    `scale` is "compound" where the space is restricted to a ladder. `warm` is what an earlier
+    study has to offer. `seeds` is with how many seeds the finalists are trained.
     """
 
     task: Task
@@ -53,6 +71,8 @@ class Plan:
     given: GivenModel | None = None
     sharing: Sharing = "never"
     scale: str = "free"
+    warm: WarmStart | None = None
+    seeds: int = 1
 
     @property
     def firsts(self) -> tuple[Candidate, ...]:
@@ -60,6 +80,11 @@ class Plan:
         if self.given is not None:
             return self.space.references()
         return (*self.space.references(), Candidate("baseline", Scale(), (), self.space.runtime))
+
+    @property
+    def earlier(self) -> tuple[Candidate, ...]:
+        """What is made after those and before anything else: the front of an earlier study."""
+        return () if self.warm is None else self.warm.proposals
 
     @property
     def metric(self) -> Metric:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,6 +47,8 @@ class Request:
     `file.py:function`. `strategy_options` are the strategy's own, by name. `scale` "compound" restricts the scales to
     those along which depth, width and resolution grow together. `measured` is a file that a kit's `measure.py` wrote: a
     finished study answers by its costs.
+    `warm_start` is the home of an earlier study, whose front is proposed first. `seeds` is with how many seeds the
+    finalists are trained.
     """
 
     task: str | Task
@@ -77,6 +79,8 @@ class Request:
     measured: Path | None = None
     strategy_options: Mapping[str, Setting] = field(default_factory=dict)
     scale: Literal["free", "compound"] = "free"
+    warm_start: Path | None = None
+    seeds: int = 1
 
 
 def resolve(request: Request) -> Plan:
@@ -101,7 +105,7 @@ def resolve(request: Request) -> Plan:
     if request.scale == "compound":
         check_ladder(space)
     own = {name: address for name, address in _own_files(request, model).items() if address}
-    return Plan(
+    plan = Plan(
         task=task,
         space=space,
         goal=request.goal,
@@ -126,7 +130,13 @@ def resolve(request: Request) -> Plan:
         measured=measured,
         sharing=_sharing(request),
         scale=request.scale,
+        seeds=request.seeds,
     )
+    if request.warm_start is None:
+        return plan
+    from steelyard.engine.warmstart import warm_start  # noqa: PLC0415  loads the storage, which `load` must not
+
+    return replace(plan, warm=warm_start(plan, request.warm_start))
 
 
 def _sharing(request: Request) -> Sharing:
@@ -321,7 +331,7 @@ def metrics_for(goal: Goal, task: Task) -> tuple[dict[str, Metric], str]:
     if is_user_address(asked):
         load_function(asked, field="metric")
         name = metric_name(asked)
-        if name in RESERVED or name.endswith(("_train", "_test")):
+        if name in RESERVED or name.endswith(("_train", "_test", "_seed_sd", "_seed_mean")):
             raise InputError(
                 f"'metric' {asked!r} must have a name of its own, but {name!r} is a figure of every point; rename it.",
                 field="metric",

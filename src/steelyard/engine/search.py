@@ -21,6 +21,7 @@ from steelyard.engine.lane import Costs, Lane
 from steelyard.engine.messages import Assignment, Made
 from steelyard.engine.plan import Plan
 from steelyard.engine.problem import StudyProblem
+from steelyard.engine.survey import Survey
 from steelyard.engine.workers import LocalWorkers
 from steelyard.measure.process import Subject
 from steelyard.store.study import Study
@@ -75,6 +76,7 @@ class Search:
     takes_turns: bool = False
     prepare: Callable[[], object] = nothing
     explorations: Explorations | None = None
+    survey: Survey | None = None
     finished: list[Trial] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     ended: str = ""
@@ -87,14 +89,13 @@ class Search:
     def run(self) -> None:
         """Search until the budget, the trials or the space end; all that was made is measured and written."""
         self.finished = self.study.trials()
-        self._explore()
         self._assign()
         # The first candidate is in the making and the measuring lane idle: a good moment for what needs a core.
         self.prepare()
         while True:
             self._assign()
             self._measure()
-            if not self._making and not self._measuring and not self._is_exploring:
+            if not (self._making or self._measuring or self._is_surveying or self._is_exploring):
                 break
             self._wait()
 
@@ -103,11 +104,21 @@ class Search:
         """When searching ends; it moves with the latencies that certifying will have to measure again."""
         return self.end(self.finished)
 
+    @property
+    def _is_surveying(self) -> bool:
+        """Whether the lane is promised to the ends of the space."""
+        return self.survey is not None and self.survey.is_busy
+
     def _assign(self) -> None:
         """Give free workers their next candidates, as long as there is time; exploring comes before all of them."""
+        if self.survey is not None:
+            self.survey.assign(self.workers, self._later)
+        is_held = self.takes_turns and (self._measuring or self._is_surveying)
+        if not is_held:
+            self._explore()
         if self._is_exploring:
             return
-        while self.workers.free and len(self._waiting) < AHEAD and not (self.takes_turns and self._measuring):
+        while self.workers.free and len(self._waiting) < AHEAD and not is_held:
             candidate = self._next()
             if candidate is None:
                 return
@@ -120,11 +131,11 @@ class Search:
 
     @property
     def _is_exploring(self) -> bool:
-        return self.explorations is not None and self.explorations.is_running
+        return self.explorations is not None and (self.explorations.is_running or bool(self.explorations.todo))
 
     def _explore(self) -> None:
         """Have the next family share weights, where there is one; its candidates are made afterwards."""
-        if self.explorations is None:
+        if self.explorations is None or self.explorations.is_running or not self.workers.free:
             return
         future = self.explorations.begin(self.workers, self._left(), self._stage_listener)
         if future is not None:
@@ -135,10 +146,9 @@ class Search:
             for sort, text in self.explorations.end(future):
                 self._say_once(text) if sort == "notice" else self.listen(Event("fact", text))
             self._leave(self.explorations.NAME)
-        self._explore()
 
     def _next(self) -> Candidate | None:
-        """References first, then the baseline, then what the strategy proposes; None when the search is over."""
+        """References, the baseline, an earlier front, then what the strategy proposes; None when the search is over."""
         known = {trial.key for trial in self.finished}
         pending = [*self._making.values(), *(each.candidate for each in (*self._waiting, *self._measuring))]
         begun = known | {candidate.key for candidate in pending}
@@ -148,7 +158,7 @@ class Search:
         elif time.monotonic() >= self.deadline:
             always = "the reference" if self.plan.given is not None else "the reference, the baseline"
             self._say_once(f"the budget is too small: {always} and one candidate are always finished")
-        candidate = next((each for each in self.plan.firsts if each.key not in begun), None)
+        candidate = next((each for each in (*self.plan.firsts, *self.plan.earlier) if each.key not in begun), None)
         if candidate is None:
             candidate = self.plan.strategy.propose(self.plan.space, self.finished, pending, self._told())
             if candidate is None and not pending:
@@ -203,7 +213,7 @@ class Search:
 
     def _measure(self) -> None:
         """Start a round for what waits, if the lane is free."""
-        if self._measuring or not self._waiting or (self.takes_turns and self._making):
+        if self._measuring or self._is_surveying or not self._waiting or (self.takes_turns and self._making):
             return
         if self._is_late(min(len(self._waiting), BATCH)):
             log.info("no time to measure %d candidates; the same command with a larger budget will", len(self._waiting))
