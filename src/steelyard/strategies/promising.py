@@ -17,11 +17,13 @@ STARTUP = 8
 """Candidates spread over the space before the surrogate is believed, where nothing else is known of them."""
 WARM_STARTUP = 3
 """The same where losses are estimated but costs are not known."""
-POOL = 2_000
+POOL = 1_000
 """Candidates drawn at random for each proposal; a larger space is not scored whole."""
-NEIGHBOURS = 40
+NEIGHBOURS = 30
 """Nearest candidates of each point of the front that are scored too."""
-MOST_POINTS = 400
+MOST_NEAR = 25
+"""Points of the front whose neighbours are looked for, drawn at random where it has more."""
+MOST_POINTS = 250
 """Points that the surrogate learns from: its cost grows with their cube."""
 PRIOR_PAIRS = 4.0
 """Pairs of estimate and truth that the belief "estimates are right, with an error of half their spread" is worth."""
@@ -212,7 +214,7 @@ def _pool(
         parts.append(there[np.argsort(estimates[there], kind="stable")[: POOL // 2]])
     front = known[undominated(objectives)] if len(known) else known
     if len(front):
-        chosen = rng.choice(front, min(len(front), POOL // NEIGHBOURS), replace=False)
+        chosen = rng.choice(front, min(len(front), MOST_NEAR), replace=False)
         near = np.argpartition(cdist(features[chosen], features[free], "cityblock"), NEIGHBOURS, axis=1)
         parts.append(free[np.unique(near[:, :NEIGHBOURS])])
     return np.unique(np.concatenate(parts))
