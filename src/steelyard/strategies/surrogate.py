@@ -14,6 +14,8 @@ NOISES = np.array([1e-4, 1e-3, 1e-2, 5e-2, 0.2, 0.7])
 """Variances of the noise tried, as shares of the variance of the process."""
 NEGLIGIBLE = 0.05
 """Kernels of less than this share of the weight take no part in a prediction."""
+MOST_JUDGES = 100
+"""Points that the kernels are judged by, drawn evenly from all: the cost of that grows with their cube."""
 PRIOR_POINTS = 2.0
 """Points that the belief in the spread of the outputs is worth when the variance of the process is judged."""
 
@@ -53,14 +55,16 @@ def predict(inputs: Array, outputs: Array, queries: Array, residual: float | Non
     middle = inputs.mean(axis=0)
     size = float(((inputs - middle) ** 2).sum(axis=1).mean()) or 1.0
     inner = _Products.of(inputs - middle, inputs - middle, size)
-    fits = [_fit(_Kernel(length, linear), inner, scaled) for length in LENGTHS for linear in LINEAR]
-    weights = _weights(np.array([fit.evidence for fit in fits]))
+    judges = np.unique(np.linspace(0, len(inputs) - 1, min(MOST_JUDGES, len(inputs))).astype(np.int64))
+    few = inner.among(judges)
+    kernels = [_Kernel(length, linear) for length in LENGTHS for linear in LINEAR]
+    weights = _weights(np.array([_fit(kernel, few, scaled[judges]).evidence for kernel in kernels]))
     across = _Products.of(queries - middle, inputs - middle, size)
     own = ((queries - middle) ** 2).sum(axis=1) / size
     means, squares = np.zeros((len(queries), outputs.shape[1])), np.zeros((len(queries), outputs.shape[1]))
-    for fit, weight in zip(fits, weights, strict=True):
+    for kernel, weight in zip(kernels, weights, strict=True):
         if weight.any():
-            mean, variance = fit.at(across, own)
+            mean, variance = _fit(kernel, inner, scaled).at(across, own)
             means += weight * mean
             squares += weight * (variance + mean**2)
     deviations = np.sqrt(np.maximum(squares - means**2, 1e-12))
@@ -80,6 +84,10 @@ class _Products:
         squares = ((left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1)) / size - 2 * inner
         # Two inputs drawn at random are √2 of their spread apart.
         return cls(inner, np.sqrt(np.maximum(squares, 0.0) / 2))
+
+    def among(self, rows: NDArray[np.int64]) -> "_Products":
+        """Of some of the points with each other."""
+        return _Products(self.inner[np.ix_(rows, rows)], self.distance[np.ix_(rows, rows)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +135,9 @@ def _fit(kernel: _Kernel, inner: _Products, scaled: Array) -> _Fit:
     evidence = -0.5 * weight * np.log(squares) - 0.5 * np.log(over).sum(axis=0)
     best = evidence.argmax(axis=1)
     rows = np.arange(scaled.shape[1])
-    return _Fit(kernel, vectors, over[:, best], turned, NOISES[best], squares[rows, best] / weight, evidence[rows, best])
+    return _Fit(
+        kernel, vectors, over[:, best], turned, NOISES[best], squares[rows, best] / weight, evidence[rows, best]
+    )
 
 
 def _weights(evidence: Array) -> Array:
