@@ -38,7 +38,9 @@ def find(  # noqa: PLR0917  the parser fills parameters in by name
     max_size_mb: Annotated[float | None, typer.Option(help="Limit on the file's size, MB of 10^6 bytes.")] = None,
     max_memory_mb: Annotated[float | None, typer.Option(help="Limit on peak memory.")] = None,
     max_energy_mj: Annotated[float | None, typer.Option(help="Limit on energy an inference.")] = None,
-    strategy: Annotated[Text, typer.Option(help="elastic, ga, nsga2, tpe, random, grid, grow or compound. [elastic]")] = None,
+    strategy: Annotated[
+        Text, typer.Option(help="elastic, ga, nsga2, tpe, random, grid, grow or compound. [elastic]")
+    ] = None,
     strategy_option: Annotated[
         list[str] | None, typer.Option(help="Set an option of the strategy.", metavar="NAME=VALUE")
     ] = None,

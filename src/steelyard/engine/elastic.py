@@ -1,4 +1,4 @@
-"""One family's shared weights in a worker: trained once a study, explored, and the start of every confirmed candidate."""
+"""One family's shared weights in a worker: trained once a study, explored, the start of confirmed candidates."""
 
 import json
 import math
@@ -81,11 +81,10 @@ class Elastic:
         def make(folder: Path) -> Plain:
             with clock.stage("share"):
                 net = self._net(space)
+                course = self._course(asked.limit_s)
                 if not asked.forced:
-                    _check_worth(net, self._course(asked.limit_s), len(self.task.train), asked.left_s)
-                done = train_supernet(
-                    net, space.smallest, self.task.train, self.task.output, self._course(asked.limit_s), self.own_loss
-                )
+                    _check_worth(net, course, len(self.task.train), asked.left_s)
+                done = train_supernet(net, self.task.train, self.task.output, course, self.own_loss)
             with clock.stage("explore"):
                 found = _Judge(self, net, space, asked.runtime).explored(EXPLORING_SHARE * asked.limit_s)
                 values = {name: entry.value.detach().contiguous() for name, entry in net.entries.items()}
@@ -117,15 +116,16 @@ class Elastic:
         net = self._net(space)
         model = net.extracted(candidate.scale)
         is_reference = candidate.scale == space.largest
-        taught = None if is_reference else self._told(candidate.family, space)
+        taught = None if is_reference else self._told(candidate, space)
         lesson = self._lesson(model, limit_s, taught)
         reestimate_norms(model, lesson, NORM_ROWS)
         settings = REFERENCE if is_reference or taught is None else TUNING
         return model, recover(model, lesson, settings)
 
-    def _told(self, family: str, space: FamilySpace) -> Taught | None:
+    def _told(self, candidate: Candidate, space: FamilySpace) -> Taught | None:
         """What the reference's file says of all rows; None where it is not there."""
-        path = self.fits / Candidate(family, space.largest).key / "model.onnx"
+        family = candidate.family
+        path = self.fits / Candidate(family, space.largest, (), candidate.runtime).key / "model.onnx"
         if family not in self._taught and path.is_file():
             session = RUNTIME.load(path)
             train, valid = (_outputs(session.run, rows) for rows in (self.task.train, self.task.valid))
@@ -204,7 +204,7 @@ def _check_worth(net: Supernet, course: Course, rows: int, left_s: float) -> Non
     alone_s = each_s * steps * len(net.scales)
     if alone_s <= 0.5 * left_s:
         raise WorkerError(
-            f"its {len(net.scales)} scales can be trained alone in about {alone_s:.0f} s, which is cheaper than to share.",
+            f"its {len(net.scales)} scales can be trained alone in about {alone_s:.0f} s, cheaper than to share.",
             stage="share",
         )
 

@@ -115,8 +115,8 @@ class Workshop:
                 path, how = self._exported(model, candidate, folder)
             with clock.stage("parity"):
                 parity = self._parity(model, candidate, path)
-            has_curve = earlier is None and bool(result.curve)
-            return {**_notes(result, how, parity), **keep_weights(model, folder), "taken_over": earlier is not None}
+            has_curve = not earlier and bool(result.curve)
+            return {**_notes(result, how, parity), **keep_weights(model, folder), "taken_over": earlier}
 
         home = self.fits / candidate.key
         notes = made_once(home, "fit.json", train)
@@ -302,7 +302,7 @@ class Workshop:
 
 def _as_fit(done: Recovered, sign: float) -> Fit:
     """What the fine-tuning of shared weights did, in the words of a training; `sign` turns a loss into the quality."""
-    curve = {name: done.curve[name] for name in ("epoch", "train_loss") if name in done.curve}
+    curve: dict[str, list[float]] = {name: done.curve[name] for name in ("epoch", "train_loss")}
     curve["valid_loss"] = done.curve["valid_distance"]
     curve["valid_quality"] = [sign * value for value in done.curve["valid_loss"]]
     return Fit(done.rate, curve, f"{done.stopped}, from shared weights", done.train_s, list(done.notes))

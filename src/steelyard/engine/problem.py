@@ -45,7 +45,7 @@ class StudyProblem:
         return tuple(each.candidate for each in self.known.values())
 
     def estimate(self, candidate: Candidate) -> tuple[float, float] | None:
-        """The loss of quality and the logarithm of the minimised cost by exploring; NaN for a cost it did not look at."""
+        """The loss and the logarithm of the minimised cost by exploring; NaN for a cost it did not look at."""
         found = self.known.get(candidate.key)
         if found is None:
             return None

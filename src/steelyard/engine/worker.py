@@ -59,8 +59,8 @@ def _done(workshop: Any, asked: Any, tell: Callable[[str], None]) -> Made:
     """What is asked for: a family explored, or a candidate made."""
     if "explore" in asked:
         made: Made = workshop.explore(Exploration.from_json(asked), tell)
-        return made
-    made = workshop.make(Assignment.from_json(asked), tell)
+    else:
+        made = workshop.make(Assignment.from_json(asked), tell)
     return made
 
 
