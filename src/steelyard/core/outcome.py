@@ -183,9 +183,7 @@ class Outcome:
     `splits` train, valid, test and how. `notices` are sentences the user should read. `gate` and `explanation` are of
     `compress` alone: what each candidate's steps were worth, and what the chosen one's did, as plain JSON:
     `waterfall`, `flips` and `sensitivity`. `generations` are of a search by evolution alone. `scaling` says for each
-    family
-    with enough points how its knobs should grow.
-    `reachable` is of `find` alone: by metric what its members cost from the cheapest to the dearest, `low`, `high` and
+    family with enough points how its knobs should grow. `reachable` is of `find` alone: by metric what its members cost from the cheapest to the dearest, `low`, `high` and
     `unit`; either end is None where it is not known.
     """
 

@@ -15,7 +15,7 @@ Places = Mapping[int, Array]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layout:
-    """The parameters of a module: their shapes, the channels along their axes, and which are kernels.
+    """The stored tensors of a module: their shapes, the channels along their axes, and which are kernels.
 
     Attributes:
         shapes: by name.
@@ -29,7 +29,7 @@ class Layout:
 
 
 def layout_of(module: nn.Module, example: tuple[Tensor, ...]) -> Layout:
-    """The layout of a module's parameters.
+    """The layout of a module's parameters and buffers.
 
     Args:
         module: it is left as it was.
@@ -42,7 +42,8 @@ def layout_of(module: nn.Module, example: tuple[Tensor, ...]) -> Layout:
     kernels = {
         f"{name}.weight" if name else "weight" for name, each in module.named_modules() if isinstance(each, windows)
     }
-    shapes = {name: tuple(each.shape) for name, each in module.named_parameters()}
+    stored = (*module.named_parameters(), *module.named_buffers())
+    shapes = {name: tuple(each.shape) for name, each in stored}
     anatomy = read_anatomy(module, example)
     axes = {name: found for name, found in anatomy.axes.items() if name in shapes}
     return Layout(shapes, axes, frozenset(kernels & shapes.keys()))

@@ -30,6 +30,7 @@ class Member:
     scale: Scale
     model: Any
     places: Mapping[str, tuple[Entry, Places]]
+    layout: Layout
 
     def weights(self) -> dict[str, Tensor]:
         """Its parameters as views of the shared ones where they are contiguous; gradients flow into these."""
@@ -110,9 +111,9 @@ class Supernet:
         example = torch.randn(2, *model.front.shape, generator=torch.Generator().manual_seed(0))
         layout = layout_of(model.body, (example,))
         values = dict(model.body.named_parameters())
-        places = {name: self._placed(name, layout, values[name]) for name in layout.shapes}
+        places = {name: self._placed(name, layout, values[name]) for name in values}
         _emptied(model.body)
-        return Member(scale, model, places)
+        return Member(scale, model, places, layout)
 
     def _placed(self, name: str, layout: Layout, value: nn.Parameter) -> tuple[Entry, Places]:
         known = self._names.setdefault(name, [])

@@ -24,7 +24,7 @@ from steelyard.elastic.supernet import Supernet
 from steelyard.engine.clock import Clock
 from steelyard.engine.messages import Exploration, Made
 from steelyard.engine.once import made_once
-from steelyard.runtimes.onnxruntime.export import export
+from steelyard.engine.subnets import SubnetFiles
 from steelyard.runtimes.onnxruntime.run import RUNTIME
 from steelyard.select.quality import loss
 from steelyard.training.lesson import Lesson, Taught
@@ -86,7 +86,8 @@ class Elastic:
                     _check_worth(net, course, len(self.task.train), asked.left_s)
                 done = train_supernet(net, self.task.train, self.task.output, course, self.own_loss)
             with clock.stage("explore"):
-                found = _Judge(self, net, space, asked.runtime).explored(EXPLORING_SHARE * asked.limit_s)
+                judge = _Judge(self, net, space, asked.runtime)
+                found = judge.explored(EXPLORING_SHARE * asked.limit_s)
                 values = {name: entry.value.detach().contiguous() for name, entry in net.entries.items()}
                 save_file(values, folder / WEIGHTS)
             self._nets[space.family] = net
@@ -94,6 +95,7 @@ class Elastic:
                 "knobs": [knob.to_json() for knob in space.knobs],
                 "trained": _plain(done),
                 "explored": [each.to_json() for each in found],
+                "files": judge.files.told(),
                 "shared": round(float(np.mean([net.share(scale) for scale in net.scales])), 4),
             }
 
@@ -232,7 +234,7 @@ class _Judge:
         task = elastic.task
         some = np.sort(np.random.default_rng(elastic.seed).permutation(len(task.valid))[:JUDGED_ROWS])
         self.rows = Rows(task.valid.x[some], task.valid.y[some])
-        self.folder = elastic.fits
+        self.files = SubnetFiles(net, space, np.asarray(task.train.x[:2]), elastic.home(space.family))
 
     def explored(self, limit_s: float) -> list[Explored]:
         """As many as the time allows: the ends first, then the others in a seeded order."""
@@ -252,8 +254,7 @@ class _Judge:
         reestimate_norms(model, lesson, NORM_ROWS)
         outputs = np.concatenate([module_outputs(model, batch) for batch in self.rows.batches(512)])
         quality = self.elastic.metric(outputs, self.rows.y)
-        path = self.folder / "explored.onnx"
-        export(model, np.asarray(self.elastic.task.train.x[:2]), path)
+        path = self.files.written(scale, model)
         candidate = Candidate(self.space.family, scale, (), self.runtime)
         latency_s = quick_latency(path, np.asarray(self.rows.x[:1]))
         return Explored(candidate, float(quality), len(self.rows), latency_s, path.stat().st_size)
