@@ -1,12 +1,12 @@
 """Trains every candidate of the three spaces once from scratch and keeps quality, cost and seconds as a table.
 
 Seconds are those of the processor, so that what else the machine does changes no result. `--train` appends to a file
-in a cache folder and skips what stands there; several processes may share the work (`--shard 0/2`, `--shard 1/2`).
-`--costs` then times all candidates in interleaved rounds and writes the table into `benchmarks/search`.
+in a cache folder; several processes share the work. `--costs` then times all candidates in interleaved rounds and writes the table into `benchmarks/search`.
 """
 
 import argparse
 import json
+import os
 import time
 from pathlib import Path
 
@@ -17,20 +17,22 @@ from search_spaces import QUESTIONS, Question, default_folder, task_of, train
 from steelyard.runtimes.onnxruntime.export import export
 
 
-def record(question: Question, shard: tuple[int, int], folder: Path, shared: Path) -> None:
-    """Train the candidates of a shard, the costly and the cheap ones mixed."""
+def record(question: Question, folder: Path, shared: Path) -> None:
+    """Train the candidates that no other process has begun, the costly and the cheap ones mixed."""
     task = task_of(question.name, shared)
     scales = [candidate.scale for candidate in question.space.candidates()]
     order = np.random.default_rng(0).permutation(len(scales))
-    path = folder / f"{question.name}-{shard[0]}.jsonl"
-    done = {json.dumps(row["scale"], sort_keys=True) for row in rows_of(question.name, folder)}
-    for at in order[shard[0] :: shard[1]]:
+    path = folder / f"{question.name}-{os.getpid()}.jsonl"
+    for at in order:
         scale = scales[at]
-        if json.dumps(scale.to_json(), sort_keys=True) in done:
+        name = json.dumps(scale.to_json(), sort_keys=True).replace(" ", "")
+        try:
+            (folder / "begun" / question.name / name).mkdir(parents=True)
+        except FileExistsError:
             continue
         found = train(question, task, scale, 0)
         began = time.process_time()
-        onnx = folder / "models" / question.name / (json.dumps(scale.to_json(), sort_keys=True).replace(" ", "") + ".onnx")
+        onnx = folder / "models" / question.name / f"{name}.onnx"
         onnx.parent.mkdir(parents=True, exist_ok=True)
         export(found.model, np.asarray(task.train.x[:2]), onnx)
         row = {
@@ -54,15 +56,13 @@ def rows_of(name: str, folder: Path) -> list[dict[str, object]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--task", choices=list(QUESTIONS), action="append")
-    parser.add_argument("--shard", default="0/1")
     parser.add_argument("--folder", type=Path, default=default_folder())
     parser.add_argument("--shared", type=Path, default=Path(__file__).resolve().parents[1].parent / "shared" / "data")
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    first, of = (int(part) for part in asked.shard.split("/"))
     for name in asked.task or QUESTIONS:
-        record(QUESTIONS[name], (first, of), asked.folder, asked.shared)
+        record(QUESTIONS[name], asked.folder, asked.shared)
 
 
 if __name__ == "__main__":

@@ -46,13 +46,13 @@ QUESTIONS = {
                 Knob("kernel", (3, 5)),
                 Knob("resolution", (14, 18, 22, 28)),
             ),
-            epochs=12,
+            epochs=30,
         ),
         Question(
             "cifar10",
             "resnet",
             (Knob("depth", (1, 2, 3)), Knob("width", (4, 6, 8, 12)), Knob("resolution", (16, 20, 24, 32))),
-            epochs=10,
+            epochs=20,
         ),
         Question(
             "fsdd",
@@ -63,7 +63,7 @@ QUESTIONS = {
                 Knob("kernel", (3, 5)),
                 Knob("resolution", (32, 64)),
             ),
-            epochs=40,
+            epochs=100,
             size=32,
         ),
     )

@@ -74,7 +74,7 @@ def find(task: Any, *, listen: Listener = silent, started: float | None = None, 
         listen: hears what happens.
         started: when the caller's command began, by the monotonic clock: the budget counts from there. None is now.
         options: the fields of `steelyard.engine.request.Request`, all optional: `data`, `target`, `model`, `goal`,
-            `budget`, `strategy`, `knobs`, `seed`, `out`, `workers`, `batch`, `threads` ...
+            `budget`, `strategy`, `strategy_options`, `knobs`, `seed`, `out`, `workers`, `batch`, `threads` ...
 
     Returns:
         The answer: the same as the JSON of the command line, as values. The bundle is at `outcome.bundle`.

@@ -51,6 +51,7 @@ registry = Registry(
             "grid": Lazy("steelyard.strategies.grid:GRID"),
             "grow": Lazy("steelyard.strategies.grow:GROW"),
             "compound": Lazy("steelyard.strategies.compound:COMPOUND"),
+            "ga": Lazy("steelyard.strategies.genetic:GENETIC"),
             "shrink": Lazy("steelyard.strategies.shrink:SHRINK"),
         },
     }

@@ -255,5 +255,5 @@ def test_list_suggests_its_shelves(refused, ask):
     )
     assert ask("list", "strategies", "--json").json == {
         "schema": 1,
-        "strategies": ["tpe", "nsga2", "random", "grid", "grow", "compound", "shrink"],
+        "strategies": ["tpe", "nsga2", "random", "grid", "grow", "compound", "ga", "shrink"],
     }

@@ -7,7 +7,7 @@ import optuna
 import pytest
 
 from steelyard.core.candidate import FamilySpace, Knob, Space
-from steelyard.strategies.sampled import NSGA2, TPE, _params, _suggest, siblings
+from steelyard.strategies.sampled import NSGA2, TPE, _params, siblings, suggested
 from steelyard.strategies.uniform import RANDOM
 from steelyard.testing.fakes import FakeProblem, fake_space, measured
 
@@ -71,7 +71,7 @@ def test_a_candidate_survives_the_way_into_optuna_and_back(space):
     for candidate in list(space.candidates())[::7]:
         params, distributions = _params(candidate, space)
         assert params.keys() == distributions.keys()
-        assert _suggest(optuna.trial.FixedTrial(params), space) == candidate
+        assert suggested(optuna.trial.FixedTrial(params), space) == candidate
 
 
 def test_proposing_leaves_optunas_verbosity_alone():

@@ -37,6 +37,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", omit_de
     max_energy_mj: float | None = None
     strategy: str | None = None
     scale: str | None = None
+    strategy_option: dict[str, Setting] | None = None
     budget: str | int | float | None = None
     trials: int | None = None
     knob: dict[str, list[Setting]] | None = None

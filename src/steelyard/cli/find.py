@@ -38,7 +38,10 @@ def find(  # noqa: PLR0917  the parser fills parameters in by name
     max_size_mb: Annotated[float | None, typer.Option(help="Limit on the file's size, MB of 10^6 bytes.")] = None,
     max_memory_mb: Annotated[float | None, typer.Option(help="Limit on peak memory.")] = None,
     max_energy_mj: Annotated[float | None, typer.Option(help="Limit on energy an inference.")] = None,
-    strategy: Annotated[Text, typer.Option(help="tpe, nsga2, random, grid, grow or compound. [tpe]")] = None,
+    strategy: Annotated[Text, typer.Option(help="tpe, nsga2, random, grid, grow, compound or ga. [tpe]")] = None,
+    strategy_option: Annotated[
+        list[str] | None, typer.Option(help="Set an option of the strategy.", metavar="NAME=VALUE")
+    ] = None,
     scale: Annotated[Text, typer.Option(help="compound: depth, width, resolution together. [free]")] = None,
     budget: Annotated[Text, typer.Option(help="Of the whole command: 60s, 10m, 2h. [10m]")] = None,
     trials: Annotated[int | None, typer.Option(help="Confirmed candidates; alone it lifts the budget.")] = None,
@@ -79,6 +82,7 @@ def find(  # noqa: PLR0917  the parser fills parameters in by name
     for name in ("dry_run", "json", "config"):
         given.pop(name, None)
     given["knob"] = knob or None
+    given["strategy_option"] = strategy_option or None
     given["plugin"] = tuple(plugin) if plugin else None
     return answer(given, config=config, dry_run=dry_run, as_json=json, stream=sys.stdout, started=context.obj)
 

@@ -7,7 +7,7 @@ from typing import IO, Any
 
 from steelyard import api
 from steelyard.cli.config import read_config
-from steelyard.cli.options import knobs_of, request_options
+from steelyard.cli.options import knobs_of, request_options, strategy_options_of
 from steelyard.cli.progress import listener
 from steelyard.cli.show import say_outcome
 from steelyard.cli.streams import answer_alone
@@ -33,6 +33,8 @@ def answer(
     options = merged(read_config(config) if config else {}, given)
     if isinstance(options.get("knob"), list):
         options["knob"] = knobs_of(options["knob"])
+    if isinstance(options.get("strategy_option"), list):
+        options["strategy_option"] = strategy_options_of(options["strategy_option"])
     task = options.pop("task", None)
     if task is None:
         raise InputError("'task' must be named, such as digits; `steelyard list tasks` shows them.", field="task")

@@ -30,7 +30,7 @@ LIMIT_UNITS = (
 )
 """Limits on costs: the option, the field of the goal, and the factor to SI units."""
 BUDGET_FIELDS = ("budget", "trials")
-RENAMED = {"train": "loop", "knob": "knobs", "plugin": "plugins"}
+RENAMED = {"train": "loop", "knob": "knobs", "plugin": "plugins", "strategy_option": "strategy_options"}
 """Options whose field in the Python interface has another name."""
 
 
@@ -112,6 +112,25 @@ def knobs_of(texts: Sequence[str]) -> dict[str, tuple[Setting, ...]]:
             raise InputError(f"'knob' {name.strip()} is given twice; put all choices into one.", field="knob")
         knobs[name.strip()] = tuple(_setting(part) for part in parts)
     return knobs
+
+
+def strategy_options_of(texts: Sequence[str]) -> dict[str, Setting]:
+    """Settings of a strategy from `population=50`.
+
+    Raises:
+        InputError: if a text has no name, no value, or the name is given twice.
+    """
+    options: dict[str, Setting] = {}
+    for text in texts:
+        name, _, value = (part.strip() for part in text.partition("="))
+        if not name or not value:
+            raise InputError(
+                f"'strategy_option' must be NAME=VALUE, such as population=50, got {text!r}.", field="strategy_option"
+            )
+        if name in options:
+            raise InputError(f"'strategy_option' {name} is given twice; give it once.", field="strategy_option")
+        options[name] = _setting(value)
+    return options
 
 
 def _setting(text: str) -> Setting:

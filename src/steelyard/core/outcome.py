@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from steelyard.core.candidate import Candidate, Scale, StepSetting
 from steelyard.core.environment import Environment
+from steelyard.core.generation import Generation
 from steelyard.core.goal import Goal
 from steelyard.core.quantity import Quantity, Unit
 from steelyard.core.scaling import Scaling
@@ -181,7 +182,8 @@ class Outcome:
     with the chosen one. `counts` has explored, trained, measured, failed; `spent` the seconds by kind of work;
     `splits` train, valid, test and how. `notices` are sentences the user should read. `gate` and `explanation` are of
     `compress` alone: what each candidate's steps were worth, and what the chosen one's did, as plain JSON:
-    `waterfall`, `flips` and `sensitivity`. `scaling` says for each family with enough points how its knobs should grow.
+    `waterfall`, `flips` and `sensitivity`. `generations` are of a search by evolution alone. `scaling` says for each
+    family with enough points how its knobs should grow.
     """
 
     study: str
@@ -206,9 +208,10 @@ class Outcome:
     gate: tuple[Passage, ...] = ()
     explanation: Mapping[str, Any] = field(default_factory=dict)
     scaling: tuple[Scaling, ...] = ()
+    generations: tuple[Generation, ...] = ()
 
     def to_json(self) -> Plain:
-        """The JSON of `find` and `compress`: schema 1. What `compress` alone tells is absent where there is none."""
+        """The JSON of `find` and `compress`: schema 1. What only some of them tell is absent where there is none."""
         told: Plain = {
             "schema": SCHEMA,
             "study": self.study,
@@ -235,6 +238,8 @@ class Outcome:
             told["scaling"] = [each.to_json() for each in self.scaling]
         if self.gate:
             told["gate"] = [passage.to_json() for passage in self.gate]
+        if self.generations:
+            told["generations"] = [each.to_json() for each in self.generations]
         return {**told, "explanation": dict(self.explanation)} if self.explanation else told
 
     @classmethod
@@ -263,4 +268,5 @@ class Outcome:
             gate=tuple(Passage.from_json(passage) for passage in plain.get("gate", ())),
             explanation=plain.get("explanation", {}),
             scaling=tuple(Scaling.from_json(each) for each in plain.get("scaling", ())),
+            generations=tuple(Generation.from_json(each) for each in plain.get("generations", ())),
         )

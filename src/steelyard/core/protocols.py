@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from steelyard.core.candidate import Candidate, Knob, Scale, Setting, Space
+from steelyard.core.generation import Generation
 from steelyard.core.quantity import Unit
 from steelyard.core.task import Array, Fact, InputSpec, OutputSpec, Rows, TaskKind
 from steelyard.core.trial import Trial
@@ -273,6 +274,14 @@ class Strategy(Protocol):
 
         Depends on its arguments alone, so a resumed study goes on as it would have.
         """
+
+
+@runtime_checkable
+class Generational(Protocol):
+    """A strategy that breeds generations, and can tell of each."""
+
+    def generations_of(self, space: Space, finished: Sequence[Trial], problem: "Problem") -> tuple[Generation, ...]:
+        """The generations so far, as far as the finished trials tell; the same for the same arguments."""
 
 
 class Problem(Protocol):

@@ -18,6 +18,7 @@ from steelyard.engine.pipelines import pipelines_of
 from steelyard.engine.plan import Plan
 from steelyard.engine.registries import metric_name
 from steelyard.engine.request import BUILTIN, Request, check_energy, check_goal, default_out, metrics_for, registry_with
+from steelyard.engine.strategies import configured
 from steelyard.engine.values import check_values
 from steelyard.tasks.given import Material, prepare_given, read_arrays_of
 
@@ -108,7 +109,7 @@ def resolve_compress(request: CompressRequest) -> Plan:
         space=space,
         goal=request.goal,
         budget=request.budget or Budget(wall_s=float(task.defaults["budget_s"])),
-        strategy=strategy,
+        strategy=configured(strategy, {}, rows=len(task.train)),
         recipe={},
         metrics={metric_name(address): metric for address, metric in metrics.items()},
         metric_addresses=tuple(metrics),

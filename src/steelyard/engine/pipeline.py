@@ -30,6 +30,7 @@ from steelyard.engine.problem import StudyProblem
 from steelyard.engine.registries import extended_registry
 from steelyard.engine.search import Search, nothing
 from steelyard.engine.statement import introduce
+from steelyard.engine.strategies import generations, settings_of
 from steelyard.engine.teaching import teach
 from steelyard.engine.workers import LocalWorkers, WorkerProcess
 from steelyard.graph.marks import SUFFIX as ENCODED
@@ -161,6 +162,7 @@ def _answer(run: Run, render: Render) -> Outcome:
     run.listen(Event("stage", "packing", len(trials)))
     spent = _spent(run, trials, certify_s)
     outcome = assemble(own, study, verdict, trials, read_environment(), spent)
+    outcome = replace(outcome, generations=generations(own, trials, floor=quality_floor(own)))
     if plan.measured is not None:
         checksums = {point.key: _digest(trials, point.key) for point in outcome.points}
         outcome = choose_elsewhere(outcome, plan.measured, plan.goal, checksums)
@@ -305,7 +307,7 @@ def _explored(run: Run) -> Lane:
     finally:
         workers.close()
     study.put("notices", [*study.get("notices", []), *search.notices])
-    study.put("ended", {"why": search.ended, "budget": plan.budget.to_json(), "strategy": plan.strategy.name})
+    study.put("ended", {"why": search.ended, "budget": plan.budget.to_json(), **_searched_by(plan)})
     return lane
 
 
@@ -372,10 +374,16 @@ def is_finished(plan: Plan, study: Study) -> bool:
     ended = study.get("ended")
     if ended is None:
         return False
-    if ended["why"] == "the strategy has nothing left to propose" and ended["strategy"] == plan.strategy.name:
+    is_same = {"settings": settings_of(plan.strategy), **ended} == {**ended, **_searched_by(plan)}
+    if ended["why"] == "the strategy has nothing left to propose" and is_same:
         return True
     before = ended["budget"]
     return _at_most(plan.budget.wall_s, before["wall_s"]) and _at_most(plan.budget.trials, before["trials"])
+
+
+def _searched_by(plan: Plan) -> Plain:
+    """The strategy and its settings, as a study notes them; older ones note no settings."""
+    return {"strategy": plan.strategy.name, "settings": settings_of(plan.strategy)}
 
 
 def _at_most(now: float | None, before: float | None) -> bool:

@@ -18,6 +18,7 @@ from steelyard.engine.lane import default_workers
 from steelyard.engine.options import check_choices, loading_knobs, options_of
 from steelyard.engine.plan import Plan
 from steelyard.engine.registries import extended_registry, family_name, metric_name, metric_of
+from steelyard.engine.strategies import configured
 from steelyard.engine.values import check_values
 from steelyard.families.own import Own
 from steelyard.tasks.metrics import DEFAULT_METRICS, METRICS, metrics_of
@@ -41,8 +42,9 @@ class Request:
 
     `task` is a built-in task's name, a kind of task for `data`, or a prepared task. `model` names families or
     `file.py:function`; `knobs` restricts knobs by name; `loss`, `loop`, `preprocess` and the goal's metric may be
-    `file.py:function`. `scale` "compound" restricts the scales to those along which depth, width and resolution grow
-    together. `measured` is a file that a kit's `measure.py` wrote: a finished study answers by its costs.
+    `file.py:function`. `strategy_options` are the strategy's own, by name. `scale` "compound" restricts the scales to
+    those along which depth, width and resolution grow together. `measured` is a file that a kit's `measure.py` wrote: a
+    finished study answers by its costs.
     """
 
     task: str | Task
@@ -72,6 +74,7 @@ class Request:
     trust: bool = False
     measured: Path | None = None
     scale: Literal["free", "compound"] = "free"
+    strategy_options: Mapping[str, Setting] = field(default_factory=dict)
 
 
 def resolve(request: Request) -> Plan:
@@ -84,7 +87,7 @@ def resolve(request: Request) -> Plan:
     registry = registry_with(request.plugins)
     registry.get("runtime", request.runtime)
     registry.get("exporter", request.runtime).check()
-    strategy = _strategy(request, registry)
+    strategy = configured(_strategy(request, registry), request.strategy_options)
     measured = None if request.measured is None else read_measured(request.measured)
     if measured is None:
         check_energy(request.goal)
@@ -101,7 +104,7 @@ def resolve(request: Request) -> Plan:
         space=space,
         goal=request.goal,
         budget=request.budget or Budget(wall_s=float(task.defaults.get("budget_s", 600.0))),
-        strategy=strategy,
+        strategy=configured(strategy, {}, rows=len(task.train)),
         recipe=_recipe(request, task),
         metrics={metric_name(address): metric for address, metric in metrics.items()},
         metric_addresses=tuple(metrics),

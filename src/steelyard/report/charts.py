@@ -8,7 +8,7 @@ import altair as alt
 
 from steelyard.core.outcome import Outcome
 from steelyard.core.wire import Plain, without_nan
-from steelyard.report import answer, chart_data, scaled
+from steelyard.report import answer, chart_data, evolved, scaled
 from steelyard.report.chart_data import Row
 from steelyard.report.formatting import PERCENT_METRICS, cleaned
 from steelyard.report.tables import points_table, spent_table
@@ -69,6 +69,7 @@ def draw(outcome: Outcome) -> Charts:
         "waterfall": chart_data.waterfall_rows(outcome),
         "scaling_curves": scaled.curve_rows(outcome),
         "scaling_points": scaled.measured_rows(outcome),
+        "generations": evolved.chart_rows(outcome),
         "spent": [
             {"work": row.cells[0].text, "seconds": row.cells[1].raw, "text": row.cells[1].text}
             for row in spent_table(outcome).rows
@@ -81,6 +82,8 @@ def draw(outcome: Outcome) -> Charts:
     figures.extend(scale_figures(outcome, rows))
     figures.extend(growth_figures(outcome))
     figures.extend(curve_figures(outcome, data["curves"]))
+    if data["generations"]:
+        figures.append(generation_figure())
     if any(row["seconds"] for row in data["spent"]):
         figures.append(spent_figure())
     # The rows of the front are those of `points`: the page filters them, the file holds them once.
@@ -239,6 +242,26 @@ def waterfall_figures(rows: Sequence[Row]) -> tuple[Figure, ...]:
             Figure(f"chart-waterfall-{panel}", "steps", f"{title.capitalize()}, step by step", caption, spec)
         )
     return tuple(figures)
+
+
+def generation_figure() -> Figure:
+    """The least, average and highest fitness of each generation."""
+    names = list(evolved.STATISTICS.values())
+    domain = alt.Scale(domain=names)
+    chart = (
+        alt.Chart(alt.NamedData("generations"))
+        .mark_line(point=alt.OverlayMarkDef(size=28))
+        .encode(
+            x=alt.X("generation:Q", title="generation", axis=alt.Axis(tickMinStep=1, grid=False)),
+            y=alt.Y("fitness:Q", title="fitness", scale=alt.Scale(zero=False)),
+            color=alt.Color("statistic:N", title=None, scale=_ordered(names, PALETTE), legend=_legend()),
+            strokeDash=alt.StrokeDash("statistic:N", title=None, scale=domain, legend=_legend()),
+            shape=alt.Shape("statistic:N", title=None, scale=_ordered(names, SHAPES), legend=_legend()),
+            tooltip=[alt.Tooltip("statistic:N"), alt.Tooltip("generation:Q"), alt.Tooltip("fitness:Q", format=".3f")],
+        )
+    )
+    caption = "The highest, average and least fitness of each generation, after its weakest were replaced."
+    return Figure("chart-generations", "generations", "Fitness by generation", caption, _spec([chart], height=260))
 
 
 def spent_figure() -> Figure:

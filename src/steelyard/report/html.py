@@ -10,7 +10,7 @@ import vl_convert
 
 from steelyard.core.outcome import Outcome
 from steelyard.core.wire import Plain, dumps
-from steelyard.report import answer, charts, explained, scaled, tables
+from steelyard.report import answer, charts, evolved, explained, scaled, tables
 from steelyard.report.definitions import Definition, definition
 from steelyard.report.formatting import cleaned
 
@@ -30,6 +30,7 @@ def render(outcome: Outcome) -> str:
         answer=answer,
         charts=drawn,
         definitions=_definitions(outcome),
+        evolved=evolved,
         explained=explained,
         outcome=outcome,
         payload=script_json(

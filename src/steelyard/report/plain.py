@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 
 from steelyard.core.outcome import Outcome
-from steelyard.report import answer
+from steelyard.report import answer, evolved
 from steelyard.report.compare import Comparison
 from steelyard.report.explained import sentences, waterfall_table
 from steelyard.report.formatting import cleaned
@@ -41,10 +41,21 @@ def render(outcome: Outcome, width: int = WIDTH) -> str:
         lines += [*_wrapped(f"{waterfall.title}:", width), *table_lines(waterfall, width), ""]
     for sentence in (*sentences(outcome), *scaling_sentences(outcome)):
         lines += _wrapped(sentence, width)
+    lines += _evolution(outcome, width)
     for notice in outcome.notices:
         lines += _wrapped(f"note: {cleaned(notice)}", width)
     lines += [f"report: {answer.report_path(outcome)}", f"next: {answer.next_command(outcome)}"]
     return "\n".join(lines) + "\n"
+
+
+def _evolution(outcome: Outcome, width: int) -> list[str]:
+    lines: list[str] = []
+    for table in evolved.tables_shown(outcome):
+        shown = _worded(table) if table.columns[0].key == "mark" else table
+        lines += [*_wrapped(f"{table.title}:", width), *table_lines(shown, width), ""]
+    if outcome.generations:
+        lines += _wrapped(f"{evolved.sentence(outcome)} {evolved.EXPLAINED}", width)
+    return lines
 
 
 def render_comparison(comparison: Comparison | Sheet, width: int = WIDTH) -> str:

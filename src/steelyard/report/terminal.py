@@ -8,7 +8,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from steelyard.core.outcome import Outcome
-from steelyard.report import answer
+from steelyard.report import answer, evolved
 from steelyard.report.compare import Comparison
 from steelyard.report.explained import sentences, waterfall_table
 from steelyard.report.formatting import cleaned
@@ -62,6 +62,7 @@ class TerminalReport:
             yield from rich_table(waterfall, options.max_width)
         for sentence in (*sentences(outcome), *scaling_sentences(outcome)):
             yield _folded(answer.as_sentence(sentence))
+        yield from _evolution(outcome, options.max_width)
         for notice in outcome.notices:
             yield _folded(f"note: {cleaned(notice)}", "yellow")
         yield Text()
@@ -118,6 +119,16 @@ def _rank(marks: tuple[answer.Mark, ...]) -> int:
 
 def _folded(text: str, style: str = "") -> Text:
     return Text(text, style=style, overflow="fold")
+
+
+def _evolution(outcome: Outcome, width: int) -> Iterator[Text | RichTable]:
+    for table in evolved.tables_shown(outcome):
+        yield Text()
+        yield _folded(f"{table.title}:", "bold")
+        yield from rich_table(table, width)
+    if outcome.generations:
+        yield _folded(answer.as_sentence(evolved.sentence(outcome)))
+        yield _folded(evolved.EXPLAINED, "dim")
 
 
 def _path(label: str, value: str) -> Iterator[Text]:

@@ -13,6 +13,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
 from steelyard.core.candidate import Candidate, FamilySpace, Scale, Space
+from steelyard.core.errors import InputError
 from steelyard.core.protocols import Problem
 from steelyard.core.trial import Trial
 from steelyard.strategies.uniform import random_order
@@ -60,6 +61,15 @@ class Nsga2:
     population: int = POPULATION
     name: str = "nsga2"
 
+    def __post_init__(self) -> None:
+        """Refuse a population in which nothing can be crossed.
+
+        Raises:
+            InputError: naming the setting.
+        """
+        if self.population < 2:
+            raise InputError(f"'population' must be at least 2, got {self.population!r}.", field="population")
+
     def propose(
         self, space: Space, finished: Sequence[Trial], pending: Sequence[Candidate], problem: Problem
     ) -> Candidate | None:
@@ -87,7 +97,7 @@ def _ask(  # noqa: PLR0917  what `propose` is given, and what differs between sa
         return sibling
     study = _study_of(sampler, space, finished, problem, generations)
     for _ in range(TRIES):
-        candidate = _suggest(study.ask(), space)
+        candidate = suggested(study.ask(), space)
         if candidate.key not in seen:
             return candidate
     return fallback
@@ -109,12 +119,7 @@ def _study_of(
     generations: dict[str, int],
 ) -> optuna.Study:
     """An in-memory study that holds the finished trials of this space; failures are left out."""
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        study = optuna.create_study(directions=["minimize"] * len(problem.objectives), sampler=sampler)
-    finally:
-        optuna.logging.set_verbosity(verbosity)
+    study = in_memory(sampler, ["minimize"] * len(problem.objectives))
     told = 0
     for trial in finished:
         values = problem.score(trial)
@@ -133,7 +138,17 @@ def _study_of(
     return study
 
 
-def _suggest(trial: optuna.Trial, space: Space) -> Candidate:
+def in_memory(sampler: optuna.samplers.BaseSampler, directions: Sequence[str]) -> optuna.Study:
+    """An empty study in memory, without Optuna's line about it."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        return optuna.create_study(directions=list(directions), sampler=sampler)
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+def suggested(trial: optuna.Trial, space: Space) -> Candidate:
     """A candidate from Optuna's trial. Choices are ordered from small to large, so their index is a number."""
     names = [family.family for family in space.families]
     name = trial.suggest_categorical("family", names) if len(names) > 1 else names[0]
@@ -150,7 +165,7 @@ def _suggest(trial: optuna.Trial, space: Space) -> Candidate:
 
 
 def _params(candidate: Candidate, space: Space) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
-    """The inverse of `_suggest`."""
+    """The inverse of `suggested`."""
     params: dict[str, Any] = {}
     distributions: dict[str, BaseDistribution] = {}
     family: FamilySpace = space.family(candidate.family)

@@ -118,9 +118,9 @@ class _Tensors:
     def prepare(cls, model: Any, problem: Problem) -> "_Tensors":
         return cls(
             train_x=_front_rows(model, problem.train.x),
-            train_y=_targets(problem.train.y, problem.output),
+            train_y=targets_of(problem.train.y, problem.output),
             valid_x=_front_rows(model, problem.valid.x),
-            valid_y=_targets(problem.valid.y, problem.output),
+            valid_y=targets_of(problem.valid.y, problem.output),
             valid_targets=problem.valid.y,
             rows=len(problem.train),
         )
@@ -141,7 +141,8 @@ def _front_rows(model: Any, x: Array) -> Callable[[Tensor], Tensor]:
     return lambda index: whole[index]
 
 
-def _targets(y: Array, output: OutputSpec) -> Tensor:
+def targets_of(y: Array, output: OutputSpec) -> Tensor:
+    """Targets as a body learns them: classes (n,), or standardised values (n, 1)."""
     if isinstance(output, ValueOutput):
         scaled = (np.asarray(y, dtype=np.float64) - output.mean) / output.std
         return torch.from_numpy(scaled.astype(np.float32)).view(-1, 1)
