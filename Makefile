@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export OMP_NUM_THREADS = 1
 
-.PHONY: setup demo test coverage check lint bench docs clean
+.PHONY: setup demo test coverage check lint bench bench-search docs clean
 
 setup: $(READY)
 
@@ -32,7 +32,7 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY)  ## Benchmarks; each writes JSON with its environment into benchmarks/results. Gates nothing.
+bench: $(READY) bench-search  ## Benchmarks; each writes JSON with its environment into benchmarks/results. Gates nothing.
 	$(BIN)/python -m pytest -q -m bench tests
 	$(BIN)/python benchmarks/guarantee.py --json benchmarks/results/guarantee.json
 	$(BIN)/python benchmarks/overhead.py --json benchmarks/results/overhead.json
@@ -54,6 +54,9 @@ bench: $(READY)  ## Benchmarks; each writes JSON with its environment into bench
 	$(BIN)/python benchmarks/fuzz.py --json benchmarks/results/fuzz.json
 	$(BIN)/python benchmarks/fuzz_files.py --json benchmarks/results/fuzz-files.json
 	$(BIN)/python benchmarks/deep_compression.py --json benchmarks/results/deep-compression.json
+
+bench-search: $(READY)  ## Benchmarks of searching alone.
+	$(BIN)/python benchmarks/slicing.py --json benchmarks/results/slicing.json
 
 docs: $(READY)  ## The documentation's code blocks, executed, and its links, checked.
 	$(BIN)/python -m pytest -q tests/docs

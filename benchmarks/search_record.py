@@ -1,7 +1,7 @@
 """Trains every candidate of the three spaces once from scratch and keeps quality, cost and seconds as a table.
 
-Seconds are those of the processor, so that what else the machine does changes no result. `--train` appends to a file
-in a cache folder; several processes share the work. `--costs` then times all candidates in interleaved rounds and writes the table into `benchmarks/search`.
+Seconds are those of the processor, so that what else the machine does changes no result. Rows go into a cache folder;
+several processes share the work. `benchmarks/search_table.py` times all candidates and writes the tables.
 """
 
 import argparse

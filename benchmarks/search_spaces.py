@@ -52,7 +52,7 @@ QUESTIONS = {
             "cifar10",
             "resnet",
             (Knob("depth", (1, 2, 3)), Knob("width", (4, 6, 8, 12)), Knob("resolution", (16, 20, 24, 32))),
-            epochs=20,
+            epochs=10,
         ),
         Question(
             "fsdd",
@@ -63,7 +63,7 @@ QUESTIONS = {
                 Knob("kernel", (3, 5)),
                 Knob("resolution", (32, 64)),
             ),
-            epochs=100,
+            epochs=60,
             size=32,
         ),
     )

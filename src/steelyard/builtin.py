@@ -45,13 +45,14 @@ registry = Registry(
             "torch": Lazy("steelyard.runtimes.torch.export:EXPORTER"),
         },
         "strategy": {
+            "elastic": Lazy("steelyard.strategies.elastic:ELASTIC"),
             "tpe": Lazy("steelyard.strategies.sampled:TPE"),
             "nsga2": Lazy("steelyard.strategies.sampled:NSGA2"),
             "random": Lazy("steelyard.strategies.uniform:RANDOM"),
             "grid": Lazy("steelyard.strategies.grid:GRID"),
             "grow": Lazy("steelyard.strategies.grow:GROW"),
-            "compound": Lazy("steelyard.strategies.compound:COMPOUND"),
             "ga": Lazy("steelyard.strategies.genetic:GENETIC"),
+            "compound": Lazy("steelyard.strategies.compound:COMPOUND"),
             "shrink": Lazy("steelyard.strategies.shrink:SHRINK"),
         },
     }

@@ -14,6 +14,7 @@ BAD = [
     ("trials: many\n", "'trials' of 'config' c.yaml must be int, got str.", "trials"),
     ("knob:\n  width: 10\n", "'knob' of 'config' c.yaml must be array, got int.", "knob"),
     ("knob:\n  width: [true]\n", "'knob[0]' of 'config' c.yaml must be int or float or str, got bool.", "knob[0]"),
+    ("strategy-option: 5\n", "'strategy-option' of 'config' c.yaml must be object, got int.", "strategy-option"),
     ("- a\n", "'config' c.yaml must hold fields such as `task: digits`, got a list.", "config"),
     ("hello", "'config' c.yaml must hold fields such as `task: digits`, got a str.", "config"),
 ]
@@ -55,6 +56,10 @@ def test_an_empty_config_asks_for_nothing(refused, tmp_path):
 
 def test_values_of_a_config_are_checked_like_options(refused, tmp_path):
     for text, message in (
+        (
+            "strategy: ga\nstrategy-option:\n  elite: 0\n",
+            "'elite' must be a whole number from 1 to 1000, got 0.",
+        ),
         ("budget: 60\n", "'budget' must be a positive number with a unit (60s, 10m or 2h), got '60'."),
         ("confidence: .nan\n", "'confidence' must be at least 0.5 and below 1, got nan."),
         ("knob:\n  width: []\n", "'knob' width must have at least one choice, each once, got none."),

@@ -63,6 +63,37 @@ NAMES = [
     (["--model", "mpl"], "unknown-name", "model 'mpl' is not known; did you mean 'mlp'?", "model"),
     (["--model", "cnn,mpl"], "unknown-name", "model 'mpl' is not known; did you mean 'mlp'?", "model"),
     (["--strategy", "tep"], "unknown-name", "strategy 'tep' is not known; did you mean 'tpe'?", "strategy"),
+    (
+        ["--strategy", "ga", "--strategy-option", "populaton=50"],
+        "unknown-name",
+        "option of ga 'populaton' is not known; did you mean 'population'?",
+        "strategy_option",
+    ),
+    (
+        ["--strategy", "ga", "--strategy-option", "weight_quality=0"],
+        "input",
+        "'weight_quality' must be a positive finite number, because a search for smallness alone ends at the smallest "
+        "model, got 0.",
+        "weight_quality",
+    ),
+    (
+        ["--strategy", "grid", "--strategy-option", "population=50"],
+        "input",
+        "'strategy_option' must be left out for the strategy 'grid', which has none, got 'population'.",
+        "strategy_option",
+    ),
+    (
+        ["--strategy-option", "population"],
+        "input",
+        "'strategy_option' must be NAME=VALUE, such as population=50, got 'population'.",
+        "strategy_option",
+    ),
+    (
+        ["--strategy-option", "a=1", "--strategy-option", "a=2"],
+        "input",
+        "'strategy_option' a is given twice; give it once.",
+        "strategy_option",
+    ),
     (["--runtime", "onnx"], "unknown-name", "runtime 'onnx' is not known; did you mean 'onnxruntime'?", "runtime"),
     (["--optimizer", "adm"], "unknown-name", "optimizer 'adm' is not known; did you mean 'adam'?", "optimizer"),
     (
@@ -255,5 +286,5 @@ def test_list_suggests_its_shelves(refused, ask):
     )
     assert ask("list", "strategies", "--json").json == {
         "schema": 1,
-        "strategies": ["tpe", "nsga2", "random", "grid", "grow", "compound", "ga", "shrink"],
+        "strategies": ["elastic", "tpe", "nsga2", "random", "grid", "grow", "ga", "compound", "shrink"],
     }

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from steelyard.cli import config, main
+from steelyard.core.generation import Generation
 from steelyard.core.outcome import Outcome
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,6 +62,13 @@ def test_a_config_with_an_unknown_field_is_no_config() -> None:
 @pytest.mark.slow
 def test_find_prints_the_schema(found: Any) -> None:
     check("find", found)
+
+
+@pytest.mark.slow
+def test_generations_are_of_the_schema(found: Any) -> None:
+    hall = ((found["chosen"]["key"], 0.5),)
+    for each in (Generation(0, 8, 8, 8, 0, None, None, None), Generation(1, 8, 2, 0, 1, -1.0, 0.0, 0.5, hall)):
+        check("find", {**found, "generations": [each.to_json()]})
 
 
 @pytest.mark.slow

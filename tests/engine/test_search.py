@@ -204,3 +204,24 @@ def test_a_second_process_on_the_same_directory_is_refused_by_name(tmp_path, stu
         )
     assert done.returncode == 2
     assert f"is in use by process {os.getpid()}" in done.stderr
+
+
+def test_a_warm_start_measures_the_front_for_another_runtime_and_trains_nothing(study, tmp_path):
+    out, _ = study
+    warm = steelyard.find(
+        "digits",
+        model="mlp",
+        strategy="grid",
+        knobs=KNOBS,
+        runtime="torch",
+        warm_start=out,
+        goal=Goal(max_drop=0.05),
+        budget=Budget(wall_s=None, trials=3),
+        out=tmp_path / "warm",
+    )
+    assert warm.counts == {"explored": 3, "trained": 0, "measured": 3, "failed": 0}
+    assert {str(point.candidate) for point in warm.points if point.notes.get("taken_over")} == {
+        "mlp (depth 1, width 8)",
+        "mlp (depth 1, width 32)",
+    }
+    assert len({point.key for point in warm.points}) == 3

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from steelyard.core.generation import Generation
 from steelyard.core.outcome import Outcome
 from steelyard.report import html
 
@@ -141,3 +142,11 @@ def test_five_hundred_points_stay_under_three_megabytes(five_hundred: Outcome) -
     page = Page(html.render(five_hundred))
     assert len(html.render(five_hundred).encode()) < 3_000_000
     assert sum("data-key" in attributes for _, attributes in page.tags) == 2 * 500
+
+
+def test_a_search_by_evolution_has_a_section_of_generations(certified):
+    hall = ((certified.chosen.key, 0.75),)
+    page = html.render(replace(certified, generations=(Generation(0, 20, 17, 2, 0, -1.5, -0.5, 0.75, hall),)))
+    for text in ('<section id="generations"', 'href="#generations"', "chart-generations", "1 generation of 20"):
+        assert text in page
+    assert '<section id="generations"' not in html.render(certified)

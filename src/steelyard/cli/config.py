@@ -36,13 +36,14 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", omit_de
     max_memory_mb: float | None = None
     max_energy_mj: float | None = None
     strategy: str | None = None
-    scale: str | None = None
     strategy_option: dict[str, Setting] | None = None
+    scale: str | None = None
     budget: str | int | float | None = None
     trials: int | None = None
     knob: dict[str, list[Setting]] | None = None
     workers: int | None = None
     seed: int | None = None
+    seeds: int | None = None
     loss: str | None = None
     train: str | None = None
     preprocess: str | None = None
@@ -57,6 +58,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", omit_de
     out: str | None = None
     storage: str | None = None
     measured: str | None = None
+    warm_start: str | None = None
     plugin: list[str] | None = None
 
 
@@ -78,7 +80,7 @@ def read_config(path: Path) -> dict[str, Any]:
     config = _checked({} if plain is None else plain, path)
     options = {name: getattr(config, name) for name in config.__struct_fields__}
     given = {name: value for name, value in options.items() if value is not None}
-    for name, kind in (("out", Path), ("measured", Path), ("plugin", tuple)):
+    for name, kind in (("out", Path), ("measured", Path), ("warm_start", Path), ("plugin", tuple)):
         if name in given:
             given[name] = kind(given[name])
     if "knob" in given:

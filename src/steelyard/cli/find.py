@@ -38,7 +38,9 @@ def find(  # noqa: PLR0917  the parser fills parameters in by name
     max_size_mb: Annotated[float | None, typer.Option(help="Limit on the file's size, MB of 10^6 bytes.")] = None,
     max_memory_mb: Annotated[float | None, typer.Option(help="Limit on peak memory.")] = None,
     max_energy_mj: Annotated[float | None, typer.Option(help="Limit on energy an inference.")] = None,
-    strategy: Annotated[Text, typer.Option(help="tpe, nsga2, random, grid, grow, compound or ga. [tpe]")] = None,
+    strategy: Annotated[
+        Text, typer.Option(help="elastic, ga, nsga2, tpe, random, grid, grow or compound. [elastic]")
+    ] = None,
     strategy_option: Annotated[
         list[str] | None, typer.Option(help="Set an option of the strategy.", metavar="NAME=VALUE")
     ] = None,
@@ -50,6 +52,7 @@ def find(  # noqa: PLR0917  the parser fills parameters in by name
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Training processes. [cores less one]")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random. [0]")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Train the finalists with so many seeds. [1]")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved question and stop.")] = False,
     loss: Annotated[Text, typer.Option(help="Your loss, file.py:function.")] = None,
     train: Annotated[Text, typer.Option(help="Your training loop, file.py:function.")] = None,
@@ -67,6 +70,7 @@ def find(  # noqa: PLR0917  the parser fills parameters in by name
     measured: Annotated[
         Path | None, typer.Option(help="What a kit measured: choose by another machine's costs.")
     ] = None,
+    warm_start: Annotated[Path | None, typer.Option(help="An earlier study, whose front comes first.")] = None,
     config: Annotated[Path | None, typer.Option(help="Options from a YAML file.")] = None,
     plugin: Annotated[list[str] | None, typer.Option(help="module:function extending the registry.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
@@ -75,7 +79,7 @@ def find(  # noqa: PLR0917  the parser fills parameters in by name
     del task, data, target, model, runtime, max_drop, relative, absolute, confidence, require_proof, metric
     del min_quality, minimize, max_latency_ms, max_size_mb, max_memory_mb, max_energy_mj, strategy, budget, trials
     del workers, seed, loss, train, preprocess, optimizer, learning_rate, epochs, group, split_by, trust, batch
-    del threads, out, storage, measured, scale
+    del threads, out, storage, measured, scale, warm_start, seeds
     from steelyard.cli.finding import answer  # noqa: PLC0415  `--help` must load nothing that searches
 
     given: dict[str, Any] = {name: value for name, value in context.params.items() if value is not None}

@@ -183,7 +183,10 @@ class Outcome:
     `splits` train, valid, test and how. `notices` are sentences the user should read. `gate` and `explanation` are of
     `compress` alone: what each candidate's steps were worth, and what the chosen one's did, as plain JSON:
     `waterfall`, `flips` and `sensitivity`. `generations` are of a search by evolution alone. `scaling` says for each
-    family with enough points how its knobs should grow.
+    family
+    with enough points how its knobs should grow.
+    `reachable` is of `find` alone: by metric what its members cost from the cheapest to the dearest, `low`, `high` and
+    `unit`; either end is None where it is not known.
     """
 
     study: str
@@ -207,8 +210,9 @@ class Outcome:
     notices: tuple[str, ...] = ()
     gate: tuple[Passage, ...] = ()
     explanation: Mapping[str, Any] = field(default_factory=dict)
-    scaling: tuple[Scaling, ...] = ()
     generations: tuple[Generation, ...] = ()
+    scaling: tuple[Scaling, ...] = ()
+    reachable: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> Plain:
         """The JSON of `find` and `compress`: schema 1. What only some of them tell is absent where there is none."""
@@ -240,6 +244,8 @@ class Outcome:
             told["gate"] = [passage.to_json() for passage in self.gate]
         if self.generations:
             told["generations"] = [each.to_json() for each in self.generations]
+        if self.reachable:
+            told["reachable"] = dict(self.reachable)
         return {**told, "explanation": dict(self.explanation)} if self.explanation else told
 
     @classmethod
@@ -267,6 +273,7 @@ class Outcome:
             notices=tuple(plain["notices"]),
             gate=tuple(Passage.from_json(passage) for passage in plain.get("gate", ())),
             explanation=plain.get("explanation", {}),
-            scaling=tuple(Scaling.from_json(each) for each in plain.get("scaling", ())),
             generations=tuple(Generation.from_json(each) for each in plain.get("generations", ())),
+            scaling=tuple(Scaling.from_json(each) for each in plain.get("scaling", ())),
+            reachable=plain.get("reachable", {}),
         )

@@ -301,6 +301,19 @@ class Problem(Protocol):
     def is_good_enough(self, trial: Trial, finished: Sequence[Trial]) -> bool:
         """Whether the trial meets the permitted drop against the best so far, judged on validation."""
 
+    @property
+    def minimized(self) -> int:
+        """The place among the objectives of the cost that the goal minimises."""
+
+    def explored(self) -> Sequence[Candidate]:
+        """The uncompressed candidates that shared weights have been judged at; mostly none."""
+
+    def estimate(self, candidate: Candidate) -> tuple[float, float] | None:
+        """The loss of quality and the minimised cost that exploring found, as `score` has them.
+
+        None where the candidate is not explored; the cost is NaN where it is not known.
+        """
+
     def spent(self, candidate: Candidate, finished: Sequence[Trial]) -> float | None:
         """The share of the permitted drop that a candidate uses up on validation, 1 at its end; limits don't count.
 

@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812  the field's name for it
 from torch import Tensor
 
-from steelyard.core.candidate import Scale
 from steelyard.core.errors import WorkerError
 from steelyard.core.task import Array, OutputSpec, Rows, ValueOutput
 from steelyard.elastic.supernet import Member, Supernet
@@ -56,7 +55,7 @@ class Trained:
 
 
 def train_supernet(
-    net: Supernet, smallest: Scale, rows: Rows, output: OutputSpec, course: Course, own_loss: Loss | None = None
+    net: Supernet, rows: Rows, output: OutputSpec, course: Course, own_loss: Loss | None = None
 ) -> Trained:
     """Train the shared weights in place by the sandwich rule with in-place distillation.
 
@@ -64,8 +63,7 @@ def train_supernet(
     labels). The learning rate follows one cycle, by the steps or by the time, whichever ends first.
 
     Args:
-        net: the supernet.
-        smallest: its smallest scale.
+        net: the supernet; its first scale is the largest, its last the smallest.
         rows: training rows, raw.
         output: what the outputs mean.
         course: how long.
@@ -82,7 +80,7 @@ def train_supernet(
     fresh = [each.detach().clone() for each in net.parameters()]
     rate = course.rate
     for _ in range(CURES + 1):
-        found = _Sandwich(net, smallest, rows, output, course, own_loss, start).run(rate)
+        found = _Sandwich(net, rows, output, course, own_loss, start).run(rate)
         if found is not None:
             return found
         rate /= 4
@@ -98,7 +96,6 @@ class _Sandwich:
     def __init__(  # noqa: PLR0917  what `train_supernet` is given, and when it began
         self,
         net: Supernet,
-        smallest: Scale,
         rows: Rows,
         output: OutputSpec,
         course: Course,
@@ -107,7 +104,7 @@ class _Sandwich:
     ) -> None:
         self.net, self.course, self.start = net, course, start
         self.rows, self.targets = rows, targets_of(rows.y, output)
-        self.ends = (net.scales[0], smallest)
+        self.ends = (net.scales[0], net.scales[-1])
         self.loss = own_loss or default_loss(output)
         self.distance = (
             own_loss if own_loss is not None else F.mse_loss if isinstance(output, ValueOutput) else soft_loss

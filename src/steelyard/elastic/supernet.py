@@ -1,4 +1,4 @@
-"""One set of weights that holds every smaller model of a space: each is a view of it, trained and run without a copy."""
+"""One set of weights that holds every smaller model of a space: each is a view of it, run without a copy."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -73,7 +73,7 @@ class Supernet:
         if not self.entries:
             raise InputError("the model has no weights to share.")
         shared = sum(len(each) for each in self._names.values())
-        if len(self.scales) > 1 and not any(len(m.places) for m in self._members.values()) or not shared:
+        if (len(self.scales) > 1 and not any(len(m.places) for m in self._members.values())) or not shared:
             raise InputError("the models of the space share no weights.")
 
     def member(self, scale: Scale) -> Member:
@@ -100,12 +100,9 @@ class Supernet:
         """The part of a sub-network's numbers that it shares with the largest model."""
         first = self.member(self.scales[0]).places
         theirs = {id(entry) for entry, _ in first.values()}
-        sizes = [(np.prod(member_shape), id(entry) in theirs) for member_shape, entry in self._shapes(scale)]
-        return float(sum(size for size, is_shared in sizes if is_shared) / max(1, sum(size for size, _ in sizes)))
-
-    def _shapes(self, scale: Scale) -> list[tuple[tuple[int, ...], Entry]]:
-        member = self.member(scale)
-        return [(tuple(view(entry.value, places).shape), entry) for entry, places in member.places.values()]
+        placed = self.member(scale).places.values()
+        sizes = [(view(entry.value, places).numel(), id(entry) in theirs) for entry, places in placed]
+        return sum(size for size, is_shared in sizes if is_shared) / max(1, sum(size for size, _ in sizes))
 
     def _made(self, scale: Scale) -> Member:
         model = self.build(scale)
@@ -148,9 +145,9 @@ def _emptied(body: nn.Module) -> None:
     """Take the weights out of a module; what was one parameter in two places stays one."""
     empty: dict[int, nn.Parameter] = {}
     for each in body.modules():
-        for name, value in list(each._parameters.items()):  # noqa: SLF001  parameters without memory can't be set otherwise
+        for name, value in list(each._parameters.items()):
             if value is not None:
                 shell = empty.setdefault(
                     id(value), nn.Parameter(value.detach().to("meta"), requires_grad=value.requires_grad)
                 )
-                each._parameters[name] = shell  # noqa: SLF001
+                each._parameters[name] = shell

@@ -18,8 +18,8 @@ from steelyard.core.wire import content_key, dumps, write_text
 from steelyard.graph.marks import DECODING, is_encoded
 from steelyard.measure.environment import read_environment
 from steelyard.measure.floor import floor_of, floor_subject
-from steelyard.measure.latency import LatencyRound, Protocol, calibrate, measure_latency
-from steelyard.measure.memory import Baseline, measure_baseline, measure_memory
+from steelyard.measure.latency import LEAST_PROCESSES, LatencyRound, Protocol, calibrate, measure_latency
+from steelyard.measure.memory import Baseline, MemoryRound, measure_baseline, measure_memory
 from steelyard.measure.process import Subject
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,8 @@ YARDSTICK_VERSION = 1
 """Raised when the yardstick's kernel changes: its nominal time is another one then."""
 MEMORY_REPEATS = 1
 """Processes a model: peaks repeat within half a megabyte, and the baseline's spread stands in the interval."""
+GLANCE_S = 1.5
+"""Seconds of calls a model in a short round at most."""
 INPUT_ROWS = 64
 """Real validation rows that inferences cycle through."""
 
@@ -69,11 +71,7 @@ class Lane:
         start = time.perf_counter()
         try:
             latency = self.latency([*beside, *subjects])
-            if self._baseline is None:
-                self._baseline = measure_baseline(self.inputs, self.protocol)
-            memory = measure_memory(
-                subjects, self.inputs, self.protocol, baseline=self._baseline, repeats=MEMORY_REPEATS
-            )
+            memory = self.memory(subjects)
         finally:
             self._spent(len(subjects), start)
         results: dict[str, Costs | Failure] = {}
@@ -107,6 +105,21 @@ class Lane:
             # Waiting did not help: further rounds go on at once, and their intervals hold the noise.
             self.protocol = replace(self.protocol, waits_s=())
         return found
+
+    def memory(self, subjects: Sequence[Subject]) -> MemoryRound:
+        """Peak memory of each subject, against one baseline for the run."""
+        if self._baseline is None:
+            self._baseline = measure_baseline(self.inputs, self.protocol)
+        return measure_memory(subjects, self.inputs, self.protocol, baseline=self._baseline, repeats=MEMORY_REPEATS)
+
+    def glance(self, subjects: Sequence[Subject], limit_s: float) -> tuple[LatencyRound, Quantity | None]:
+        """A short round for wide intervals, and the floor by it: the next whole round measures the floor anew."""
+        floors = self._floors()
+        quick = replace(self.protocol, processes=LEAST_PROCESSES, cap_s=GLANCE_S, waits_s=())
+        found = measure_latency(
+            [*floors, *subjects], self.inputs, quick, nominal_s=self.nominal_s, seed=self.seed, limit_s=limit_s
+        )
+        return found, floor_of(found) if floors and not found.failures else self.floor
 
     def subject(self, candidate: Candidate, path: Path) -> Subject:
         """A candidate's model file, as it is measured: with the candidate's threads and options."""

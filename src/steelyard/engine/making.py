@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ from steelyard.core.wire import Plain
 from steelyard.engine.chain import Chain
 from steelyard.engine.clock import Clock
 from steelyard.engine.conversion import SOURCE_SUFFIX, artifact_bytes, check_parity, floor_model, floor_ports
+from steelyard.engine.elastic import Elastic
 from steelyard.engine.evaluating import outputs_of
 from steelyard.engine.inspecting import audit_file
-from steelyard.engine.messages import Assignment, Made
+from steelyard.engine.messages import EARLIER_NOTES, SEED_FOLDER, Assignment, Exploration, Made
 from steelyard.engine.once import made_once
+from steelyard.engine.takeover import earlier_fit, keep_weights
 from steelyard.graph.audit import check_quantized
 from steelyard.graph.counting import count
 from steelyard.graph.reading import read_model
@@ -30,9 +32,12 @@ from steelyard.select.quality import quality_interval
 from steelyard.training.fit import Fit, Problem, fit
 from steelyard.training.modules import module_outputs, stable_rate_of
 from steelyard.training.recipe import Recipe
+from steelyard.training.recovery import Recovered
 
 PARITY_ROWS = 256
 """Validation rows on which the exported file must agree with its source."""
+UNTRAINED = "untrained"
+"""The folder, among the trained models, of files with fresh weights; it goes once they are measured."""
 TRAIN_ROWS = 5_000
 """Training rows whose quality is reported beside the validation split's."""
 
@@ -53,6 +58,17 @@ class Workshop:
     loss: Callable[..., Any] | None = None
     loop: Callable[..., Any] | None = None
     chain: Chain | None = None
+    elastic: Elastic | None = None
+
+    def explore(self, asked: Exploration, tell: Callable[[str], None]) -> Made:
+        """Train the shared weights of a family and judge its scales.
+
+        Raises:
+            WorkerError: if its models can't share weights, or need not.
+        """
+        if self.elastic is None:
+            raise WorkerError("a training loop of your own trains one model at a time.", stage="share")
+        return self.elastic.explore(asked, Clock(tell))
 
     def make(self, assignment: Assignment, tell: Callable[[str], None]) -> Made:
         """Make one candidate.
@@ -60,8 +76,13 @@ class Workshop:
         Raises:
             WorkerError: with the stage at which it failed.
         """
+        if assignment.seed is not None:
+            apart = self.fits / f"{SEED_FOLDER}{assignment.seed}"
+            return replace(self, seed=assignment.seed, fits=apart).make(replace(assignment, seed=None), tell)
         clock = Clock(tell)
         candidate = assignment.candidate
+        if assignment.untrained:
+            return self._untrained(candidate, clock)
         steps = candidate.steps
         if self.chain is None:
             source, notes, trained = self._trained(candidate.uncompressed.file, assignment.limit_s, clock)
@@ -88,19 +109,41 @@ class Workshop:
 
         def train(folder: Path) -> dict[str, Any]:
             nonlocal has_curve
-            with clock.stage("train"):
-                model = self._built(candidate)
-                result = self._fit(model, candidate, limit_s)
+            with clock.stage("export" if (home / EARLIER_NOTES).is_file() else "train"):
+                model, result, earlier = self._fitted(candidate, home, limit_s)
             with clock.stage("export"):
                 path, how = self._exported(model, candidate, folder)
             with clock.stage("parity"):
                 parity = self._parity(model, candidate, path)
-            has_curve = bool(result.curve)
-            return _notes(result, how, parity)
+            has_curve = not earlier and bool(result.curve)
+            return {**_notes(result, how, parity), **keep_weights(model, folder), "taken_over": earlier}
 
         home = self.fits / candidate.key
         notes = made_once(home, "fit.json", train)
         return home / f"model{SOURCE_SUFFIX}", notes, has_curve
+
+    def _fitted(self, candidate: Candidate, home: Path, limit_s: float) -> tuple[Any, Fit, bool]:
+        """A trained model, how it was trained, and whether an earlier study did it.
+
+        Where the family shares weights it starts from those, else from scratch.
+        """
+        model = self._built(candidate)
+        earlier = earlier_fit(model, home)
+        if earlier is not None:
+            return model, earlier, True
+        if self.elastic is not None and self.elastic.has(candidate):
+            model, done = self.elastic.tuned(candidate, limit_s)
+            return model, _as_fit(done, -1.0 if self.metrics[self.monitor].higher_is_better else 1.0), False
+        return model, self._fit(model, candidate, limit_s), False
+
+    def _untrained(self, candidate: Candidate, clock: Clock) -> Made:
+        """The runtime's file of the model with fresh weights, and its size: other costs are for the lane to measure."""
+        folder = self.fits / UNTRAINED / candidate.key
+        folder.mkdir(parents=True, exist_ok=True)
+        with clock.stage("export"):
+            path, _ = self._exported(self._built(candidate), candidate, folder)
+            size = Quantity.exact(artifact_bytes(path, self._runtime(candidate).companions), "B")
+        return Made(str(path), {"size_bytes": size.to_json()}, clock.seconds, trained=False)
 
     def _exported(self, model: Any, candidate: Candidate, folder: Path) -> tuple[Path, str]:
         """The runtime's file of a trained model, and how it was written; the ONNX file is always there too."""
@@ -255,6 +298,14 @@ class Workshop:
         if metric.name in (self.monitor, self.goal_metric) or metric.proof == "trinomial":
             return quality_interval(metric, outputs, targets, seed=self.seed)
         return Quantity(metric(outputs, targets), metric.unit, n=len(targets))
+
+
+def _as_fit(done: Recovered, sign: float) -> Fit:
+    """What the fine-tuning of shared weights did, in the words of a training; `sign` turns a loss into the quality."""
+    curve: dict[str, list[float]] = {name: done.curve[name] for name in ("epoch", "train_loss")}
+    curve["valid_loss"] = done.curve["valid_distance"]
+    curve["valid_quality"] = [sign * value for value in done.curve["valid_loss"]]
+    return Fit(done.rate, curve, f"{done.stopped}, from shared weights", done.train_s, list(done.notes))
 
 
 def _step_file(steps: tuple[StepSetting, ...]) -> str:

@@ -4,8 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from steelyard.core.candidate import Candidate
+from steelyard.core.candidate import Candidate, FamilySpace, Knob
 from steelyard.core.wire import Plain
+
+WEIGHTS = "weights.safetensors"
+"""A trained model's weights, in the folder of its files."""
+EARLIER_WEIGHTS, EARLIER_NOTES = "earlier.safetensors", "earlier.json"
+"""Weights of an earlier study for a model that is not made here yet, and what was noted of their training."""
+
+SEED_FOLDER = "seed"
+"""Beginning of the folders, among the trained models, of those with other seeds than the study's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +53,55 @@ class WorkerSetup:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """One candidate to make: train where needed, export, compress, check, evaluate."""
+    """One candidate to make: train where needed, export, compress, check, evaluate.
+
+    `untrained` asks for its file with fresh weights alone: what it costs, nobody knows yet what it can. `seed` asks for
+    another start than the study's; its files stand apart.
+    """
 
     candidate: Candidate
     limit_s: float
+    untrained: bool = False
+    seed: int | None = None
 
     def to_json(self) -> Plain:
         """The plain form."""
-        return {"candidate": self.candidate.to_json(), "limit_s": self.limit_s}
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {**plain, "candidate": self.candidate.to_json()}
 
     @classmethod
     def from_json(cls, plain: Plain) -> Self:
         """The inverse of `to_json`."""
-        return cls(candidate=Candidate.from_json(plain["candidate"]), limit_s=plain["limit_s"])
+        return cls(**{**plain, "candidate": Candidate.from_json(plain["candidate"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Exploration:
+    """One family whose models are to share weights: train them within `limit_s`, then judge its scales.
+
+    `left_s` are the seconds that the search has: where every scale can be trained alone in them, sharing is refused,
+    unless it is `forced`.
+    """
+
+    space: FamilySpace
+    runtime: str
+    limit_s: float
+    left_s: float
+    forced: bool = False
+
+    def to_json(self) -> Plain:
+        """The plain form, told apart from an assignment's by its field `explore`."""
+        knobs = [knob.to_json() for knob in self.space.knobs]
+        rest = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "space"}
+        return {"explore": {"family": self.space.family, "knobs": knobs}, **rest}
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        rest = dict(plain)
+        space = rest.pop("explore")
+        knobs = tuple(Knob(each["name"], tuple(each["choices"])) for each in space["knobs"])
+        return cls(FamilySpace(space["family"], knobs), **rest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,21 +17,26 @@ from steelyard.core.quantity import Quantity
 from steelyard.core.task import ValueOutput
 from steelyard.core.trial import Failure, Measurement, Trial
 from steelyard.core.wire import Plain, content_key
+from steelyard.engine import reseeding
 from steelyard.engine.assemble import assemble
 from steelyard.engine.busy import BusyClock
 from steelyard.engine.certify import Certifier, Verdict
 from steelyard.engine.conversion import floor_model, floor_ports
 from steelyard.engine.elsewhere import check_minimized, check_study, choose_elsewhere
+from steelyard.engine.exploring import Explorations
 from steelyard.engine.lane import INPUT_ROWS, Lane, lanes, make_protocol, nominal_time
 from steelyard.engine.messages import WorkerSetup
 from steelyard.engine.pack import Render, located, pack, task_manifest
 from steelyard.engine.plan import Plan
 from steelyard.engine.problem import StudyProblem
 from steelyard.engine.registries import extended_registry
+from steelyard.engine.reseeding import Reseeding, seconds_spent, seed_figures, shortage
 from steelyard.engine.search import Search, nothing
 from steelyard.engine.statement import introduce
 from steelyard.engine.strategies import generations, settings_of
+from steelyard.engine.survey import MOST_S, SHARE, Survey, is_worthwhile, known_reach, out_of_reach, tell
 from steelyard.engine.teaching import teach
+from steelyard.engine.warmstart import take_over
 from steelyard.engine.workers import LocalWorkers, WorkerProcess
 from steelyard.graph.marks import SUFFIX as ENCODED
 from steelyard.graph.marks import is_encoded
@@ -108,6 +113,7 @@ def find(plan: Plan, render: Render, listen: Listener = silent, *, start: Start 
     try:
         run = Run(plan, study, listen, start, time_before(study))
         introduce(plan, listen)
+        take_over(plan, listen)
         run.work.mkdir(exist_ok=True)
         outcome = _answer(run, render)
     finally:
@@ -159,9 +165,10 @@ def _answer(run: Run, render: Render) -> Outcome:
     with run.busy.working():
         verdict = Certifier(own, study, lane, quality_floor(plan)).certify(trials)
     certify_s = time.monotonic() - started
+    verdict = _reseeded(run, verdict)
     run.listen(Event("stage", "packing", len(trials)))
     spent = _spent(run, trials, certify_s)
-    outcome = assemble(own, study, verdict, trials, read_environment(), spent)
+    outcome = _with_reach(assemble(own, study, verdict, trials, read_environment(), spent), own, study)
     outcome = replace(outcome, generations=generations(own, trials, floor=quality_floor(own)))
     if plan.measured is not None:
         checksums = {point.key: _digest(trials, point.key) for point in outcome.points}
@@ -182,6 +189,47 @@ def _answer(run: Run, render: Render) -> Outcome:
     # The report can't hold the seconds that drawing it took; the answer can.
     kinds = {name: seconds for name, seconds in spent.items() if name != "wall_s"}
     return replace(outcome, spent=kinds, wall_s=spent["wall_s"])
+
+
+def _with_reach(outcome: Outcome, plan: Plan, study: Study) -> Outcome:
+    """The outcome with what is within reach; limits beyond it are of this goal, so they are told with it alone."""
+    reach = known_reach(plan, study)
+    if reach is None:
+        return outcome
+    return replace(outcome, reachable=reach.told(), notices=(*outcome.notices, *out_of_reach(reach, plan)))
+
+
+def _reseeded(run: Run, verdict: Verdict) -> Verdict:
+    """The verdict with the spread over seeds of the chosen point and the reference, which are trained again for it."""
+    plan, study = run.plan, run.study
+    if plan.seeds < 2:
+        return verdict
+    finalists = list({each.key: each for each in (verdict.chosen, verdict.reference)}.values())
+    wall_s = plan.budget.wall_s
+    before = run.spent_before.get("wall_s", 0.0)
+    deadline = float("inf") if wall_s is None else run.start.began + wall_s - before - RESERVE_S
+    workers = _workers(run)
+    try:
+        with run.busy.working():
+            Reseeding(plan, study, workers, run.listen, deadline).run(finalists)
+    finally:
+        workers.close()
+    metrics = {each.key: {**verdict.metrics[each.key], **seed_figures(plan, study, each)} for each in finalists}
+    missing = shortage(plan, study, finalists)
+    notices = verdict.notices if missing is None else (*verdict.notices, missing)
+    return replace(verdict, metrics={**verdict.metrics, **metrics}, notices=notices)
+
+
+def _survey(run: Run, lane: Lane) -> Survey | None:
+    """What measures the reach before the search; None where it is known, has no meaning or would take too long."""
+    reach = known_reach(run.plan, run.study)
+    if reach is not None:
+        tell(reach, run.plan, run.listen)
+        return None
+    left_s = _end(run, run.study.trials()) - time.monotonic()
+    if not is_worthwhile(run.plan, left_s):
+        return None
+    return Survey(run.plan, run.study, lane, run.listen, run.busy, most_s=min(MOST_S, SHARE * left_s))
 
 
 def _teach(plan: Plan, study: Study, verdict: Verdict) -> None:
@@ -228,8 +276,8 @@ def _digest(trials: list[Trial], key: str) -> str:
 def _spent(run: Run, trials: list[Trial], certify_s: float) -> dict[str, float]:
     """Seconds by kind of work, over all resumes. `other_s` is wall time in which nothing was made or measured."""
     totals = {"train": 0.0, "export": 0.0, "measure": 0.0}
-    for trial in trials:
-        for stage, seconds in trial.seconds.items():
+    for made in (*(trial.seconds for trial in trials), *seconds_spent(run.study)):
+        for stage, seconds in made.items():
             kind = stage if stage in ("train", "measure") else "export"
             totals[kind] += seconds
     before = run.spent_before
@@ -296,6 +344,9 @@ def _explored(run: Run) -> Lane:
         )
     if plan.measured is not None or is_finished(plan, study):
         run.listen(Event("fact", "the study is finished; answering from what it holds"))
+        reach = known_reach(plan, study)
+        if reach is not None and plan.measured is None:
+            tell(reach, plan, run.listen)
         return _lane(run)
     workers = _workers(run)
     try:
@@ -350,6 +401,8 @@ def _search(run: Run, workers: LocalWorkers, lane: Lane) -> Search:
         wall_s=lambda: run.wall_s,
         takes_turns=has_threads or cpus == {lane.protocol.cpu},
         prepare=run.start.prepare,
+        explorations=Explorations.of(plan, run.study),
+        survey=_survey(run, lane),
     )
 
 
@@ -358,7 +411,8 @@ def _end(run: Run, trials: list[Trial]) -> float:
     wall_s = run.plan.budget.wall_s
     if wall_s is None:
         return float("inf")
-    return run.start.began + wall_s - run.spent_before.get("wall_s", 0.0) - reserve_s(trials)
+    seeds_s = reseeding.reserve_s(run.plan, trials)
+    return run.start.began + wall_s - run.spent_before.get("wall_s", 0.0) - reserve_s(trials) - seeds_s
 
 
 def reserve_s(trials: list[Trial]) -> float:
@@ -370,9 +424,9 @@ def reserve_s(trials: list[Trial]) -> float:
 
 
 def is_finished(plan: Plan, study: Study) -> bool:
-    """Whether an earlier run ended the search, and the budget asked for now is no larger than that one's."""
+    """Whether an earlier run ended the search, and now no more is asked for: no larger budget, no other front."""
     ended = study.get("ended")
-    if ended is None:
+    if ended is None or {each.key for each in plan.earlier} - {trial.key for trial in study.trials()}:
         return False
     is_same = {"settings": settings_of(plan.strategy), **ended} == {**ended, **_searched_by(plan)}
     if ended["why"] == "the strategy has nothing left to propose" and is_same:

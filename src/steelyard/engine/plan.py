@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from steelyard.core.candidate import Candidate, Scale, Space
 from steelyard.core.goal import Budget, Goal
@@ -10,6 +11,26 @@ from steelyard.core.measured import Measured
 from steelyard.core.protocols import Metric, Strategy, Task
 from steelyard.core.wire import Plain
 from steelyard.engine.given import GivenModel
+
+Sharing = Literal["never", "where it pays", "always"]
+"""Whether the models of a family are explored by shared weights: where it pays is where training is costly."""
+
+
+@dataclass(frozen=True, slots=True)
+class WarmStart:
+    """What an earlier study of the same data has to offer.
+
+    Attributes:
+        directory: the earlier study's home.
+        proposals: its front as candidates of the present space, in the order of the goal.
+        models: what it trained that can be taken over: the key here, its folder there, the hash of its weights.
+        changes: why nothing trained is taken over, where that is so: how its trainings differ from those of now.
+    """
+
+    directory: Path
+    proposals: tuple[Candidate, ...]
+    models: tuple[tuple[str, Path, str], ...] = ()
+    changes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +41,9 @@ class Plan:
     is about. `model` is the address of the user's own model function, or None. `registry` and `plugins` are addresses
     that worker processes resolve. `files` are the hashes of the user's own code files. `measured` are costs from
     another machine, which the choice is made by instead of this one's. `given` is the model to be compressed, where
-    there is one. `scale` is "compound" where the space is restricted to a ladder.
+    there is one. `sharing` says whether models of a family share weights before they are confirmed.
+    `scale` is "compound" where the space is restricted to a ladder. `warm` is what an earlier
+    study has to offer. `seeds` is with how many seeds the finalists are trained.
     """
 
     task: Task
@@ -46,7 +69,10 @@ class Plan:
     files: Mapping[str, str] = field(default_factory=dict)
     measured: Measured | None = None
     given: GivenModel | None = None
+    sharing: Sharing = "never"
     scale: str = "free"
+    warm: WarmStart | None = None
+    seeds: int = 1
 
     @property
     def firsts(self) -> tuple[Candidate, ...]:
@@ -54,6 +80,11 @@ class Plan:
         if self.given is not None:
             return self.space.references()
         return (*self.space.references(), Candidate("baseline", Scale(), (), self.space.runtime))
+
+    @property
+    def earlier(self) -> tuple[Candidate, ...]:
+        """What is made after those and before anything else: the front of an earlier study."""
+        return () if self.warm is None else self.warm.proposals
 
     @property
     def metric(self) -> Metric:

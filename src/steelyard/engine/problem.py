@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from steelyard.core.candidate import Candidate
+from steelyard.core.explored import Explored
 from steelyard.core.goal import COST_METRICS, Goal
 from steelyard.core.protocols import Metric
 from steelyard.core.trial import Measurement, Trial
@@ -15,7 +16,8 @@ from steelyard.select.quality import drop, loss
 class StudyProblem:
     """Objectives: loss of quality, then the logarithms of latency, size and any other minimised or limited cost.
 
-    `made` is the quality, by key, of candidates that are made and wait to be measured.
+    `made` is the quality, by key, of candidates that are made and wait to be measured; `known` what exploring found, by
+    the key of the uncompressed candidate.
     """
 
     goal: Goal
@@ -23,6 +25,7 @@ class StudyProblem:
     seed: int
     floor: float = 0.0
     made: Mapping[str, float] = field(default_factory=dict)
+    known: Mapping[str, Explored] = field(default_factory=dict)
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -30,6 +33,25 @@ class StudyProblem:
         asked = {COST_METRICS[self.goal.minimize], *(limit.metric for limit in self.goal.limits)}
         extra = sorted(asked - {"latency_p50_s", "latency_p95_s", "size_bytes"})
         return (self.metric.name, "latency_p50_s", "size_bytes", *extra)
+
+    @property
+    def minimized(self) -> int:
+        """The place among the objectives of the cost that the goal minimises."""
+        name = COST_METRICS[self.goal.minimize]
+        return self.objectives.index("latency_p50_s" if name == "latency_p95_s" else name)
+
+    def explored(self) -> tuple[Candidate, ...]:
+        """The uncompressed candidates that shared weights have been judged at."""
+        return tuple(each.candidate for each in self.known.values())
+
+    def estimate(self, candidate: Candidate) -> tuple[float, float] | None:
+        """The loss and the logarithm of the minimised cost by exploring; NaN for a cost it did not look at."""
+        found = self.known.get(candidate.key)
+        if found is None:
+            return None
+        looks = {"latency_p50_s": found.latency_s, "size_bytes": found.size_bytes}
+        cost = looks.get(self.objectives[self.minimized])
+        return loss(self.metric, found.quality), math.nan if cost is None else math.log(max(cost, 1e-12))
 
     def score(self, trial: Trial) -> tuple[float, ...] | None:
         """The objectives of a finished trial, lower is better; None for a failure."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from steelyard.core.userfile import absolute_address, is_user_address, load_func
 from steelyard.core.wire import file_sha256
 from steelyard.engine.lane import default_workers
 from steelyard.engine.options import check_choices, loading_knobs, options_of
-from steelyard.engine.plan import Plan
+from steelyard.engine.plan import Plan, Sharing
 from steelyard.engine.registries import extended_registry, family_name, metric_name, metric_of
 from steelyard.engine.strategies import configured
 from steelyard.engine.values import check_values
@@ -24,6 +24,8 @@ from steelyard.families.own import Own
 from steelyard.tasks.metrics import DEFAULT_METRICS, METRICS, metrics_of
 
 BUILTIN = "steelyard.builtin:registry"
+DEFAULT_STRATEGY = "elastic"
+"""What searches where nothing is asked for; it shares weights where that pays, and always where it is asked for."""
 PIPELINES: tuple[tuple[StepSetting, ...], ...] = ((), (StepSetting("quantize"),))
 """Pipelines of compression steps that are searched: none, and int8."""
 UNCOMPRESSED: tuple[tuple[StepSetting, ...], ...] = ((),)
@@ -45,6 +47,8 @@ class Request:
     `file.py:function`. `strategy_options` are the strategy's own, by name. `scale` "compound" restricts the scales to
     those along which depth, width and resolution grow together. `measured` is a file that a kit's `measure.py` wrote: a
     finished study answers by its costs.
+    `warm_start` is the home of an earlier study, whose front is proposed first. `seeds` is with how many seeds the
+    finalists are trained.
     """
 
     task: str | Task
@@ -56,7 +60,7 @@ class Request:
     runtime: str = "onnxruntime"
     goal: Goal = field(default_factory=Goal)
     budget: Budget | None = None
-    strategy: str = "tpe"
+    strategy: str | None = None
     knobs: Mapping[str, tuple[Setting, ...]] = field(default_factory=dict)
     workers: int | None = None
     seed: int = 0
@@ -73,8 +77,10 @@ class Request:
     plugins: tuple[str, ...] = ()
     trust: bool = False
     measured: Path | None = None
-    scale: Literal["free", "compound"] = "free"
     strategy_options: Mapping[str, Setting] = field(default_factory=dict)
+    scale: Literal["free", "compound"] = "free"
+    warm_start: Path | None = None
+    seeds: int = 1
 
 
 def resolve(request: Request) -> Plan:
@@ -87,7 +93,7 @@ def resolve(request: Request) -> Plan:
     registry = registry_with(request.plugins)
     registry.get("runtime", request.runtime)
     registry.get("exporter", request.runtime).check()
-    strategy = configured(_strategy(request, registry), request.strategy_options)
+    strategy = _strategy(request, registry)
     measured = None if request.measured is None else read_measured(request.measured)
     if measured is None:
         check_energy(request.goal)
@@ -99,7 +105,7 @@ def resolve(request: Request) -> Plan:
     if request.scale == "compound":
         check_ladder(space)
     own = {name: address for name, address in _own_files(request, model).items() if address}
-    return Plan(
+    plan = Plan(
         task=task,
         space=space,
         goal=request.goal,
@@ -122,8 +128,21 @@ def resolve(request: Request) -> Plan:
         trial_limit_s=_trial_limit(request, task),
         files={name: file_sha256(Path(absolute_address(address).rpartition(":")[0])) for name, address in own.items()},
         measured=measured,
+        sharing=_sharing(request),
         scale=request.scale,
+        seeds=request.seeds,
     )
+    if request.warm_start is None:
+        return plan
+    from steelyard.engine.warmstart import warm_start  # noqa: PLC0415  loads the storage, which `load` must not
+
+    return replace(plan, warm=warm_start(plan, request.warm_start))
+
+
+def _sharing(request: Request) -> Sharing:
+    if request.strategy is None and request.scale == "free":
+        return "where it pays"
+    return "always" if request.strategy == DEFAULT_STRATEGY else "never"
 
 
 def default_out(task: str, families: list[str]) -> Path:
@@ -157,17 +176,17 @@ def registry_with(plugins: tuple[str, ...]) -> Registry:
 
 def _strategy(request: Request, registry: Registry) -> Strategy:
     """The strategy by name; that of the ladder where scales are compound, which no other can walk."""
-    strategy: Strategy = registry.get("strategy", request.strategy)
+    name = request.strategy or DEFAULT_STRATEGY
+    strategy: Strategy = configured(registry.get("strategy", name), request.strategy_options)
     if request.scale == "free":
         return strategy
-    if request.strategy not in (Request.__dataclass_fields__["strategy"].default, request.scale):
+    if request.strategy not in (None, request.scale):
         raise InputError(
             f"'strategy' {request.strategy!r} walks the whole space, but 'scale' compound restricts it to a ladder; "
             "leave one of the two out.",
             field="strategy",
         )
-    ladder: Strategy = registry.get("strategy", request.scale)
-    return ladder
+    return configured(registry.get("strategy", request.scale), request.strategy_options)
 
 
 def check_ladder(space: Space) -> None:
@@ -312,7 +331,7 @@ def metrics_for(goal: Goal, task: Task) -> tuple[dict[str, Metric], str]:
     if is_user_address(asked):
         load_function(asked, field="metric")
         name = metric_name(asked)
-        if name in RESERVED or name.endswith(("_train", "_test")):
+        if name in RESERVED or name.endswith(("_train", "_test", "_seed_sd", "_seed_mean")):
             raise InputError(
                 f"'metric' {asked!r} must have a name of its own, but {name!r} is a figure of every point; rename it.",
                 field="metric",

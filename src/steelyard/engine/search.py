@@ -16,10 +16,12 @@ from steelyard.core.events import Event, Listener
 from steelyard.core.quantity import Quantity
 from steelyard.core.trial import Failure, Measurement, Trial
 from steelyard.engine.busy import BusyClock
+from steelyard.engine.exploring import Explorations
 from steelyard.engine.lane import Costs, Lane
 from steelyard.engine.messages import Assignment, Made
 from steelyard.engine.plan import Plan
 from steelyard.engine.problem import StudyProblem
+from steelyard.engine.survey import Survey
 from steelyard.engine.workers import LocalWorkers
 from steelyard.measure.process import Subject
 from steelyard.store.study import Study
@@ -36,6 +38,15 @@ HUNG_FACTOR, HUNG_S = 2.0, 60.0
 """A candidate that takes longer than its training's limit times this, plus the seconds to export it, hangs."""
 REFERENCE_SHARE, CANDIDATE_SHARE, LESSON_SHARE = 0.35, 0.2, 0.12
 """Shares of the budget that one training may take: the reference's, any other's, and a recovery of a given model."""
+VERBS = {
+    "share": "training shared weights of",
+    "explore": "exploring",
+    "train": "training",
+    "compress": "compressing",
+    "export": "exporting",
+    "evaluate": "evaluating",
+}
+"""What a worker does in each stage, for people."""
 
 
 def nothing() -> None:
@@ -64,6 +75,8 @@ class Search:
     wall_s: Callable[[], float]
     takes_turns: bool = False
     prepare: Callable[[], object] = nothing
+    explorations: Explorations | None = None
+    survey: Survey | None = None
     finished: list[Trial] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     ended: str = ""
@@ -82,7 +95,7 @@ class Search:
         while True:
             self._assign()
             self._measure()
-            if not self._making and not self._measuring:
+            if not (self._making or self._measuring or self._is_surveying or self._is_exploring):
                 break
             self._wait()
 
@@ -91,9 +104,21 @@ class Search:
         """When searching ends; it moves with the latencies that certifying will have to measure again."""
         return self.end(self.finished)
 
+    @property
+    def _is_surveying(self) -> bool:
+        """Whether the lane is promised to the ends of the space."""
+        return self.survey is not None and self.survey.is_busy
+
     def _assign(self) -> None:
-        """Give free workers their next candidates, as long as there is time."""
-        while self.workers.free and len(self._waiting) < AHEAD and not (self.takes_turns and self._measuring):
+        """Give free workers their next candidates, as long as there is time; exploring comes before all of them."""
+        if self.survey is not None:
+            self.survey.assign(self.workers, self._later)
+        is_held = self.takes_turns and (self._measuring or self._is_surveying)
+        if not is_held:
+            self._explore()
+        if self._is_exploring:
+            return
+        while self.workers.free and len(self._waiting) < AHEAD and not is_held:
             candidate = self._next()
             if candidate is None:
                 return
@@ -104,8 +129,26 @@ class Search:
             )
             future.add_done_callback(self._later(self._made, candidate))
 
+    @property
+    def _is_exploring(self) -> bool:
+        return self.explorations is not None and (self.explorations.is_running or bool(self.explorations.todo))
+
+    def _explore(self) -> None:
+        """Have the next family share weights, where there is one; its candidates are made afterwards."""
+        if self.explorations is None or self.explorations.is_running or not self.workers.free:
+            return
+        future = self.explorations.begin(self.workers, self._left(), self._stage_listener)
+        if future is not None:
+            future.add_done_callback(self._later(self._explored))
+
+    def _explored(self, future: "Future[Made]") -> None:
+        if self.explorations is not None:
+            for sort, text in self.explorations.end(future):
+                self._say_once(text) if sort == "notice" else self.listen(Event("fact", text))
+            self._leave(self.explorations.NAME)
+
     def _next(self) -> Candidate | None:
-        """References first, then the baseline, then what the strategy proposes; None when the search is over."""
+        """References, the baseline, an earlier front, then what the strategy proposes; None when the search is over."""
         known = {trial.key for trial in self.finished}
         pending = [*self._making.values(), *(each.candidate for each in (*self._waiting, *self._measuring))]
         begun = known | {candidate.key for candidate in pending}
@@ -115,7 +158,7 @@ class Search:
         elif time.monotonic() >= self.deadline:
             always = "the reference" if self.plan.given is not None else "the reference, the baseline"
             self._say_once(f"the budget is too small: {always} and one candidate are always finished")
-        candidate = next((each for each in self.plan.firsts if each.key not in begun), None)
+        candidate = next((each for each in (*self.plan.firsts, *self.plan.earlier) if each.key not in begun), None)
         if candidate is None:
             candidate = self.plan.strategy.propose(self.plan.space, self.finished, pending, self._told())
             if candidate is None and not pending:
@@ -129,7 +172,8 @@ class Search:
             each.candidate.key: Quantity.from_json(each.made.metrics[name]).value
             for each in (*self._waiting, *self._measuring)
         }
-        return replace(self.problem, made=made)
+        known = {} if self.explorations is None else self.explorations.known
+        return replace(self.problem, made=made, known=known)
 
     def _is_over(self, begun: int) -> bool:
         trials = self.plan.budget.trials
@@ -169,7 +213,7 @@ class Search:
 
     def _measure(self) -> None:
         """Start a round for what waits, if the lane is free."""
-        if self._measuring or not self._waiting or (self.takes_turns and self._making):
+        if self._measuring or self._is_surveying or not self._waiting or (self.takes_turns and self._making):
             return
         if self._is_late(min(len(self._waiting), BATCH)):
             log.info("no time to measure %d candidates; the same command with a larger budget will", len(self._waiting))
@@ -222,7 +266,7 @@ class Search:
         handle()
 
     def _may_stop(self) -> bool:
-        if not self._making or time.monotonic() < self.deadline:
+        if not self._making or time.monotonic() < self.deadline or self._is_exploring:
             return False
         measured = sum(isinstance(trial.outcome, Measurement) for trial in self.finished)
         done = measured + len(self._waiting) + len(self._measuring)
@@ -239,9 +283,7 @@ class Search:
         self._active.clear()
 
     def _made(self, candidate: Candidate, future: "Future[Made]") -> None:
-        if candidate.key in self._active:
-            self._active.remove(candidate.key)
-            self.busy.leave()
+        self._leave(candidate.key)
         if self._making.pop(candidate.key, None) is None:
             return
         try:
@@ -252,6 +294,11 @@ class Search:
         companions = self.lane.runtime.companions
         digest = self.study.artifacts.keep(_copy(Path(made.path), companions), companions)
         self._waiting.append(_Waiting(candidate, made, digest))
+
+    def _leave(self, key: str) -> None:
+        if key in self._active:
+            self._active.remove(key)
+            self.busy.leave()
 
     def _measured(self, future: "Future[dict[str, Costs | Failure]]") -> None:
         batch, self._measuring = self._measuring, []
@@ -299,16 +346,16 @@ class Search:
         """A callback that hands its future to `handle` in the engine's own thread."""
         return lambda future: self._events.put(lambda: handle(*first, future))
 
-    def _stage_listener(self, candidate: Candidate) -> Callable[[str], None]:
-        verbs = {"train": "training", "compress": "compressing", "export": "exporting", "evaluate": "evaluating"}
+    def _stage_listener(self, what: Candidate | str) -> Callable[[str], None]:
+        key = what if isinstance(what, str) else what.key
 
         def heard(stage: str) -> None:
-            if candidate.key not in self._active:
+            if key not in self._active:
                 # Until its first word the worker was starting: the engine's own cost, no training's.
-                self._active.add(candidate.key)
+                self._active.add(key)
                 self.busy.enter()
-            if stage in verbs:
-                self._say_stage(f"{verbs[stage]} {candidate}")
+            if stage in VERBS:
+                self._say_stage(f"{VERBS[stage]} {what}")
 
         return heard
 

@@ -15,7 +15,7 @@ from steelyard.core.wire import Plain
 from steelyard.engine.plan import Plan
 from steelyard.engine.problem import StudyProblem
 
-FIELD = "strategy_options"
+FIELD = "strategy_option"
 OURS = frozenset({"name", "rows"})
 """Fields that are no settings of a user: a strategy's name, and the training rows, which are filled in here."""
 _RULES: Mapping[type, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
@@ -30,7 +30,8 @@ def configured(strategy: Strategy, given: Mapping[str, Setting], *, rows: int | 
     known = _settings(strategy)
     if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
         raise InputError(
-            f"'{FIELD}' must map names to numbers or texts, such as {{'population': 50}}, got {given!r}.", field=FIELD
+            f"'strategy_options' must map names to numbers or texts, such as {{'population': 50}}, got {given!r}.",
+            field=FIELD,
         )
     for name in given:
         if not known:
@@ -43,7 +44,10 @@ def configured(strategy: Strategy, given: Mapping[str, Setting], *, rows: int | 
     checked: dict[str, Any] = {name: _checked(strategy.name, name, value, known[name]) for name, value in given.items()}
     if rows is not None and is_dataclass(strategy) and any(each.name == "rows" for each in fields(strategy)):
         checked["rows"] = rows
-    return replace(strategy, **checked) if checked else strategy  # type: ignore[type-var]  it has fields, so it is one
+    if not checked:
+        return strategy
+    other: Strategy = replace(strategy, **checked)  # type: ignore[type-var]
+    return other
 
 
 def settings_of(strategy: Strategy) -> Plain:

@@ -15,6 +15,8 @@ MOST_ROWS = 2**16
 """Rows an inference at most."""
 SCALES = ("free", "compound")
 """Which scales are searched: all, or those along which knobs grow together."""
+MOST_SEEDS = 100
+"""Seeds that finalists are trained with at most."""
 TEXTS = ("target", "group", "split_by", "storage", "loss", "loop", "preprocess", "optimizer", "runtime", "strategy")
 
 
@@ -42,6 +44,7 @@ def check_values(given: Mapping[str, Any]) -> None:
     _check_count("batch", given["batch"], MOST_ROWS)
     _check_count("threads", given["threads"], most)
     _check_count("workers", given["workers"], most)
+    _check_count("seeds", given.get("seeds"), MOST_SEEDS)
     _check_count("epochs", given["epochs"], 10**6)
     seed = given["seed"]
     if not _is_whole(seed) or not 0 <= seed < 2**31:
@@ -80,6 +83,7 @@ def _check_kinds(given: Mapping[str, Any]) -> None:
         ("model", "a name, or names", model is None or all(isinstance(name, str) for name in names)),
         ("out", "a path", given["out"] is None or isinstance(given["out"], Path)),
         ("measured", "a path", given["measured"] is None or isinstance(given["measured"], Path)),
+        ("warm_start", "a path", given["warm_start"] is None or isinstance(given["warm_start"], Path)),
         ("learning_rate", "a number", given["learning_rate"] is None or is_number(given["learning_rate"])),
         ("plugins", "addresses module:function", all(isinstance(each, str) for each in _sequence(given["plugins"]))),
     )

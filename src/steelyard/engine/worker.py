@@ -13,13 +13,14 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
 from steelyard.core.errors import SteelyardError, WorkerError
 from steelyard.core.userfile import load_function
 from steelyard.core.wire import dumps
-from steelyard.engine.messages import Assignment, WorkerSetup
+from steelyard.engine.messages import Assignment, Exploration, Made, WorkerSetup
 from steelyard.engine.registries import extended_registry, family_name, metric_name, metric_of
 from steelyard.families.own import Own
 
@@ -44,14 +45,23 @@ def main() -> int:
         return 1
     _say(answers, {"ready": True})
     for line in sys.stdin:
-        assignment = Assignment.from_json(json.loads(line))
+        asked = json.loads(line)
         try:
-            made = workshop.make(assignment, lambda stage: _say(answers, {"stage": stage}))
+            made = _done(workshop, asked, lambda stage: _say(answers, {"stage": stage}))
         except WorkerError as error:
             _say(answers, {"failed": {"stage": error.stage, "message": error.message}})
         else:
             _say(answers, {"made": made.to_json()})
     return 0
+
+
+def _done(workshop: Any, asked: Any, tell: Callable[[str], None]) -> Made:
+    """What is asked for: a family explored, or a candidate made."""
+    if "explore" in asked:
+        made: Made = workshop.explore(Exploration.from_json(asked), tell)
+    else:
+        made = workshop.make(Assignment.from_json(asked), tell)
+    return made
 
 
 def open_workshop(setup: WorkerSetup) -> Any:
@@ -68,7 +78,13 @@ def open_workshop(setup: WorkerSetup) -> Any:
         families[name] = Own(name, load_function(setup.model, field="model"))
     task = load(Path(setup.task))
     metrics = {metric_name(address): metric_of(address) for address in setup.metrics}
-    chain = None
+    chain, elastic = None, None
+    own_loss = load_function(recipe.loss, field="loss") if recipe.loss else None
+    loop = load_function(recipe.loop, field="train") if recipe.loop else None
+    if setup.given is None and loop is None:
+        from steelyard.engine.elastic import Elastic  # noqa: PLC0415  imports torch
+
+        elastic = Elastic(task, families, recipe, metrics[setup.monitor], setup.seed, Path(setup.fits), own_loss)
     if setup.given is not None:
         from steelyard.engine.chain import Chain  # noqa: PLC0415  imports torch
         from steelyard.engine.given import GivenModel  # noqa: PLC0415
@@ -85,9 +101,10 @@ def open_workshop(setup: WorkerSetup) -> Any:
         goal_metric=setup.goal_metric,
         seed=setup.seed,
         fits=Path(setup.fits),
-        loss=load_function(recipe.loss, field="loss") if recipe.loss else None,
-        loop=load_function(recipe.loop, field="train") if recipe.loop else None,
+        loss=own_loss,
+        loop=loop,
         chain=chain,
+        elastic=elastic,
     )
 
 

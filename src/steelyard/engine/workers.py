@@ -15,7 +15,7 @@ from typing import Any
 
 from steelyard.core.errors import InputError, WorkerError
 from steelyard.core.wire import dumps
-from steelyard.engine.messages import Assignment, Made, WorkerSetup
+from steelyard.engine.messages import Assignment, Exploration, Made, WorkerSetup
 
 START_S = 120.0
 """Seconds a worker may take to start; importing torch takes a few on an idle machine, far more on a crowded one."""
@@ -53,7 +53,11 @@ class WorkerProcess:
         self._is_buried = False
 
     def make(
-        self, setup: WorkerSetup, assignment: Assignment, kill_s: float, stage_changed: Callable[[str], None]
+        self,
+        setup: WorkerSetup,
+        assignment: Assignment | Exploration,
+        kill_s: float,
+        stage_changed: Callable[[str], None],
     ) -> Made:
         """Have one candidate made; kill the process if it takes longer than `kill_s`. The first one sets it up.
 
@@ -164,7 +168,7 @@ class LocalWorkers:
                 worker.start()
 
     def submit(
-        self, assignment: Assignment, kill_s: float, stage_changed: Callable[[str], None] = lambda _: None
+        self, assignment: Assignment | Exploration, kill_s: float, stage_changed: Callable[[str], None] = lambda _: None
     ) -> "Future[Made]":
         """Have a candidate made; at most `free` at a time."""
         worker = self._idle.pop()

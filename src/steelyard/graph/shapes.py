@@ -233,6 +233,7 @@ _VALUES: dict[str, Callable[[Case], Any]] = {
     "Sub": lambda case: _value(case, 0) - _value(case, 1),
     "Mul": lambda case: _value(case, 0) * _value(case, 1),
     "Div": _divided,
+    "Mod": lambda case: np.mod(_value(case, 0), _value(case, 1)),
     "Equal": lambda case: _value(case, 0) == _value(case, 1),
     "Where": lambda case: np.where(_value(case, 0), _value(case, 1), _value(case, 2)),
     "ConstantOfShape": lambda case: np.broadcast_to(

@@ -235,7 +235,19 @@ def proof_remarks(outcome: Outcome) -> tuple[str, ...]:
         )
     if outcome.status == "certified" and not drop.exact:
         remarks.append("The method is asymptotic: the confidence is approximate at this number of rows.")
-    return tuple(remarks)
+    return (*remarks, *seed_remarks(outcome))
+
+
+def seed_remarks(outcome: Outcome) -> tuple[str, ...]:
+    """How much of the finalists' quality is the luck of a start, where they were trained with other seeds too."""
+    name = outcome.drop.metric
+    told = []
+    for point in {each.key: each for each in (outcome.chosen, outcome.reference)}.values():
+        mean, sd = (point.metrics.get(f"{name}_seed_{figure}") for figure in ("mean", "sd"))
+        if mean is not None and sd is not None:
+            figures = (format_figure(each.value, name, each.unit) for each in (mean, sd))
+            told.append(f"{' ± '.join(figures)} over {mean.n} seeds ({point_name(point)})")
+    return (f"{as_sentence(cleaned(name))} on validation rows, mean ± sd: {'; '.join(told)}.",) if told else ()
 
 
 def method_phrase(outcome: Outcome) -> str:

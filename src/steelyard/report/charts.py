@@ -67,9 +67,9 @@ def draw(outcome: Outcome) -> Charts:
         "staircase": chart_data.staircase(outcome, rows),
         "curves": chart_data.curve_rows(outcome),
         "waterfall": chart_data.waterfall_rows(outcome),
+        "generations": evolved.chart_rows(outcome),
         "scaling_curves": scaled.curve_rows(outcome),
         "scaling_points": scaled.measured_rows(outcome),
-        "generations": evolved.chart_rows(outcome),
         "spent": [
             {"work": row.cells[0].text, "seconds": row.cells[1].raw, "text": row.cells[1].text}
             for row in spent_table(outcome).rows

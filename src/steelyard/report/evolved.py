@@ -72,18 +72,18 @@ def hall(outcome: Outcome) -> Sequence[tuple[str, float]]:
 
 
 def sentence(outcome: Outcome) -> str:
-    """How far evolution came, for a terminal; empty for another search."""
+    """How far evolution came; empty for another search."""
     told = outcome.generations
     if not told:
         return ""
     first, last = told[0], told[-1]
-    new = sum(each.new for each in told)
+    many = f"{len(told)} generation" + ("s" if len(told) > 1 else "")
+    bred = f"{many} of {last.size}, {sum(each.new for each in told):,} different candidates"
     if first.maximum is None or last.maximum is None:
-        return f"{len(told)} generations of {last.size}, {new:,} different candidates, none with a fitness."
+        return f"{bred}; none has a fitness." if last.maximum is None else f"{bred}; none of the first has a fitness."
     return (
-        f"{len(told)} generation{'s' if len(told) > 1 else ''} of {last.size}, {new:,} different candidates; the best "
-        f"fitness went from {_text(first.maximum)} to {_text(last.maximum)} (the reference has 0), the average "
-        f"from {_text(first.mean)} to {_text(last.mean)}."
+        f"{bred}; the best fitness went from {_text(first.maximum)} to {_text(last.maximum)} (the reference has 0), "
+        f"the average from {_text(first.mean)} to {_text(last.mean)}."
     )
 
 

@@ -97,8 +97,8 @@ def format_figure(value: float, name: str, unit: str) -> str:
 
 
 def quality_name(name: str) -> str:
-    """The metric behind `NAME_test` and `NAME_train`."""
-    return name.removesuffix("_test").removesuffix("_train")
+    """The metric behind `NAME_test`, `NAME_train`, `NAME_seed_mean` and `NAME_seed_sd`."""
+    return name.removesuffix("_test").removesuffix("_train").removesuffix("_seed_mean").removesuffix("_seed_sd")
 
 
 def format_interval(quantity: Quantity, name: str) -> str:

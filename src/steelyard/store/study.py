@@ -25,7 +25,8 @@ from steelyard.store.lock import LOCK_NAME, StudyLock
 
 DB_NAME = "study.db"
 STUDY_NAME = "steelyard"
-_IDENTITY = "identity"
+IDENTITY = "identity"
+"""The attribute of the storage that holds the identity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +178,9 @@ def _open_raw(directory: Path, storage: str | None) -> optuna.Study:
 
 
 def _match(raw: optuna.Study, identity: Plain, directory: Path) -> None:
-    stored = raw.user_attrs.get(_IDENTITY)
+    stored = raw.user_attrs.get(IDENTITY)
     if stored is None:
-        raw.set_user_attr(_IDENTITY, identity)
+        raw.set_user_attr(IDENTITY, identity)
         return
     changes = differences(stored, identity)
     if changes:

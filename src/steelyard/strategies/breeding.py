@@ -5,7 +5,7 @@ brood is a function of (parents, seed, generation).
 """
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -37,11 +37,9 @@ class Gene:
             return self.distribution.high
         return len(self.distribution.choices) - 1
 
-    def value(self, index: int) -> int | str:
-        """The choice at an index, as Optuna has it."""
-        if isinstance(self.distribution, IntDistribution):
-            return index
-        return self.distribution.choices[index]  # type: ignore[return-value]  ours are numbers and texts
+    def value(self, index: int) -> Any:
+        """The choice at an index, as Optuna has it: a number or a text."""
+        return index if isinstance(self.distribution, IntDistribution) else self.distribution.choices[index]
 
     def index(self, value: Any) -> int:
         """The inverse of `value`."""
@@ -93,19 +91,21 @@ class Operators:
     elite: int = 1
 
 
-class Fitness(base.Fitness):  # type: ignore[misc]  DEAP has no types
-    """DEAP's fitness of one figure that is maximised."""
+class Fitness(base.Fitness):  # type: ignore[misc]
+    """DEAP's fitness of one figure that is maximised; DEAP has no types."""
 
     weights = (1.0,)
 
 
 class Individual(list[int]):
-    """A genome that DEAP's operators change in place, with its fitness."""
+    """A genome that DEAP's operators change in place, with the fitness that it had before."""
 
-    def __init__(self, genome: Sequence[int], fitness: float | None = None) -> None:
+    __slots__ = ("value",)
+
+    def __init__(self, genome: Sequence[int], value: float) -> None:
         """A copy of a genome."""
         super().__init__(genome)
-        self.fitness = Fitness(() if fitness is None else (fitness,))
+        self.value = value
 
     @property
     def genome(self) -> Genome:
@@ -113,13 +113,13 @@ class Individual(list[int]):
         return tuple(self)
 
     @property
-    def value(self) -> float:
-        """Its fitness as a number; of what has one."""
-        return float(self.fitness.values[0])
+    def fitness(self) -> Fitness:
+        """DEAP's form of the fitness; made when asked for, because most individuals are never compared by it."""
+        return Fitness((self.value,))
 
     def copy(self) -> "Individual":
         """The same genes and fitness."""
-        return Individual(self, self.value if self.fitness.valid else None)
+        return Individual(self, self.value)
 
 
 def first_brood(genes: Sequence[Gene], population: int, seed: int) -> list[Genome]:
@@ -149,7 +149,7 @@ def brood(
     # Two points need two genes to lie between.
     crossover = operators.crossover if len(genes) > 1 else 0.0
     with _seeded(f"{seed}/{generation}"):
-        chosen = tools.selTournament(list(parents), operators.population, tournsize=operators.tournament)
+        chosen = tools.selTournament(list(parents), operators.population, operators.tournament, fit_attr="value")
         offspring = algorithms.varAnd(chosen, toolbox, crossover, operators.mutation)
     return [each.genome for each in offspring]
 
@@ -208,13 +208,17 @@ class GeneticSampler(BaseGASampler):
         """The generation before, its weakest replaced by the best of those before it."""
         elders = self.get_parent_population(study, generation - 1)
         young = self.get_population(study, generation - 1)
-        fitness = [[self._fitness(study, trial) for trial in trials] for trials in (elders, young)]
+        places = surviving(
+            [self._fitness(study, trial) for trial in elders],
+            [self._fitness(study, trial) for trial in young],
+            self._operators.elite,
+        )
         everyone = [*elders, *young]
-        return [everyone[place] for place in surviving(*fitness, self._operators.elite)]
+        return [everyone[place] for place in places]
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> Mapping[str, Any]:  # type: ignore[override]
+    ) -> dict[str, Any]:
         """The genes of the trial's place in its generation."""
         del search_space
         generation = self.get_trial_generation(study, trial)
@@ -245,11 +249,9 @@ class GeneticSampler(BaseGASampler):
 
     def _place(self, study: optuna.Study, trial: FrozenTrial, generation: int) -> int:
         """How many individuals of the generation were begun before this one."""
-        others = study.get_trials(deepcopy=False)
         key = self._get_generation_key()
-        return self._begun + sum(
-            each.system_attrs.get(key) == generation for each in others if each.number < trial.number
-        )
+        before = (each for each in study.get_trials(deepcopy=False) if each.number < trial.number)
+        return self._begun + len([each for each in before if each.system_attrs.get(key) == generation])
 
     def _individual(self, study: optuna.Study, trial: FrozenTrial) -> Individual:
         return Individual([gene.index(trial.params[gene.name]) for gene in self._genes], self._fitness(study, trial))

@@ -45,7 +45,7 @@ class Stage:
     """One generation of a run: who its parents are, who was bred, and who lives on.
 
     `trials` stand beside the brood, None for what has not finished. `survivors` are the parents of the next one; an
-    individual that has not finished counts as the weakest.
+    individual that has not finished counts as the weakest. It is complete when they and the references have finished.
     """
 
     number: int
@@ -54,11 +54,7 @@ class Stage:
     trials: tuple[Trial | None, ...]
     young: tuple[Individual, ...]
     survivors: tuple[Individual, ...]
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether every individual has finished."""
-        return None not in self.trials
+    is_complete: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +70,7 @@ class Evolution:
     genes: tuple[Gene, ...] = field(init=False)
     _known: dict[Candidate, Trial] = field(init=False)
     _candidates: dict[Genome, Candidate] = field(init=False, default_factory=dict)
+    _trials: dict[Genome, Trial | None] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Look the trials up by candidate."""
@@ -91,6 +88,12 @@ class Evolution:
         """The finished trial of a candidate."""
         return self._known.get(candidate)
 
+    def _of(self, genome: Genome) -> Trial | None:
+        """The finished trial of a genome's candidate; hashing candidates again and again took half of the time."""
+        if genome not in self._trials:
+            self._trials[genome] = self.trial(self.candidate(genome))
+        return self._trials[genome]
+
     def stages(self) -> Iterator[Stage]:
         """Every generation in turn; the last one is incomplete, or the run has ended with it.
 
@@ -98,29 +101,36 @@ class Evolution:
         any was. The first generation is bred without it, what follows waits for every reference.
         """
         references = [self.trial(each) for each in self.space.references()]
-        measure = yardstick([each for each in references if each is not None], self.problem, self.weights)
-        known: dict[Candidate, float] = {}
+        have_finished = None not in references
+        measure = self._yardstick(references) if have_finished else None
+        known: dict[Genome, float] = {}
         parents: tuple[Individual, ...] = ()
         best, stale = WORST, 0
         for number in range(self.ending.generations):
             genomes = self._bred(parents, number)
-            trials = tuple(self.trial(self.candidate(genome)) for genome in genomes)
-            present = [trial for trial in trials if trial is not None]
-            if measure is None and len(present) == len(trials):
-                measure = yardstick(present, self.problem, self.weights)
-            fitness = [_fitness(trial, measure, known) for trial in trials]
+            trials = tuple(map(self._of, genomes))
+            is_complete = have_finished and None not in trials
+            if measure is None and is_complete:
+                measure = self._yardstick(trials)
+            if measure is not None:
+                judged = ((genome, trial) for genome, trial in zip(genomes, trials, strict=True) if trial is not None)
+                known |= {genome: measure.fitness(trial) for genome, trial in judged if genome not in known}
+            fitness = [known.get(genome, WORST) for genome in genomes]
             young = tuple(map(Individual, genomes, fitness))
-            places = surviving(*([each.value for each in group] for group in (parents, young)), self.operators.elite)
+            places = surviving([each.value for each in parents], fitness, self.operators.elite)
             everyone = (*parents, *young)
             survivors = tuple(everyone[place] for place in places)
-            yield Stage(number, parents, genomes, trials, young, survivors)
-            if len(present) < len(trials) or None in references:
+            yield Stage(number, parents, genomes, trials, young, survivors, is_complete)
+            if not is_complete:
                 return
             parents, top = survivors, max(each.value for each in survivors)
             stale = 0 if number == 0 or top > best else stale + 1
             best = max(best, top)
             if stale >= self.ending.stagnation:
                 return
+
+    def _yardstick(self, trials: Sequence[Trial | None]) -> Yardstick | None:
+        return yardstick([each for each in trials if each is not None], self.problem, self.weights)
 
     def _bred(self, parents: Sequence[Individual], number: int) -> tuple[Genome, ...]:
         seed = self.problem.seed
@@ -130,7 +140,7 @@ class Evolution:
 
 
 def reported(run: Evolution) -> tuple[Generation, ...]:
-    """What is told of each generation, by DEAP's statistics; of an unfinished one if any has a fitness. O(individuals)."""
+    """What is told of each generation, by DEAP's statistics; of an unfinished one if any is fit. O(individuals)."""
     hall = tools.HallOfFame(HALL, similar=lambda one, other: run.candidate(one.genome) == run.candidate(other.genome))
     figures = tools.Statistics(lambda individual: individual.value)
     for name, figure in (("minimum", np.min), ("mean", np.mean), ("maximum", np.max)):
@@ -160,12 +170,3 @@ def reported(run: Evolution) -> tuple[Generation, ...]:
         )
         seen |= bred
     return tuple(found)
-
-
-def _fitness(trial: Trial | None, measure: Yardstick | None, known: dict[Candidate, float]) -> float:
-    if trial is None or measure is None:
-        return WORST
-    found = known.get(trial.candidate)
-    if found is None:
-        found = known[trial.candidate] = measure.fitness(trial)
-    return found

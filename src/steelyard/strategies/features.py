@@ -60,4 +60,4 @@ def _columns(choices: tuple[Setting, ...]) -> dict[Setting, tuple[float, float]]
         return {choice: (place, place) for choice, place in zip(choices, places, strict=True)}
     low, high = math.log(min(positive)), math.log(max(positive))
     logs = [(math.log(each) - low) / (high - low) for each in positive]
-    return {choice: both for choice, both in zip(choices, zip(places, logs, strict=True), strict=True)}
+    return dict(zip(choices, zip(places, logs, strict=True), strict=True))

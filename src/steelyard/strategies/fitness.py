@@ -78,8 +78,8 @@ class Yardstick:
 
         −(w_quality · s(q) + Σ w_cost · log2(cost / cost of the yardstick)) / Σ w, where q is the loss of quality
         against the yardstick in permitted drops, negative for a gain, and s(q) is q up to 1 and 1 + 10 (q − 1) beyond.
-        A model that keeps within the drop and misses a limit of the goal is treated as one that lost two. A cost that
-        either of the two lacks, or that is 0, is left out.
+        A model that keeps within the drop and misses a limit of the goal has 10 added to s(q), like one that lost a
+        permitted drop too many. A cost that either of the two lacks, or that is 0, is left out.
 
         Returns:
             A number; `WORST` for a failure, or where the quality is no finite number.
@@ -91,7 +91,7 @@ class Yardstick:
             return WORST
         parts = [self.weights.quality * self._quality(trial, scores[0])]
         parts += [getattr(self.weights, name) * self._cost(trial.outcome, metric) for name, metric in COSTS.items()]
-        return -math.fsum(parts) / self.weights.total
+        return 0.0 - math.fsum(parts) / self.weights.total
 
     def _quality(self, trial: Trial, loss: float) -> float:
         known = (trial, self.trial)

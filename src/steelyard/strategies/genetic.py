@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import optuna
+from optuna.distributions import BaseDistribution
 
 from steelyard.core.candidate import Candidate, Space
 from steelyard.core.errors import InputError
@@ -131,7 +132,7 @@ def _asked(run: Evolution, stage: Stage, place: int) -> Candidate:
     """The individual of a place, as Optuna's sampler gives it on a study that holds the parents."""
     sampler = GeneticSampler(run.genes, run.operators, run.problem.seed, begun=place)
     study = in_memory(sampler, ["maximize"])
-    distributions = {gene.name: gene.distribution for gene in run.genes}
+    distributions: dict[str, BaseDistribution] = {gene.name: gene.distribution for gene in run.genes}
     for parent in stage.parents:
         params = {gene.name: gene.value(index) for gene, index in zip(run.genes, parent, strict=True)}
         mark = sampler.mark(stage.number - 1)

@@ -7,7 +7,7 @@ alone, and the study's own storage needs to hold nothing but finished trials.
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
@@ -138,7 +138,9 @@ def _study_of(
     return study
 
 
-def in_memory(sampler: optuna.samplers.BaseSampler, directions: Sequence[str]) -> optuna.Study:
+def in_memory(
+    sampler: optuna.samplers.BaseSampler, directions: Sequence[Literal["minimize", "maximize"]]
+) -> optuna.Study:
     """An empty study in memory, without Optuna's line about it."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -128,6 +128,20 @@ class FakeProblem:
     seed: int = 0
     good_enough: float = 0.99
     objectives: tuple[str, ...] = ("accuracy", "latency_p50_s", "size_bytes")
+    estimates: Mapping[Candidate, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def minimized(self) -> int:
+        """Latency is minimised."""
+        return 1
+
+    def explored(self) -> tuple[Candidate, ...]:
+        """The candidates that estimates were given for."""
+        return tuple(self.estimates)
+
+    def estimate(self, candidate: Candidate) -> tuple[float, float] | None:
+        """The estimate that was given."""
+        return self.estimates.get(candidate)
 
     def score(self, trial: Trial) -> tuple[float, ...] | None:
         """One number an objective; None for a failure."""

@@ -1,7 +1,8 @@
 """Export torch modules to ONNX files for ONNX Runtime."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ def export(module: Any, example: Feed, path: Path) -> str:
     names = list(example) if isinstance(example, Mapping) else ["x"]
     rows = repeated(example)
     try:
-        _by_tracing(module, names, rows, path)
+        by_tracing(module, names, rows, path)
     except Exception as first:  # noqa: BLE001  tracing raises whatever the user's module raises
         try:
             _by_torch_export(module, names, rows, path)
@@ -80,21 +81,44 @@ def export(module: Any, example: Feed, path: Path) -> str:
     return "torchscript"
 
 
-def _by_tracing(module: Any, names: list[str], rows: tuple[Array, ...], path: Path) -> None:
+def by_tracing(
+    module: Any, names: list[str], rows: tuple[Array, ...], path: Path, *, is_unfolded: bool = False
+) -> None:
+    """Write a module by following it once; `is_unfolded` leaves batch norm and constants as they are.
+
+    Raises:
+        Exception: whatever the module or torch raises.
+    """
     import torch  # noqa: PLC0415  heavy, and asking an exporter what it takes must not load it
 
+    mode = torch.onnx.TrainingMode.PRESERVE if is_unfolded else torch.onnx.TrainingMode.EVAL
     # The exporter announces its own deprecation, and the tracer every constant shape, at each call.
-    with silenced(), torch.no_grad():
+    with silenced(), torch.no_grad(), _without_fused_attention(is_needed=is_unfolded):
         torch.onnx.export(
             module,
             tuple(torch.from_numpy(each) for each in rows),
             str(path),
             dynamo=False,
             opset_version=OPSET,
+            training=mode,
+            do_constant_folding=not is_unfolded,
             input_names=names,
             output_names=["y"],
             dynamic_axes={name: {0: "n"} for name in (*names, "y")},
         )
+
+
+@contextmanager
+def _without_fused_attention(*, is_needed: bool) -> Iterator[None]:
+    """Keep torch's encoder layers from their fused kernel, which the exporter has no operator for."""
+    import torch  # noqa: PLC0415
+
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(before and not is_needed)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def _by_torch_export(module: Any, names: list[str], rows: tuple[Array, ...], path: Path) -> None:

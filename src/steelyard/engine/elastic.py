@@ -1,0 +1,281 @@
+"""One family's shared weights in a worker: trained once a study, explored, the start of confirmed candidates."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from steelyard.core.candidate import Candidate, FamilySpace, Knob, Scale
+from steelyard.core.errors import WorkerError
+from steelyard.core.explored import Explored
+from steelyard.core.protocols import Family, Metric, Task
+from steelyard.core.task import Array, Rows
+from steelyard.core.wire import Plain
+from steelyard.elastic.sandwich import Course, Trained, train_supernet
+from steelyard.elastic.statistics import reestimate_norms
+from steelyard.elastic.supernet import Supernet
+from steelyard.engine.clock import Clock
+from steelyard.engine.messages import Exploration, Made
+from steelyard.engine.once import made_once
+from steelyard.runtimes.onnxruntime.export import export
+from steelyard.runtimes.onnxruntime.run import RUNTIME
+from steelyard.select.quality import loss
+from steelyard.training.lesson import Lesson, Taught
+from steelyard.training.losses import loss_of
+from steelyard.training.modules import module_outputs
+from steelyard.training.recipe import Recipe
+from steelyard.training.recovery import Recovered, Recovery, recover
+
+MOST_SCALES = 512
+"""Scales of a family that share weights; of a larger space its ends, its edges and a sample do."""
+EPOCHS, LEAST_STEPS = 40, 4_000
+"""Passes over the training rows at most, but at least so many steps: small data need many passes."""
+JUDGED_ROWS, NORM_ROWS = 3_000, 1_000
+"""Validation rows that shared weights are judged on, and training rows that statistics are estimated on."""
+EXPLORING_SHARE = 0.25
+"""The part of an exploration's time that judging and timing may take."""
+CALLS = 24
+"""Timed calls of an explored candidate; the median of such a look was seen within 5 % of the full protocol's."""
+TUNING = Recovery(epochs=4, weight=0.5, temperature=2.0, patience=None)
+"""How a sub-network becomes a candidate: a few passes, half by labels and half by what the reference says."""
+REFERENCE = Recovery(epochs=8, weight=0.0, patience=None)
+"""How the largest one becomes the reference: from its shared weights, by labels alone."""
+CHEAP_EPOCHS = 15.0
+"""Passes that one training from scratch takes, roughly: what sharing has to be cheaper than."""
+REPORT, WEIGHTS = "explored.json", "weights.safetensors"
+
+
+@dataclass(slots=True)
+class Elastic:
+    """The shared weights of families, by name; kept in memory, and in files for other workers and later runs."""
+
+    task: Task
+    families: Mapping[str, Family]
+    recipe: Recipe
+    metric: Metric
+    seed: int
+    fits: Path
+    own_loss: Callable[..., Any] | None = None
+    _nets: dict[str, Supernet] = field(default_factory=dict)
+    _taught: dict[str, Taught] = field(default_factory=dict)
+
+    def home(self, family: str) -> Path:
+        """The folder of a family's shared weights."""
+        return self.fits / f"elastic-{family.replace(':', '-').replace('/', '-')}"
+
+    def explore(self, asked: Exploration, clock: Clock) -> Made:
+        """Train a family's shared weights and judge its scales by them; once a study.
+
+        Raises:
+            WorkerError: if the family can't share weights, or need not.
+        """
+        space = asked.space
+
+        def make(folder: Path) -> Plain:
+            with clock.stage("share"):
+                net = self._net(space)
+                course = self._course(asked.limit_s)
+                if not asked.forced:
+                    _check_worth(net, course, len(self.task.train), asked.left_s)
+                done = train_supernet(net, self.task.train, self.task.output, course, self.own_loss)
+            with clock.stage("explore"):
+                found = _Judge(self, net, space, asked.runtime).explored(EXPLORING_SHARE * asked.limit_s)
+                values = {name: entry.value.detach().contiguous() for name, entry in net.entries.items()}
+                save_file(values, folder / WEIGHTS)
+            self._nets[space.family] = net
+            return {
+                "knobs": [knob.to_json() for knob in space.knobs],
+                "trained": _plain(done),
+                "explored": [each.to_json() for each in found],
+                "shared": round(float(np.mean([net.share(scale) for scale in net.scales])), 4),
+            }
+
+        home = self.home(space.family)
+        notes = made_once(home, REPORT, make)
+        return Made(str(home / WEIGHTS), {}, clock.seconds, trained=True, notes=notes)
+
+    def has(self, candidate: Candidate) -> bool:
+        """Whether there are shared weights that the candidate's can be cut from."""
+        path = self.home(candidate.family) / REPORT
+        if not path.is_file():
+            return False
+        choices = {knob.name: knob.choices for knob in self._space(candidate.family).knobs}
+        scale = candidate.scale.to_json()
+        return scale.keys() == choices.keys() and all(scale[name] in choices[name] for name in scale)
+
+    def tuned(self, candidate: Candidate, limit_s: float) -> tuple[Any, Recovered]:
+        """A model of its own cut from the shared weights and trained to its end."""
+        space = self._space(candidate.family)
+        net = self._net(space)
+        model = net.extracted(candidate.scale)
+        is_reference = candidate.scale == space.largest
+        taught = None if is_reference else self._told(candidate, space)
+        lesson = self._lesson(model, limit_s, taught)
+        reestimate_norms(model, lesson, NORM_ROWS)
+        settings = REFERENCE if is_reference or taught is None else TUNING
+        return model, recover(model, lesson, settings)
+
+    def _told(self, candidate: Candidate, space: FamilySpace) -> Taught | None:
+        """What the reference's file says of all rows; None where it is not there."""
+        family = candidate.family
+        path = self.fits / Candidate(family, space.largest, (), candidate.runtime).key / "model.onnx"
+        if family not in self._taught and path.is_file():
+            session = RUNTIME.load(path)
+            train, valid = (_outputs(session.run, rows) for rows in (self.task.train, self.task.valid))
+            self._taught[family] = Taught(train, valid)
+        return self._taught.get(family)
+
+    def _lesson(self, model: Any, limit_s: float, taught: Taught | None) -> Lesson:
+        metric = self.metric
+        return Lesson(
+            train=self.task.train,
+            valid=self.task.valid,
+            teacher=model,
+            loss=self.own_loss or loss_of(self.task.output),
+            judge=lambda outputs, targets: loss(metric, metric(outputs, targets)),
+            seed=self.seed,
+            limit_s=limit_s,
+            taught=taught,
+        )
+
+    def _course(self, limit_s: float) -> Course:
+        rows = len(self.task.train)
+        batch = self.recipe.batch_size(rows)
+        epochs = self.recipe.epochs or max(EPOCHS, math.ceil(LEAST_STEPS * batch / rows))
+        rate = {} if self.recipe.learning_rate is None else {"rate": self.recipe.learning_rate}
+        return Course(epochs, batch, (1 - EXPLORING_SHARE) * limit_s, self.seed, **rate)
+
+    def _space(self, name: str) -> FamilySpace:
+        plain = json.loads((self.home(name) / REPORT).read_text(encoding="utf-8"))
+        return FamilySpace(name, tuple(Knob(each["name"], tuple(each["choices"])) for each in plain["knobs"]))
+
+    def _net(self, space: FamilySpace) -> Supernet:
+        """The shared weights of a family, with their trained values where there are any."""
+        if space.family not in self._nets:
+            family = self.families[space.family]
+            net = Supernet(lambda scale: family.build(scale, self.task, self.seed), sharing_scales(space, self.seed))
+            path = self.home(space.family) / WEIGHTS
+            if path.is_file():
+                values = load_file(path)
+                with torch.no_grad():
+                    for name, entry in net.entries.items():
+                        entry.value.copy_(values[name])
+            self._nets[space.family] = net
+        return self._nets[space.family]
+
+
+def sharing_scales(space: FamilySpace, seed: int) -> tuple[Scale, ...]:
+    """The scales that share weights, the largest first: all of a small space, else its ends, edges and a sample."""
+    ends = {knob.name: len(knob.choices) - 1 for knob in space.knobs}
+
+    def size(scale: Scale) -> float:
+        place = {knob.name: knob.choices.index(scale[knob.name]) for knob in space.knobs}
+        return sum(place[name] / end for name, end in ends.items() if end)
+
+    if space.size <= MOST_SCALES:
+        return tuple(sorted(space.scales(), key=size, reverse=True))
+    largest, smallest = space.largest.to_json(), space.smallest.to_json()
+    chosen = [space.largest, space.smallest]
+    for knob in space.knobs:
+        chosen += [Scale.from_json({**base, knob.name: each}) for base in (largest, smallest) for each in knob.choices]
+    random = np.random.default_rng(seed)
+    while len(set(chosen)) < MOST_SCALES:
+        drawn = {knob.name: knob.choices[int(random.integers(len(knob.choices)))] for knob in space.knobs}
+        chosen.append(Scale.from_json(drawn))
+    return tuple(sorted(dict.fromkeys(chosen), key=size, reverse=True))
+
+
+def _check_worth(net: Supernet, course: Course, rows: int, left_s: float) -> None:
+    """Refuse to share weights where every candidate can be trained alone in half of the time that is left.
+
+    Raises:
+        WorkerError: saying so.
+    """
+    steps = CHEAP_EPOCHS * max(1, rows // course.batch)
+    sample = net.scales[:: max(1, len(net.scales) // 8)]
+    each_s = float(np.mean([_step_s(net, scale, course.batch) for scale in sample]))
+    alone_s = each_s * steps * len(net.scales)
+    if alone_s <= 0.5 * left_s:
+        raise WorkerError(
+            f"its {len(net.scales)} scales can be trained alone in about {alone_s:.0f} s, cheaper than to share.",
+            stage="share",
+        )
+
+
+def _step_s(net: Supernet, scale: Scale, batch: int) -> float:
+    """Seconds of one training step of one sub-network."""
+    member = net.member(scale)
+    member.model.body.train()
+    x = torch.randn(batch, *member.model.front.shape)
+    took = []
+    for _ in range(2):
+        start = time.perf_counter()
+        member(x).square().mean().backward()  # type: ignore[no-untyped-call]
+        took.append(time.perf_counter() - start)
+    for each in net.parameters():
+        each.grad = None
+    return min(took)
+
+
+class _Judge:
+    """Judges scales by shared weights, and takes a quick look at what each costs."""
+
+    def __init__(self, elastic: Elastic, net: Supernet, space: FamilySpace, runtime: str) -> None:
+        self.elastic, self.net, self.space, self.runtime = elastic, net, space, runtime
+        task = elastic.task
+        some = np.sort(np.random.default_rng(elastic.seed).permutation(len(task.valid))[:JUDGED_ROWS])
+        self.rows = Rows(task.valid.x[some], task.valid.y[some])
+        self.folder = elastic.fits
+
+    def explored(self, limit_s: float) -> list[Explored]:
+        """As many as the time allows: the ends first, then the others in a seeded order."""
+        until = time.perf_counter() + limit_s
+        order = np.random.default_rng(self.elastic.seed).permutation(len(self.net.scales)).tolist()
+        ends = [0, len(self.net.scales) - 1]
+        found = []
+        for at in dict.fromkeys([*ends, *order]):
+            if len(found) >= len(ends) and time.perf_counter() > until:
+                break
+            found.append(self._one(self.net.scales[at]))
+        return found
+
+    def _one(self, scale: Scale) -> Explored:
+        model = self.net.extracted(scale)
+        lesson = self.elastic._lesson(model, math.inf, None)
+        reestimate_norms(model, lesson, NORM_ROWS)
+        outputs = np.concatenate([module_outputs(model, batch) for batch in self.rows.batches(512)])
+        quality = self.elastic.metric(outputs, self.rows.y)
+        path = self.folder / "explored.onnx"
+        export(model, np.asarray(self.elastic.task.train.x[:2]), path)
+        candidate = Candidate(self.space.family, scale, (), self.runtime)
+        latency_s = quick_latency(path, np.asarray(self.rows.x[:1]))
+        return Explored(candidate, float(quality), len(self.rows), latency_s, path.stat().st_size)
+
+
+def quick_latency(path: Path, row: Array) -> float:
+    """The median time of some calls on one row, in this process, in ONNX Runtime with one thread."""
+    session = RUNTIME.load(path, threads=1)
+    took = []
+    for _ in range(CALLS + CALLS // 3):
+        start = time.perf_counter()
+        session.run(row)
+        took.append(time.perf_counter() - start)
+    return float(np.median(took[CALLS // 3 :]))
+
+
+def _outputs(run: Callable[..., Array], rows: Rows) -> Array:
+    return np.concatenate([run(batch) for batch in rows.batches(256)])
+
+
+def _plain(done: Trained) -> Plain:
+    values = {name: getattr(done, name) for name in Trained.__dataclass_fields__}
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()
+    }

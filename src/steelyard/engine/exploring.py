@@ -1,0 +1,89 @@
+"""The engine's side of shared weights: which families are explored, for how long, and what is known of them then."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import ClassVar, Self
+
+from steelyard.core.candidate import FamilySpace
+from steelyard.core.errors import WorkerError
+from steelyard.core.explored import Explored
+from steelyard.core.wire import Plain
+from steelyard.engine.messages import Exploration, Made
+from steelyard.engine.plan import Plan
+from steelyard.engine.workers import LocalWorkers
+from steelyard.store.study import Study
+
+FACT = "explored"
+"""The fact of the study that holds what exploring found, by family."""
+SHARE = 0.45
+"""The part of the search's time that exploring all families may take."""
+LEAST_SCALES = 6
+"""Fewer scales than this are trained alone sooner than shared weights are."""
+GRACE_S = 60.0
+"""Seconds after its limit at which an exploration counts as hung, beside the same time again."""
+
+
+@dataclass(slots=True)
+class Explorations:
+    """Families to be explored one after the other, and what is known.
+
+    What a run found is a fact of the study, so a resumed one goes on from it. Where a family can't share weights, or
+    need not, its candidates are trained from scratch, and a sentence says so.
+    """
+
+    NAME: ClassVar[str] = "models of every scale"
+
+    plan: Plan
+    study: Study
+    todo: list[FamilySpace]
+    known: dict[str, Explored] = field(default_factory=dict)
+    is_running: bool = False
+    _family: str = ""
+
+    @classmethod
+    def of(cls, plan: Plan, study: Study) -> Self | None:
+        """The explorations of a plan; None where its models are not to share weights."""
+        if plan.sharing == "never" or plan.given is not None:
+            return None
+        facts: dict[str, Plain] = study.get(FACT, {})
+        known = [Explored.from_json(each) for found in facts.values() for each in found.get("explored", ())]
+        has_scales = [each for each in plan.space.families if each.size >= LEAST_SCALES and each.family not in facts]
+        return cls(plan, study, has_scales, {each.candidate.key: each for each in known})
+
+    def begin(
+        self, workers: LocalWorkers, left_s: float | None, listener: Callable[[str], Callable[[str], None]]
+    ) -> "Future[Made] | None":
+        """Have the next family explored; None when there is none."""
+        if not self.todo:
+            return None
+        space = self.todo.pop(0)
+        self._family, self.is_running = space.family, True
+        left_s = self.plan.trial_limit_s if left_s is None else left_s
+        limit_s = SHARE * left_s / (len(self.todo) + 1)
+        asked = Exploration(space, self.plan.space.runtime, limit_s, left_s, forced=self.plan.sharing == "always")
+        return workers.submit(asked, 2 * limit_s + GRACE_S, listener(self.NAME))
+
+    def end(self, future: "Future[Made]") -> Iterator[tuple[str, str]]:
+        """Take what an exploration found; yields sentences for the user, each a fact or a notice."""
+        self.is_running = False
+        try:
+            notes = future.result().notes
+        except WorkerError as error:
+            facts = {**self.study.get(FACT, {}), self._family: {"refused": error.message}}
+            self.study.put(FACT, facts)
+            yield self._sort, f"{self._family} is trained from scratch, scale by scale: {error.message}"
+            return
+        found = [Explored.from_json(each) for each in notes["explored"]]
+        self.known.update({each.candidate.key: each for each in found})
+        self.study.put(FACT, {**self.study.get(FACT, {}), self._family: dict(notes)})
+        trained = notes["trained"]
+        yield (
+            "fact",
+            f"{self._family}: {len(found)} scales explored by shared weights, trained {trained['train_s']:.0f} s",
+        )
+
+    @property
+    def _sort(self) -> str:
+        """Whoever asked for shared weights must hear that there are none; a default that does not apply is a fact."""
+        return "notice" if self.plan.sharing == "always" else "fact"

@@ -1,0 +1,119 @@
+"""Confirms what promises most: estimates of shared weights where there are any, expected gain of hypervolume always."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steelyard.core.candidate import Candidate, Space
+from steelyard.core.protocols import Problem
+from steelyard.core.trial import Trial
+from steelyard.strategies.features import features_of
+from steelyard.strategies.promising import most_promising
+from steelyard.strategies.uniform import random_order
+
+Array = NDArray[np.float64]
+MOST_CANDIDATES = 20_000
+"""Candidates that are weighed; of a larger space a sample, with those that are known or explored."""
+WORST_SHARE = 0.25
+"""A model that has lost this part of what there is to learn, between the baseline and the best, is of no use."""
+SLACK = math.log(1.2)
+"""Beyond the largest model's cost, in logarithms: what costs more is of no use either."""
+
+
+@dataclass(frozen=True, slots=True)
+class Elastic:
+    """Proposes the candidate whose confirmation is expected to add most hypervolume of (loss of quality, cost).
+
+    Where an elastic model has been explored, its estimates are the first guess: their observed error against what is
+    confirmed decides how far they are believed. The cost is the one that the goal minimises.
+    """
+
+    name: str = "elastic"
+
+    def propose(
+        self, space: Space, finished: Sequence[Trial], pending: Sequence[Candidate], problem: Problem
+    ) -> Candidate | None:
+        """The next candidate; None when all are finished or pending."""
+        weighed = _weighed(space, finished, pending, problem)
+        place = {candidate.key: at for at, candidate in enumerate(weighed)}
+        failed = {trial.key for trial in finished if problem.score(trial) is None}
+        barred = [place[key] for key in {*failed, *(each.key for each in pending)} if key in place]
+        scores = {place[trial.key]: problem.score(trial) for trial in finished if trial.key in place}
+        told = {at: (score[0], score[problem.minimized]) for at, score in scores.items() if score is not None}
+        if len(told) + len(barred) >= len(weighed):
+            return None
+        known = np.array(sorted(told), np.int64)
+        objectives = np.array([told[at] for at in known], np.float64).reshape(-1, 2)
+        estimates, costs = _estimated(weighed, known, objectives, problem)
+        chosen = most_promising(
+            features_of(space, weighed),
+            known,
+            objectives,
+            costs=costs,
+            estimates=estimates,
+            reference=_reference(finished, objectives, problem),
+            pending=barred,
+            seed=problem.seed,
+        )
+        return weighed[chosen]
+
+
+def _weighed(
+    space: Space, finished: Sequence[Trial], pending: Sequence[Candidate], problem: Problem
+) -> tuple[Candidate, ...]:
+    if space.size <= MOST_CANDIDATES:
+        return tuple(space.candidates())
+    begun = [each for each in (*(trial.candidate for trial in finished), *pending) if each in space]
+    explored = [
+        Candidate(each.family, each.scale, steps, space.runtime, options)
+        for each in problem.explored()
+        for steps, options in space.forms()
+    ]
+    found = dict.fromkeys((*begun, *explored[:MOST_CANDIDATES]))
+    for candidate in random_order(space, problem.seed):
+        if len(found) >= MOST_CANDIDATES:
+            break
+        found.setdefault(candidate)
+    return tuple(found)
+
+
+def _estimated(
+    weighed: Sequence[Candidate], known: NDArray[np.int64], objectives: Array, problem: Problem
+) -> tuple[Array | None, Array | None]:
+    """Losses by shared weights, NaN where there is none, and costs (n, 1); None where too little is known."""
+    guesses = [problem.estimate(candidate.uncompressed) for candidate in weighed]
+    if all(guess is None for guess in guesses):
+        return None, None
+    losses = np.array([math.nan if guess is None else guess[0] for guess in guesses])
+    costs = np.array([math.nan if guess is None else guess[1] for guess in guesses])
+    if not np.isfinite(costs).all():
+        return losses, None
+    # What is confirmed of a form tells how its cost relates to the quick look at the uncompressed file.
+    forms = [(candidate.steps, candidate.options) for candidate in weighed]
+    gaps: dict[object, list[float]] = {}
+    for at, (_, cost) in zip(known, objectives, strict=True):
+        gaps.setdefault(forms[at], []).append(float(cost - costs[at]))
+    plain = float(np.median(gaps.get(((), ()), [0.0])))
+    costs = costs + np.array([float(np.median(gaps[form])) if form in gaps else plain for form in forms])
+    costs[known] = objectives[:, 1]
+    return losses, costs[:, None]
+
+
+def _reference(finished: Sequence[Trial], objectives: Array, problem: Problem) -> Array:
+    """The worst corner: a quarter of the way from the best loss to the baseline's, and beyond the dearest cost."""
+    if not len(objectives):
+        return np.array([np.inf, np.inf])
+    baseline = [
+        score[0] for trial in finished if trial.candidate.family == "baseline" and (score := problem.score(trial))
+    ]
+    best, worst = float(objectives[:, 0].min()), float(objectives[:, 0].max())
+    if baseline and baseline[0] > best:
+        worst = best + WORST_SHARE * (baseline[0] - best)
+    return np.array([max(worst, best + 1e-9), float(objectives[:, 1].max()) + SLACK])
+
+
+ELASTIC = Elastic()
+"""The entry of the registry."""
