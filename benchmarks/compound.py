@@ -1,7 +1,8 @@
 """How depth, width and resolution should grow, from recorded tables of networks trained from scratch.
 
-Each table (`NAME.csv`, or the lines of a recording in the making, `NAME-*.jsonl`) has a row a network: its scale and its
-accuracy on the validation rows. Products are counted in an exported file of each scale, whose weights do not matter.
+Each table (`NAME.csv`, or the lines of a recording in the making, `NAME-*.jsonl`) has a row a network: its scale and
+its accuracy on the validation rows. Products are counted in an exported file of each scale, whose weights do not
+matter.
 """
 
 import argparse

@@ -10,8 +10,6 @@ from steelyard.core.quantity import Quantity
 from steelyard.core.scaling import COMPOUND, Growth, Line, Scaling
 from steelyard.report import charts, html, plain, scaled
 
-from .conftest import HOSTILE, build_certified
-
 
 def quantity(value: float, low: float, high: float) -> Quantity:
     return Quantity(value, "1", low, high, 10)
@@ -88,9 +86,9 @@ def test_a_chart_a_cost_with_its_caption(grown: Outcome) -> None:
     drawn = charts.draw(grown)
     assert [figure.title for figure in drawn.of("growth")] == ["cnn by MACs", "cnn by latency p50"]
     assert drawn.of("growth")[1].caption == (
-        "Lines are the fit (latency p50: α^0.80 β^1.25 = 2; depth × 1.40 [1.00, 2.00], width × 1.40 [1.00, 2.00] together), "
-        "through depth 2, kernel 3, width 16, as far as settings were measured; signs are measured scales on the lines, "
-        "with 95 % intervals. 10 scales; the fit explains 93 % of the scatter."
+        "Lines are the fit (latency p50: α^0.80 β^1.25 = 2; depth × 1.40 [1.00, 2.00], width × 1.40 [1.00, 2.00] "
+        "together), through depth 2, kernel 3, width 16, as far as settings were measured; signs are measured scales "
+        "on the lines, with 95 % intervals. 10 scales; the fit explains 93 % of the scatter."
     )
     assert len(drawn.data["scaling_curves"]) == 18
 
@@ -106,9 +104,8 @@ def test_an_outcome_with_a_fit_reads_back(grown: Outcome) -> None:
 
 
 @pytest.mark.slow
-def test_the_page_has_the_section_and_no_markup_of_a_users_family() -> None:
-    certified = build_certified()
-    page = html.render(replace(certified, scaling=(scaling_of(certified.points, HOSTILE),)))
+def test_the_page_has_the_section_and_no_markup_of_a_users_family(certified: Outcome, hostile: Outcome) -> None:
+    page = html.render(replace(certified, scaling=(scaling_of(certified.points, hostile.task),)))
     assert 'id="growth"' in page
     assert "How depth, width and resolution should grow" in page
     assert "<img src=x" not in page

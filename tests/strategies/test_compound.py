@@ -1,5 +1,6 @@
 """The design first, then the ladder that it gives; the contract is tested with all strategies."""
 
+import itertools
 import math
 
 import pytest
@@ -64,9 +65,7 @@ def test_ladders_rise_in_every_knob_whatever_the_design_found():
         found = sorted(settings(scale) for scale in rungs(FAMILY, losses, 0))
         assert found[0] == (1, 4, 14, 3)
         assert found[-1] == (3, 32, 28, 3)
-        assert all(
-            all(a <= b for a, b in zip(one, two, strict=True)) for one, two in zip(found, found[1:], strict=False)
-        )
+        assert all(all(a <= b for a, b in zip(one, two, strict=True)) for one, two in itertools.pairwise(found))
 
 
 def test_what_the_design_found_decides_the_ladder():

@@ -78,8 +78,8 @@ def scaling_of(family: str, rows: Sequence[Sized], *, higher_is_better: bool, se
     """How the knobs of a family should grow; the caller has made sure that `why_untold` has no objection.
 
     The constraint as published has only the knobs that there are: α β² = 2 for depth and width. Beside it stand the
-    growths for each measured cost, whose exponents are fitted, if any knob moves it by half a doubling. All are told from the smallest settings and from the
-    middle, the measured scale nearest to the mean of the logarithms.
+    growths for each measured cost, whose exponents are fitted, if any knob moves it by half a doubling. All are told
+    from the smallest settings and from the middle, the measured scale nearest to the middle of the logarithms' ranges.
 
     Args:
         family: its name.

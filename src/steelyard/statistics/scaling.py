@@ -4,8 +4,8 @@ The logarithm of the loss is a sum over knobs, each a mixture of power laws with
 ever less, and the best way to spend a doubling of the cost is a convex problem with one answer.
 
 References:
-    M. Tan and Q. Le, EfficientNet: rethinking model scaling for convolutional neural networks, ICML 2019 (the constraint
-    and the search of its grid).
+    M. Tan and Q. Le, EfficientNet: rethinking model scaling for convolutional neural networks, ICML 2019 (the
+    constraint and the search of its grid).
     J. Rosenfeld et al., A constructive prediction of the generalization error across scales, ICLR 2020 (power laws in
     depth and width).
     C. Lawson and R. Hanson, Solving least squares problems, Prentice-Hall 1974, chapter 23 (weights of at least 0).
@@ -102,8 +102,9 @@ class Law:
 class Fit:
     """A law with what it was fitted to.
 
-    `levels` (1 + groups,) has the law's own and the shift of each group; `fitted` and `deviations` (n,) are the response
-    by the law and the standard deviation of each point from it; `r_squared` is the share of the scatter explained.
+    `levels` (1 + groups,) has the law's own and the shift of each group; `fitted` and `deviations` (n,) are the
+    response by the law and the standard deviation of each point from it; `r_squared` is the share of the scatter
+    explained.
     """
 
     law: Law
@@ -164,7 +165,7 @@ def shares(law: Law, base: Floats, exponents: Floats) -> Floats:
     # Of equals the most even is taken: rounding must not decide which.
     best = np.flatnonzero(total >= total.max() - 1e-12 * max(1.0, abs(float(total.max()))))
     evenest = best[np.argmin((grid[best].astype(np.float64) ** 2).sum(axis=1))]
-    return grid[evenest] / STEPS
+    return np.asarray(grid[evenest] / STEPS, dtype=np.float64)
 
 
 def resampled(
@@ -248,8 +249,8 @@ def ladder(
 ) -> dict[int, tuple[int, ...]]:
     """Rungs along the compound line: φ to the places of the settings among their choices, 0 at the base.
 
-    Each φ doubles the cost, as `Way` goes; settings are rounded in logarithms to the nearest choice. Rungs that round to
-    the same settings are told once, by the φ nearest to 0.
+    Each φ doubles the cost, as `Way` goes; settings are rounded in logarithms to the nearest choice. Rungs that round
+    to the same settings are told once, by the φ nearest to 0.
 
     Args:
         choices: of each knob, positive and rising.

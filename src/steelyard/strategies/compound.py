@@ -77,9 +77,9 @@ def design(family: FamilySpace) -> tuple[Scale, ...]:
     knobs = growing(family)
     middle = _middle(family, knobs)
     ends = [(knob.name, choice) for knob in knobs for choice in (knob.choices[0], knob.choices[-1])]
-    corners = itertools.product(*((knob.choices[0], knob.choices[-1]) for knob in knobs))
+    corners = list(itertools.product(*((knob.choices[0], knob.choices[-1]) for knob in knobs)))
     if len(knobs) > 2:
-        corners = iter([tuple(knob.choices[end] for knob in knobs) for end in (0, -1)])
+        corners = [corners[0], corners[-1]]
     settings = [middle, *({**middle, name: choice} for name, choice in ends)]
     settings += [{**middle, **dict(zip([k.name for k in knobs], corner, strict=True))} for corner in corners]
     return tuple(dict.fromkeys(Scale.from_json(each) for each in settings))
