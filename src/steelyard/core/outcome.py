@@ -182,9 +182,10 @@ class Outcome:
     with the chosen one. `counts` has explored, trained, measured, failed; `spent` the seconds by kind of work;
     `splits` train, valid, test and how. `notices` are sentences the user should read. `gate` and `explanation` are of
     `compress` alone: what each candidate's steps were worth, and what the chosen one's did, as plain JSON:
-    `waterfall`, `flips` and `sensitivity`. `generations` are of a search by evolution alone. `scaling` says for each
-    family with enough points how its knobs should grow. `reachable` is of `find` alone: by metric what its members cost from the cheapest to the dearest, `low`, `high` and
-    `unit`; either end is None where it is not known.
+    `waterfall`, `flips` and `sensitivity`. `generations` are of a search by evolution alone.
+    `scaling` says for each family with enough points how its knobs should grow. `reachable` is of `find` alone: by
+    metric what its members cost from the cheapest to the dearest, `low`, `high` and `unit`; either end is None where it
+    is not known.
     """
 
     study: str

@@ -241,7 +241,7 @@ class _Judge:
         until = time.perf_counter() + limit_s
         order = np.random.default_rng(self.elastic.seed).permutation(len(self.net.scales)).tolist()
         ends = [0, len(self.net.scales) - 1]
-        found = []
+        found: list[Explored] = []
         for at in dict.fromkeys([*ends, *order]):
             if len(found) >= len(ends) and time.perf_counter() > until:
                 break
