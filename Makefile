@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export OMP_NUM_THREADS = 1
 
-.PHONY: setup demo test coverage check lint bench docs clean
+.PHONY: setup demo test coverage check lint bench bench-search docs clean
 
 setup: $(READY)
 
@@ -54,6 +54,10 @@ bench: $(READY)  ## Benchmarks; each writes JSON with its environment into bench
 	$(BIN)/python benchmarks/fuzz.py --json benchmarks/results/fuzz.json
 	$(BIN)/python benchmarks/fuzz_files.py --json benchmarks/results/fuzz-files.json
 	$(BIN)/python benchmarks/deep_compression.py --json benchmarks/results/deep-compression.json
+
+bench-search: $(READY)  ## Benchmarks of searching.
+	$(BIN)/python benchmarks/nas_tables.py --json benchmarks/results/nas-tables.json
+	$(BIN)/python benchmarks/nas_page.py
 
 docs: $(READY)  ## The documentation's code blocks, executed, and its links, checked.
 	$(BIN)/python -m pytest -q tests/docs
