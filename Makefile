@@ -57,6 +57,8 @@ bench: $(READY) bench-search  ## Benchmarks; each writes JSON with its environme
 
 bench-search: $(READY)  ## Benchmarks of searching alone.
 	$(BIN)/python benchmarks/slicing.py --json benchmarks/results/slicing.json
+	$(BIN)/python benchmarks/nas_tables.py --json benchmarks/results/nas-tables.json
+	$(BIN)/python benchmarks/nas_page.py
 
 docs: $(READY)  ## The documentation's code blocks, executed, and its links, checked.
 	$(BIN)/python -m pytest -q tests/docs

@@ -135,21 +135,20 @@ def proposed_rows(table: Table, seed: int, knows_costs: bool) -> Iterator[int]:
             found,
             costs=costs,
             estimates=None,
-            reference=reference_of(found, costs),
+            reference=reference_of(found),
             seed=seed,
         )
         known.append(row)
         yield row
 
 
-def reference_of(found: Array, costs: Array | None) -> Array:
-    """The worst values of the front that was seen and a tenth of its range more; the largest cost where it is known."""
+def reference_of(found: Array) -> Array:
+    """The worst values of the front that was seen and a tenth of its range more."""
     if not len(found):
         return np.ones(2)
     front = found[undominated(found)]
     low, high = front.min(axis=0), front.max(axis=0)
-    reference = high + 0.1 * np.maximum(high - low, 1e-9)
-    return reference if costs is None else np.array([reference[0], costs.max()])
+    return np.asarray(high + 0.1 * np.maximum(high - low, 1e-9))
 
 
 def genetic_rows(table: Table, seed: int, population: int) -> Iterator[int]:

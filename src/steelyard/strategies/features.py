@@ -1,7 +1,7 @@
 """Candidates as rows of numbers, for a surrogate."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,32 +23,30 @@ def features_of(space: Space, candidates: Sequence[Candidate]) -> NDArray[np.flo
     Returns:
         (n, d).
     """
-    starts, width = {}, 0
+    places, width = {}, 0
     for family in space.families:
-        starts[family.family] = width
+        places[family.family] = slice(width, width + 2 * len(family.knobs))
         width += 2 * len(family.knobs)
-    groups = [
-        [each.family for each in space.families],
-        list(space.pipelines),
-        list(space.options),
-    ]
+    columns = {each.family: {knob.name: _columns(knob.choices) for knob in each.knobs} for each in space.families}
     knobs = np.full((len(candidates), width), 0.5)
-    ones = np.zeros((len(candidates), sum(len(group) for group in groups)))
-    places = [{value: place for place, value in enumerate(group)} for group in groups]
-    columns = {each.family: [_columns(knob.choices) for knob in each.knobs] for each in space.families}
-    names = {each.family: [knob.name for knob in each.knobs] for each in space.families}
     for row, candidate in enumerate(candidates):
-        settings = candidate.scale.to_json()
-        at = starts[candidate.family]
-        for name, column in zip(names[candidate.family], columns[candidate.family], strict=True):
-            knobs[row, at : at + 2] = column[settings[name]]
-            at += 2
-        at = 0
-        for value, place in zip((candidate.family, candidate.steps, candidate.options), places, strict=True):
-            ones[row, at + place[value]] = 1.0
-            at += len(place)
-    single = np.concatenate([np.full(len(group), len(group) == 1) for group in groups])
-    return np.column_stack([knobs, ones[:, ~single]])
+        own = columns[candidate.family]
+        knobs[row, places[candidate.family]] = [each for name in own for each in own[name][candidate.scale[name]]]
+    return np.column_stack(
+        [
+            knobs,
+            _ones([each.family for each in space.families], [each.family for each in candidates]),
+            _ones(space.pipelines, [each.steps for each in candidates]),
+            _ones(space.options, [each.options for each in candidates]),
+        ]
+    )
+
+
+def _ones(group: Sequence[Hashable], values: Sequence[Hashable]) -> NDArray[np.float64]:
+    """(n, choices): 1 in the column of each value; no column where there is one choice."""
+    width = len(group) if len(group) > 1 else 0
+    index = {value: place for place, value in enumerate(group)}
+    return np.eye(len(group))[[index[value] for value in values], :width].reshape(len(values), width)
 
 
 def _columns(choices: tuple[Setting, ...]) -> dict[Setting, tuple[float, float]]:

@@ -89,8 +89,8 @@ def forecast(evidence: Evidence, rows: Indices) -> Prediction:
     The loss is a · estimate + b plus a Gaussian process over the features of what that leaves, or the process alone
     without estimates. An estimate that is missing is predicted from the features, and the error of that is added.
     """
-    losses, base, extra = evidence.objectives[:, 0], np.zeros(len(evidence.features)), 0.0
-    spread = None
+    losses, spread = evidence.objectives[:, 0], None
+    base, extra = np.zeros(len(evidence.features)), np.zeros(len(rows))
     if evidence.estimates is None or evidence.error is None:
         # A loss beyond the reference point is as bad as one at it; outliers would stretch what the surrogate learns.
         losses = np.minimum(losses, evidence.reference[0])

@@ -90,7 +90,7 @@ def _evidence(
     reference = np.asarray(reference, dtype=np.float64)
     known = np.asarray(known, dtype=np.int64).reshape(-1)
     count, width = len(features), len(reference)
-    wanted = [("objectives", objectives, (len(known), width))]
+    wanted: list[tuple[str, Array, tuple[int, ...]]] = [("objectives", objectives, (len(known), width))]
     wanted += [("costs", costs, (count, width - 1))] if costs is not None else []
     wanted += [("estimates", estimates, (count,))] if estimates is not None else []
     for name, table, shape in wanted:
