@@ -73,7 +73,7 @@ class Request:
     trust: bool = False
     measured: Path | None = None
     warm_start: Path | None = None
-    seeds: int = 1
+    seeds: int | None = None
 
 
 def resolve(request: Request) -> Plan:
@@ -119,7 +119,7 @@ def resolve(request: Request) -> Plan:
         trial_limit_s=_trial_limit(request, task),
         files={name: file_sha256(Path(absolute_address(address).rpartition(":")[0])) for name, address in own.items()},
         measured=measured,
-        seeds=request.seeds,
+        seeds=request.seeds or 1,
     )
     if request.warm_start is None:
         return plan
