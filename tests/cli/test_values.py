@@ -23,6 +23,8 @@ def refusal(ask):
         ({"budget": "60s"}, "'budget' must be a Budget, got '60s'.", "budget"),
         ({"seed": 1.5}, "'seed' must be between 0 and 2147483647, got 1.5.", "seed"),
         ({"batch": True}, "'batch' must be a whole number from 1 to 65536, got True.", "batch"),
+        ({"seeds": 0}, "'seeds' must be a whole number from 1 to 100, got 0.", "seeds"),
+        ({"seeds": 1000}, "'seeds' must be a whole number from 1 to 100, got 1000.", "seeds"),
         ({"model": 3}, "'model' must be a name, or names, got 3.", "model"),
         ({"model": ["mlp", 3]}, "'model' must be a name, or names, got ('mlp', 3).", "model"),
         ({"out": 3}, "'out' must be a path, got 3.", "out"),
@@ -75,3 +77,28 @@ def test_choices_are_sorted_so_that_the_reference_is_the_largest():
     (family,) = plan.space.families
     assert {knob.name: knob.choices for knob in family.knobs}["width"] == (10, 50, 100)
     assert plan.space.references()[0].scale["width"] == 100
+
+
+OWN = """
+import torch
+def net(inputs, outputs, {arguments}):
+    return torch.nn.Linear(inputs, outputs)
+"""
+
+
+def test_a_space_of_more_candidates_than_atoms_in_a_room_is_refused(tmp_path):
+    names = "abcdefghij"
+    path = tmp_path / "own.py"
+    path.write_text(OWN.format(arguments=", ".join(f"{name}=1" for name in names)), encoding="utf-8")
+    knobs = {name: tuple(range(1000)) for name in names}
+    assert refusal(lambda: steelyard.resolve("digits", model=f"{path}:net", knobs=knobs)) == (
+        "'knob' spans 2e+30 candidates, more than 1,000,000; give fewer choices.",
+        "knob",
+    )
+
+
+def test_a_space_of_one_scale_and_fewer_trials_than_families_are_questions_like_any_other():
+    plan = steelyard.resolve("digits", model="mlp", knobs={"depth": (1,), "width": (8,)}, runtime="torch")
+    assert plan.space.size == 1
+    plan = steelyard.resolve("digits", model="mlp,cnn,linear", budget=Budget(None, 1))
+    assert len(plan.firsts) == 4

@@ -1,11 +1,20 @@
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from steelyard.builtin import registry
+from steelyard.core.candidate import Candidate, Scale
 from steelyard.core.errors import DataError, WorkerError
 from steelyard.core.task import Rows
-from steelyard.engine.making import Clock, calibration, made_once
+from steelyard.core.wire import file_sha256
+from steelyard.engine.making import UNTRAINED, Clock, Workshop, calibration, made_once
+from steelyard.engine.messages import EARLIER_NOTES, EARLIER_WEIGHTS, WEIGHTS, Assignment
+from steelyard.families.mlp import MLP
+from steelyard.tasks.metrics import METRICS
+from steelyard.testing.fakes import FakeTask
+from steelyard.training.recipe import Recipe
 
 
 @pytest.mark.parametrize(
@@ -95,3 +104,83 @@ def test_two_that_ask_at_a_time_share_one_fit(tmp_path):
         each.join(10)
     assert reports == [{"made": "once"}] * 2
     assert len(calls) == 1
+
+
+TASK = FakeTask.table()
+MODEL = Candidate("mlp", Scale.of(depth=1, width=4))
+
+
+def workshop(fits, *, seed=0):
+    """A workshop whose trainings take one epoch."""
+    return Workshop(
+        task=TASK,
+        registry=registry,
+        families={"mlp": MLP},
+        recipe=Recipe.from_json({"epochs": 1, "learning_rate": 0.01}),
+        metrics={"accuracy": METRICS["accuracy"]},
+        monitor="accuracy",
+        goal_metric="accuracy",
+        seed=seed,
+        fits=fits,
+    )
+
+
+def make(shop, **asked):
+    stages = []
+    made = shop.make(Assignment(MODEL, 60.0, **asked), stages.append)
+    return made, stages
+
+
+def bytes_of(made):
+    return Path(made.path).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """A workshop's folder, and the model that was made in it."""
+    fits = tmp_path_factory.mktemp("fits")
+    made, _ = make(workshop(fits))
+    return fits, made
+
+
+def test_weights_are_kept_beside_the_model_under_the_hash_that_its_notes_say(first):
+    _, made = first
+    assert file_sha256(Path(made.path).with_name(WEIGHTS)) == made.notes["weights"]
+    assert made.notes["taken_over"] is False
+
+
+def test_a_model_that_is_taken_over_is_the_same_and_is_not_trained(first, tmp_path):
+    _, made = first
+    home = tmp_path / MODEL.key
+    home.mkdir()
+    (home / EARLIER_WEIGHTS).hardlink_to(Path(made.path).with_name(WEIGHTS))
+    (home / EARLIER_NOTES).write_text(Path(made.path).with_name("fit.json").read_text(encoding="utf-8"))
+    again, stages = make(workshop(tmp_path, seed=5))
+    assert "train" not in stages
+    assert (made.trained, again.trained) == (True, False)
+    assert again.notes["taken_over"] is True
+    assert again.notes["train_s"] == made.notes["train_s"]
+    assert again.metrics == made.metrics
+    assert bytes_of(again) == bytes_of(made)
+
+
+def test_another_seed_is_another_training_that_leaves_the_study_s_own_alone(first):
+    fits, made = first
+    other, _ = make(workshop(fits), seed=1)
+    assert Path(other.path).parent == fits / "seed1" / MODEL.key
+    assert bytes_of(other) != bytes_of(made)
+    assert make(workshop(fits))[0].path == made.path
+
+
+def test_an_untrained_member_has_the_cost_of_the_trained_one(first):
+    fits, made = first
+    untrained, stages = make(workshop(fits), untrained=True)
+    assert stages == ["export"]
+    assert untrained.metrics["size_bytes"] == made.metrics["size_bytes"]
+    assert Path(untrained.path).parent == fits / UNTRAINED / MODEL.key
+    assert not untrained.trained
+
+
+def test_assignments_read_back():
+    for asked in (Assignment(MODEL, 1.0), Assignment(MODEL, 2.0, untrained=True), Assignment(MODEL, 3.0, seed=4)):
+        assert Assignment.from_json(asked.to_json()) == asked

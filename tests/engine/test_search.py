@@ -217,6 +217,7 @@ def test_a_warm_start_measures_the_front_for_another_runtime_and_trains_nothing(
         warm_start=out,
         goal=Goal(max_drop=0.05),
         budget=Budget(wall_s=None, trials=3),
+        seeds=2,
         out=tmp_path / "warm",
     )
     assert warm.counts == {"explored": 3, "trained": 0, "measured": 3, "failed": 0}
@@ -225,3 +226,6 @@ def test_a_warm_start_measures_the_front_for_another_runtime_and_trains_nothing(
         "mlp (depth 1, width 32)",
     }
     assert len({point.key for point in warm.points}) == 3
+    for point in (warm.chosen, warm.reference):
+        assert point.metrics["accuracy_seed_sd"].n == point.metrics["accuracy_seed_mean"].n == 2
+    assert (tmp_path / "warm" / "model.pt2").is_file()

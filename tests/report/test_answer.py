@@ -96,3 +96,22 @@ def test_commands_quote_a_path_with_blanks(certified: Outcome) -> None:
 def test_a_gain_of_less_than_a_tenth_is_said_as_a_share() -> None:
     assert str(answer.Gain("latency_p50_s", 0.97, "slower", is_clear=True)) == "3 % slower"
     assert str(answer.Gain("latency_p50_s", 1.24, "faster", is_clear=True)) == "1.2 times faster"
+
+
+def test_the_spread_over_seeds_is_told_of_the_chosen_and_the_reference(certified):
+    def seeded(point, mean, sd):
+        figures = {"accuracy_seed_mean": Quantity(mean, "1", n=3), "accuracy_seed_sd": Quantity(sd, "1", n=3)}
+        return replace(point, metrics={**point.metrics, **figures})
+
+    assert answer.seed_remarks(certified) == ()
+    chosen = seeded(certified.chosen, 0.95, 0.004)
+    one = replace(certified, chosen=chosen, reference=chosen)
+    name = answer.point_name(chosen)
+    assert answer.proof_remarks(one) == (
+        f"Accuracy on validation rows, mean ± sd: 95.0 % ± 0.4 % over 3 seeds ({name}).",
+    )
+    two = replace(one, reference=seeded(certified.reference, 0.96, 0.002))
+    assert answer.seed_remarks(two) == (
+        f"Accuracy on validation rows, mean ± sd: 95.0 % ± 0.4 % over 3 seeds ({name}); "
+        f"96.0 % ± 0.2 % over 3 seeds ({answer.point_name(certified.reference)}).",
+    )

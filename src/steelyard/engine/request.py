@@ -80,7 +80,7 @@ class Request:
     strategy_options: Mapping[str, Setting] = field(default_factory=dict)
     scale: Literal["free", "compound"] = "free"
     warm_start: Path | None = None
-    seeds: int = 1
+    seeds: int | None = None
 
 
 def resolve(request: Request) -> Plan:
@@ -130,7 +130,7 @@ def resolve(request: Request) -> Plan:
         measured=measured,
         sharing=_sharing(request),
         scale=request.scale,
-        seeds=request.seeds,
+        seeds=request.seeds or 1,
     )
     if request.warm_start is None:
         return plan
