@@ -110,7 +110,7 @@ def test_a_model_without_weights_is_refused():
 @pytest.mark.parametrize("name", ["mlp", "resnet"])
 def test_the_sandwich_teaches_all_of_them(name):
     net = supernet(name)
-    course = Course(epochs=12 if name == "mlp" else 3, batch=16, limit_s=math.inf, seed=0)
+    course = Course(epochs=12 if name == "mlp" else 6, batch=16, limit_s=math.inf, seed=0)
     done = train_supernet(net, TASK.train, TASK.output, course)
     assert done.stopped == "epochs"
     assert done.largest_loss < 1.0

@@ -182,7 +182,7 @@ def test_models_of_the_same_training_are_taken_over_for_another_runtime(tmp_path
     (home / "study.db").touch()
     earlier(home, task, (*TRIALS[:3], trial(3, point(32), 0.985, 3e-5, weights=digest)))
     now = plan_of(tmp_path / "two", task, runtime="torch", warm_start=home)
-    fact = ("fact", "3 candidates of an earlier front come first; 1 of its models need no training")
+    fact = ("fact", "an earlier front comes first (3 candidates); trained models taken over: 1")
     assert taken(now) == [fact]
     folder = tmp_path / "two" / "artifacts" / "fits" / point(32, runtime="torch").key
     assert (folder / EARLIER_WEIGHTS).read_text(encoding="utf-8") == "weights"
@@ -196,7 +196,7 @@ def test_weights_that_were_changed_are_not_taken_over(tmp_path):
     (folder / WEIGHTS).write_text("other", encoding="utf-8")
     warm = WarmStart(tmp_path, (point(32),), (("abc", folder, digest),))
     now = SimpleNamespace(warm=warm, out=tmp_path / "two")
-    assert taken(now) == [("fact", "1 candidates of an earlier front come first; 0 of its models need no training")]
+    assert taken(now) == [("fact", "an earlier front comes first (1 candidate); trained models taken over: 0")]
     assert not (tmp_path / "two" / "artifacts" / "fits" / "abc" / EARLIER_NOTES).exists()
 
 

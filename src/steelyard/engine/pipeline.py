@@ -202,7 +202,8 @@ def _with_reach(outcome: Outcome, plan: Plan, study: Study) -> Outcome:
 def _reseeded(run: Run, verdict: Verdict) -> Verdict:
     """The verdict with the spread over seeds of the chosen point and the reference, which are trained again for it."""
     plan, study = run.plan, run.study
-    if plan.seeds < 2:
+    # What another machine's costs choose is not known yet, and nothing is trained for them.
+    if plan.seeds < 2 or plan.measured is not None:
         return verdict
     finalists = list({each.key: each for each in (verdict.chosen, verdict.reference)}.values())
     wall_s = plan.budget.wall_s

@@ -141,12 +141,8 @@ def take_over(plan: Plan, listen: Listener) -> None:
     if warm is None:
         return
     count = sum(_take(folder, plan.out / "artifacts" / "fits" / key, digest) for key, folder, digest in warm.models)
-    listen(
-        Event(
-            "fact",
-            f"{len(warm.proposals)} candidates of an earlier front come first; {count} of its models need no training",
-        )
-    )
+    told = f"{len(warm.proposals)} candidate{'s' * (len(warm.proposals) != 1)}"
+    listen(Event("fact", f"an earlier front comes first ({told}); trained models taken over: {count}"))
     if warm.changes:
         listen(Event("notice", f"nothing trained is taken over from the earlier study: {'; '.join(warm.changes)}"))
 
