@@ -1,0 +1,218 @@
+"""Replays strategies on recorded tables, and tells how long each takes to hold how much of the front.
+
+A strategy proposes, and the table answers with the quality and cost of that candidate, trained from scratch; the clock
+goes on by its recorded seconds of training and export. The reference comes first, as in every search. Hypervolume is
+that of (validation quality from the reference's less 20 points up, latency as a share of the reference's from 1.2 down),
+as a share of the whole table's.
+
+`elastic` is not replayed: its runs are those of `search_live.py`, with all their training, measuring and certifying on the clock.
+Its confirmed candidates are scored twice: by the recorded qualities of training from scratch, and by its own.
+"""
+
+import argparse
+import csv
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from environment import command_line, write_result
+from search_spaces import QUESTIONS, Question
+from search_table import TABLES
+
+from steelyard.builtin import registry
+from steelyard.core.candidate import Candidate, Scale
+from steelyard.core.goal import Goal
+from steelyard.core.protocols import Strategy
+from steelyard.core.quantity import Quantity
+from steelyard.core.trial import Measurement, Trial
+from steelyard.engine.problem import StudyProblem
+from steelyard.select.pareto import hypervolume
+from steelyard.strategies.genetic import Genetic
+from steelyard.tasks.metrics import METRICS
+
+POINTS, SLOWER = 0.20, 1.2
+"""The corner of the hypervolume: quality below the reference's, and latency as a share of the reference's."""
+MARKS_S = (900.0, 3600.0)
+"""When the genetic algorithm is looked at: 15 and 60 minutes."""
+SEEDS = 20
+GRID_S = 5.0
+"""Step of the curves."""
+STRATEGIES: Mapping[str, Strategy] = {
+    "ga": Genetic(stagnation=100),
+    "ga 50 × 100": Genetic(population=50, generations=100, stagnation=100),
+    "nsga2": registry.get("strategy", "nsga2"),
+    "random": registry.get("strategy", "random"),
+    "elastic without shared weights": registry.get("strategy", "elastic"),
+}
+"""What is replayed. The genetic algorithm is not stopped by stagnation, so that its clock runs to the end."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """A recorded candidate."""
+
+    candidate: Candidate
+    valid: float
+    seconds: float
+    latency_s: float
+    share: float
+    size_bytes: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Table:
+    """The recorded candidates of a task by key, and the reference among them."""
+
+    question: Question
+    rows: Mapping[str, Row]
+    reference: Row
+
+    @classmethod
+    def read(cls, question: Question) -> "Table":
+        """Read the table of a task."""
+        rows = {}
+        kinds = {knob.name: type(knob.choices[0]) for knob in question.knobs}
+        with (TABLES / f"{question.name}.csv").open(encoding="utf-8", newline="") as file:
+            for plain in csv.DictReader(file):
+                scale = Scale(tuple((name, kind(plain[name])) for name, kind in kinds.items()))
+                candidate = Candidate(question.family, scale)
+                seconds = float(plain["train_s"]) + float(plain["export_s"])
+                costs = (float(plain["latency_p50_s"]), float(plain["latency_share"]), int(plain["size_bytes"]))
+                rows[candidate.key] = Row(candidate, float(plain["valid"]), seconds, *costs)
+        return cls(question, rows, rows[question.space.references()[0].key])
+
+    def volume(self, found: Sequence[tuple[float, float]]) -> float:
+        """Hypervolume of (quality, latency share) pairs, as a share of the whole table's."""
+        return self._volume(found) / self._volume([(row.valid, row.share) for row in self.rows.values()])
+
+    def _volume(self, found: Sequence[tuple[float, float]]) -> float:
+        costs = np.array([(-quality, share) for quality, share in found]).reshape(-1, 2)
+        return float(hypervolume(costs, np.array([POINTS - self.reference.valid, SLOWER])))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Curve:
+    """Hypervolume over time: it holds `volumes[i]` from `times_s[i]` on."""
+
+    times_s: tuple[float, ...]
+    volumes: tuple[float, ...]
+
+    def at(self, time_s: float) -> float:
+        """What is held at a time."""
+        held = [volume for when, volume in zip(self.times_s, self.volumes, strict=True) if when <= time_s]
+        return held[-1] if held else 0.0
+
+    def until(self, volume: float) -> float | None:
+        """When so much is held; None where it never is."""
+        return next((when for when, held in zip(self.times_s, self.volumes, strict=True) if held >= volume), None)
+
+
+def replay(table: Table, strategy: Strategy, seed: int) -> Curve:
+    """One run of a strategy on a table, to its end."""
+    problem = StudyProblem(Goal(max_drop=0.01), METRICS["accuracy"], seed)
+    space, finished = table.question.space, []
+    clock_s, times, volumes, found = 0.0, [], [], []
+    candidate: Candidate | None = table.reference.candidate
+    while candidate is not None:
+        row = table.rows[candidate.key]
+        clock_s += row.seconds
+        metrics = {
+            "accuracy": Quantity(row.valid, "1"),
+            "latency_p50_s": Quantity(row.latency_s, "s"),
+            "size_bytes": Quantity.exact(row.size_bytes, "B"),
+            "train_s": Quantity.exact(row.seconds, "s"),
+        }
+        finished.append(Trial(len(finished), candidate, Measurement(metrics, ""), {"train": row.seconds}))
+        found.append((row.valid, row.share))
+        times.append(clock_s)
+        volumes.append(table.volume(found))
+        candidate = strategy.propose(space, finished, [], problem)
+    return Curve(tuple(times), tuple(volumes))
+
+
+def live(table: Table, path: Path) -> dict[str, Curve]:
+    """The curves of a live run: what it had confirmed when, scored by recorded and by its own qualities."""
+    confirmed = json.loads(path.read_text(encoding="utf-8"))["confirmed"]
+    curves = {}
+    for name in ("recorded", "own"):
+        found, times, volumes = [], [], []
+        for each in confirmed:
+            row = table.rows[Candidate.from_json(each["candidate"]).key]
+            found.append((row.valid if name == "recorded" else each["quality"], row.share))
+            times.append(each["at_s"])
+            volumes.append(table.volume(found))
+        curves[name] = Curve(tuple(times), tuple(volumes))
+    return curves
+
+
+def told(table: Table, curves: Mapping[str, Sequence[Curve]], lives: Sequence[Mapping[str, Curve]]) -> dict[str, Any]:
+    """The figures of a task: what strategies hold at the marks, and when elastic holds as much."""
+    figures: dict[str, Any] = {
+        "candidates": len(table.rows),
+        "table_s": round(sum(row.seconds for row in table.rows.values()), 1),
+        "strategies": {
+            name: {f"at_{mark:.0f}_s": spread([curve.at(mark) for curve in found]) for mark in MARKS_S}
+            for name, found in curves.items()
+        },
+        "elastic": {},
+    }
+    for name in ("recorded", "own"):
+        for mark in MARKS_S:
+            goal = float(np.median([curve.at(mark) for curve in curves["ga"]]))
+            times = [run[name].until(goal) for run in lives]
+            figures["elastic"][f"{name}, ga at {mark:.0f} s"] = {
+                "goal": round(goal, 4),
+                "times_s": times,
+                "shares": [None if each is None else round(each / mark, 4) for each in times],
+                "held_at_a_fifth_of_15_min": [round(run[name].at(180.0), 4) for run in lives],
+                "held_at_a_fifteenth_of_60_min": [round(run[name].at(240.0), 4) for run in lives],
+                "held_in_the_end": [round(run[name].volumes[-1], 4) for run in lives],
+            }
+    until = max(MARKS_S)
+    grid = np.arange(0.0, until + GRID_S, GRID_S)
+    every = {**curves, **{f"elastic, {name}": [run[name] for run in lives] for name in ("recorded", "own")}}
+    figures["curves"] = {
+        name: [
+            [float(at), *quartiles([curve.at(at) for curve in found])] for at in grid[:: 1 if "elastic," in name else 3]
+        ]
+        for name, found in every.items()
+        if found
+    }
+    return figures
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """The median, and the 95 % interval of it by order statistics of 20 runs (the 6th and the 15th), and the ends."""
+    ranked = sorted(values)
+    low, high = (ranked[5], ranked[14]) if len(ranked) == SEEDS else (ranked[0], ranked[-1])
+    return {"median": round(float(np.median(ranked)), 4), "low": round(low, 4), "high": round(high, 4)}
+
+
+def quartiles(values: Sequence[float]) -> list[float]:
+    """Least, median and largest."""
+    return [round(float(each), 4) for each in (min(values), np.median(values), max(values))]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--task", choices=list(QUESTIONS), action="append")
+    parser.add_argument("--live", type=Path, default=Path("steelyard-out") / "search-live")
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    figures = {}
+    for name in asked.task or QUESTIONS:
+        table = Table.read(QUESTIONS[name])
+        curves = {
+            each: [replay(table, strategy, seed) for seed in range(SEEDS)] for each, strategy in STRATEGIES.items()
+        }
+        lives = [live(table, path) for path in sorted(asked.live.glob(f"{name}-*.json"))]
+        figures[name] = told(table, curves, lives)
+        print(name, {key: value for key, value in figures[name].items() if key != "curves"}, flush=True)
+    write_result(asked.json, command_line(), figures)
+
+
+if __name__ == "__main__":
+    main()
