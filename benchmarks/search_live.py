@@ -1,4 +1,4 @@
-"""Runs `steelyard find --strategy elastic` live on the three spaces, three seeds each, and keeps when it confirmed what.
+"""Runs `elastic` live on the three spaces, three seeds each, and keeps when it confirmed what.
 
 Each is what the command of a user does, on the same discrete space as the recorded tables, uncompressed candidates
 alone. The clock starts before the process does.

@@ -1,11 +1,11 @@
 """Replays strategies on recorded tables, and tells how long each takes to hold how much of the front.
 
-A strategy proposes, and the table answers with the quality and cost of that candidate, trained from scratch; the clock
-goes on by its recorded seconds of training and export. The reference comes first, as in every search. Hypervolume is
-that of (validation quality from the reference's less 20 points up, latency as a share of the reference's from 1.2 down),
-as a share of the whole table's.
+A strategy proposes, and the table answers with the quality and cost of that candidate, trained from scratch; the
+clock goes on by its recorded seconds of training and export. The reference comes first, as in every search.
+Hypervolume is that of (validation quality from the reference's less 20 points up, latency as a share of the
+reference's from 1.2 down), as a share of the whole table's.
 
-`elastic` is not replayed: its runs are those of `search_live.py`, with all their training, measuring and certifying on the clock.
+`elastic` is not replayed: its runs are those of `search_live.py`, with all their training and measuring on the clock.
 Its confirmed candidates are scored twice: by the recorded qualities of training from scratch, and by its own.
 """
 

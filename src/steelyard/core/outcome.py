@@ -185,7 +185,7 @@ class Outcome:
     `waterfall`, `flips` and `sensitivity`. `generations` are of a search by evolution alone.
     `scaling` says for each family with enough points how its knobs should grow. `reachable` is of `find` alone: by
     metric what its members cost from the cheapest to the dearest, `low`, `high` and `unit`; either end is None where it
-    is not known.
+    is not known. `exploring` says by family what shared weights were worth, where they were asked for.
     """
 
     study: str
@@ -212,6 +212,7 @@ class Outcome:
     generations: tuple[Generation, ...] = ()
     scaling: tuple[Scaling, ...] = ()
     reachable: Mapping[str, Any] = field(default_factory=dict)
+    exploring: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> Plain:
         """The JSON of `find` and `compress`: schema 1. What only some of them tell is absent where there is none."""
@@ -243,6 +244,8 @@ class Outcome:
             told["gate"] = [passage.to_json() for passage in self.gate]
         if self.generations:
             told["generations"] = [each.to_json() for each in self.generations]
+        if self.exploring:
+            told["exploring"] = dict(self.exploring)
         if self.reachable:
             told["reachable"] = dict(self.reachable)
         return {**told, "explanation": dict(self.explanation)} if self.explanation else told
@@ -275,4 +278,5 @@ class Outcome:
             generations=tuple(Generation.from_json(each) for each in plain.get("generations", ())),
             scaling=tuple(Scaling.from_json(each) for each in plain.get("scaling", ())),
             reachable=plain.get("reachable", {}),
+            exploring=plain.get("exploring", {}),
         )

@@ -131,5 +131,10 @@ def check_same(
     return largest
 
 
+def check_rows(module: nn.Module, path: Path, rows: Array, run: Run, tolerance: float = TOLERANCE) -> float:
+    """The same on an array of rows (n, ...), for callers that know no torch."""
+    return check_same(module, path, (torch.from_numpy(np.ascontiguousarray(rows)),), run, tolerance)
+
+
 def _shapes(arrays: Sequence[Any]) -> str:
     return ", ".join(str(tuple(each.shape)) for each in arrays)

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -96,6 +98,17 @@ class Supernet:
             for name, value in member.weights().items():
                 own[name].copy_(value)
         return model
+
+    def save(self, path: Path) -> None:
+        """Write the shared weights by their keys."""
+        save_file({key: entry.value.detach().contiguous() for key, entry in self.entries.items()}, path)
+
+    def load(self, path: Path) -> None:
+        """Take the values of a file that `save` wrote for the same scales."""
+        values = load_file(path)
+        with torch.no_grad():
+            for key, entry in self.entries.items():
+                entry.value.copy_(values[key])
 
     def share(self, scale: Scale) -> float:
         """The part of a sub-network's numbers that it shares with the largest model."""

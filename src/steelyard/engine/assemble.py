@@ -10,6 +10,7 @@ from steelyard.core.outcome import FailedTrial, Outcome, Point
 from steelyard.core.quantity import Quantity
 from steelyard.core.trial import Failure, Measurement, Trial
 from steelyard.core.wire import content_key
+from steelyard.engine import exploring
 from steelyard.engine.certify import Metrics, Verdict
 from steelyard.engine.explaining import explanation
 from steelyard.engine.gate import dropped
@@ -56,7 +57,7 @@ def assemble(  # noqa: PLR0917  what the pipeline hands over
         points=tuple(points.values()),
         misses=verdict.misses,
         drop=verdict.drop,
-        counts=_counts(trials),
+        counts=_counts(trials, exploring.explored_keys(study)),
         failures=tuple(failures),
         splits={**plan.rows, "how": plan.task.split_how},
         spent={name: seconds for name, seconds in spent.items() if name != "wall_s"},
@@ -66,6 +67,7 @@ def assemble(  # noqa: PLR0917  what the pipeline hands over
         facts=plan.task.facts,
         notices=(*study.get("notices", []), *verdict.notices, *untold),
         scaling=scaling,
+        exploring=exploring.told(study, trials, plan.metric),
     )
     if plan.given is None:
         return outcome
@@ -73,12 +75,12 @@ def assemble(  # noqa: PLR0917  what the pipeline hands over
     return replace(outcome, gate=verdict.gate, explanation=told)
 
 
-def _counts(trials: Sequence[Trial]) -> dict[str, int]:
+def _counts(trials: Sequence[Trial], explored: set[str]) -> dict[str, int]:
     """Explored: quality was computed at all; trained: own weights trained; measured: confirmed; failed: ended so."""
     measured = sum(isinstance(trial.outcome, Measurement) for trial in trials)
     late = sum(isinstance(trial.outcome, Failure) and trial.outcome.stage == "measure" for trial in trials)
     return {
-        "explored": measured + late,
+        "explored": measured + late + len(explored - {trial.key for trial in trials}),
         "trained": sum(trial.trained for trial in trials),
         "measured": measured,
         "failed": len(trials) - measured,

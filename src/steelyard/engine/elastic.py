@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from safetensors.torch import load_file, save_file
 
 from steelyard.core.candidate import Candidate, FamilySpace, Knob, Scale
 from steelyard.core.errors import WorkerError
@@ -18,7 +16,7 @@ from steelyard.core.explored import Explored
 from steelyard.core.protocols import Family, Metric, Task
 from steelyard.core.task import Array, Rows
 from steelyard.core.wire import Plain
-from steelyard.elastic.sandwich import Course, Trained, train_supernet
+from steelyard.elastic.sandwich import Course, Trained, step_s, train_supernet
 from steelyard.elastic.statistics import reestimate_norms
 from steelyard.elastic.supernet import Supernet
 from steelyard.engine.clock import Clock
@@ -88,8 +86,7 @@ class Elastic:
             with clock.stage("explore"):
                 judge = _Judge(self, net, space, asked.runtime)
                 found = judge.explored(EXPLORING_SHARE * asked.limit_s)
-                values = {name: entry.value.detach().contiguous() for name, entry in net.entries.items()}
-                save_file(values, folder / WEIGHTS)
+                net.save(folder / WEIGHTS)
             self._nets[space.family] = net
             return {
                 "knobs": [knob.to_json() for knob in space.knobs],
@@ -165,10 +162,7 @@ class Elastic:
             net = Supernet(lambda scale: family.build(scale, self.task, self.seed), sharing_scales(space, self.seed))
             path = self.home(space.family) / WEIGHTS
             if path.is_file():
-                values = load_file(path)
-                with torch.no_grad():
-                    for name, entry in net.entries.items():
-                        entry.value.copy_(values[name])
+                net.load(path)
             self._nets[space.family] = net
         return self._nets[space.family]
 
@@ -202,28 +196,13 @@ def _check_worth(net: Supernet, course: Course, rows: int, left_s: float) -> Non
     """
     steps = CHEAP_EPOCHS * max(1, rows // course.batch)
     sample = net.scales[:: max(1, len(net.scales) // 8)]
-    each_s = float(np.mean([_step_s(net, scale, course.batch) for scale in sample]))
+    each_s = float(np.mean([step_s(net, scale, course.batch) for scale in sample]))
     alone_s = each_s * steps * len(net.scales)
     if alone_s <= 0.5 * left_s:
         raise WorkerError(
             f"its {len(net.scales)} scales can be trained alone in about {alone_s:.0f} s, cheaper than to share.",
             stage="share",
         )
-
-
-def _step_s(net: Supernet, scale: Scale, batch: int) -> float:
-    """Seconds of one training step of one sub-network."""
-    member = net.member(scale)
-    member.model.body.train()
-    x = torch.randn(batch, *member.model.front.shape)
-    took = []
-    for _ in range(2):
-        start = time.perf_counter()
-        member(x).square().mean().backward()  # type: ignore[no-untyped-call]
-        took.append(time.perf_counter() - start)
-    for each in net.parameters():
-        each.grad = None
-    return min(took)
 
 
 class _Judge:

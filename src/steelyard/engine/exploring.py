@@ -1,13 +1,18 @@
 """The engine's side of shared weights: which families are explored, for how long, and what is known of them then."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
+import numpy as np
+from scipy.stats import rankdata
+
 from steelyard.core.candidate import FamilySpace
 from steelyard.core.errors import WorkerError
 from steelyard.core.explored import Explored
+from steelyard.core.protocols import Metric
+from steelyard.core.trial import Measurement, Trial
 from steelyard.core.wire import Plain
 from steelyard.engine.messages import Exploration, Made
 from steelyard.engine.plan import Plan
@@ -20,6 +25,8 @@ SHARE = 0.45
 """The part of the search's time that exploring all families may take."""
 LEAST_SCALES = 6
 """Fewer scales than this are trained alone sooner than shared weights are."""
+LEAST_PAIRS = 4
+"""Pairs of estimate and truth below which their agreement is not told."""
 GRACE_S = 60.0
 """Seconds after its limit at which an exploration counts as hung, beside the same time again."""
 
@@ -68,15 +75,16 @@ class Explorations:
         """Take what an exploration found; yields sentences for the user, each a fact or a notice."""
         self.is_running = False
         try:
-            notes = future.result().notes
+            made = future.result()
         except WorkerError as error:
             facts = {**self.study.get(FACT, {}), self._family: {"refused": error.message}}
             self.study.put(FACT, facts)
             yield self._sort, f"{self._family} is trained from scratch, scale by scale: {error.message}"
             return
+        notes = {**made.notes, "seconds": dict(made.seconds)}
         found = [Explored.from_json(each) for each in notes["explored"]]
         self.known.update({each.candidate.key: each for each in found})
-        self.study.put(FACT, {**self.study.get(FACT, {}), self._family: dict(notes)})
+        self.study.put(FACT, {**self.study.get(FACT, {}), self._family: notes})
         trained = notes["trained"]
         yield (
             "fact",
@@ -87,3 +95,57 @@ class Explorations:
     def _sort(self) -> str:
         """Whoever asked for shared weights must hear that there are none; a default that does not apply is a fact."""
         return "notice" if self.plan.sharing == "always" else "fact"
+
+
+def explored_keys(study: Study) -> set[str]:
+    """Keys of the candidates that shared weights have been judged at."""
+    facts: dict[str, Plain] = study.get(FACT, {})
+    return {Explored.from_json(each).candidate.key for found in facts.values() for each in found.get("explored", ())}
+
+
+def seconds_of(study: Study) -> dict[str, float]:
+    """Seconds that exploring took, as of training and of the rest of making."""
+    facts: dict[str, Plain] = study.get(FACT, {})
+    spent = [found.get("seconds", {}) for found in facts.values()]
+    return {
+        "train": sum(each.get("share", 0.0) for each in spent),
+        "export": sum(each.get("explore", 0.0) for each in spent),
+    }
+
+
+def told(study: Study, trials: Sequence[Trial], metric: Metric) -> dict[str, Plain]:
+    """By family what exploring found, and how its estimates agree with what was confirmed of uncompressed candidates.
+
+    `rank_correlation` is Spearman's, `error` the root mean square of estimate less confirmed quality; both are null
+    below `LEAST_PAIRS` pairs. A family that could not share weights has the reason instead, as `refused`.
+    """
+    facts: dict[str, Plain] = study.get(FACT, {})
+    confirmed = {
+        trial.key: trial.outcome.metrics[metric.name].value
+        for trial in trials
+        if isinstance(trial.outcome, Measurement) and metric.name in trial.outcome.metrics
+    }
+    return {family: _told(found, confirmed) for family, found in facts.items()}
+
+
+def _told(found: Plain, confirmed: Mapping[str, float]) -> Plain:
+    if "refused" in found:
+        return {"refused": found["refused"]}
+    explored = [Explored.from_json(each) for each in found["explored"]]
+    pairs = [(each.quality, confirmed[each.candidate.key]) for each in explored if each.candidate.key in confirmed]
+    correlation, error = None, None
+    if len(pairs) >= LEAST_PAIRS:
+        table = np.array(pairs)
+        error = float(np.sqrt(np.mean((table[:, 0] - table[:, 1]) ** 2)))
+        ranks = np.apply_along_axis(rankdata, 0, table)
+        if (ranks.std(axis=0) > 0).all():
+            correlation = float(np.corrcoef(ranks.T)[0, 1])
+    return {
+        "explored": len(explored),
+        "train_s": found["trained"]["train_s"],
+        "shared": found["shared"],
+        "files": found["files"],
+        "pairs": len(pairs),
+        "rank_correlation": correlation,
+        "error": error,
+    }

@@ -23,7 +23,7 @@ from steelyard.engine.busy import BusyClock
 from steelyard.engine.certify import Certifier, Verdict
 from steelyard.engine.conversion import floor_model, floor_ports
 from steelyard.engine.elsewhere import check_minimized, check_study, choose_elsewhere
-from steelyard.engine.exploring import Explorations
+from steelyard.engine.exploring import Explorations, seconds_of
 from steelyard.engine.lane import INPUT_ROWS, Lane, lanes, make_protocol, nominal_time
 from steelyard.engine.messages import WorkerSetup
 from steelyard.engine.pack import Render, located, pack, task_manifest
@@ -276,7 +276,7 @@ def _digest(trials: list[Trial], key: str) -> str:
 
 def _spent(run: Run, trials: list[Trial], certify_s: float) -> dict[str, float]:
     """Seconds by kind of work, over all resumes. `other_s` is wall time in which nothing was made or measured."""
-    totals = {"train": 0.0, "export": 0.0, "measure": 0.0}
+    totals = {"train": 0.0, "export": 0.0, "measure": 0.0, **seconds_of(run.study)}
     for made in (*(trial.seconds for trial in trials), *seconds_spent(run.study)):
         for stage, seconds in made.items():
             kind = stage if stage in ("train", "measure") else "export"

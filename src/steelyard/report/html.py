@@ -10,7 +10,7 @@ import vl_convert
 
 from steelyard.core.outcome import Outcome
 from steelyard.core.wire import Plain, dumps
-from steelyard.report import answer, charts, evolved, explained, scaled, tables
+from steelyard.report import answer, charts, evolved, explained, scaled, shared, tables
 from steelyard.report.definitions import Definition, definition
 from steelyard.report.formatting import cleaned
 
@@ -40,6 +40,7 @@ def render(outcome: Outcome) -> str:
         policy=_policy(scripts),
         scaled=scaled,
         scripts=scripts,
+        shared=shared,
         style=_resource("report.css"),
         tables=tables,
         title=f"{cleaned(outcome.task)}: {answer.point_name(outcome.chosen)}",

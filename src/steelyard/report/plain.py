@@ -13,6 +13,7 @@ from steelyard.report.formatting import cleaned
 from steelyard.report.layout import fitted
 from steelyard.report.profiled import Sheet
 from steelyard.report.scaled import scaling_sentences
+from steelyard.report.shared import exploring_sentences
 from steelyard.report.tables import Cell, Column, Row, Table, counts_text, figure_lines, points_table
 
 WIDTH = 100
@@ -39,7 +40,7 @@ def render(outcome: Outcome, width: int = WIDTH) -> str:
     waterfall = waterfall_table(outcome)
     if len(waterfall.rows) > 1:
         lines += [*_wrapped(f"{waterfall.title}:", width), *table_lines(waterfall, width), ""]
-    for sentence in (*sentences(outcome), *scaling_sentences(outcome)):
+    for sentence in (*sentences(outcome), *scaling_sentences(outcome), *exploring_sentences(outcome)):
         lines += _wrapped(sentence, width)
     lines += _evolution(outcome, width)
     for notice in outcome.notices:

@@ -15,6 +15,7 @@ from steelyard.report.formatting import cleaned
 from steelyard.report.layout import fitted
 from steelyard.report.profiled import Sheet
 from steelyard.report.scaled import scaling_sentences
+from steelyard.report.shared import exploring_sentences
 from steelyard.report.tables import Table, counts_text, figure_lines, points_table
 
 MOST_ROWS = 25
@@ -60,7 +61,7 @@ class TerminalReport:
             yield Text()
             yield _folded(f"{waterfall.title}:", "bold")
             yield from rich_table(waterfall, options.max_width)
-        for sentence in (*sentences(outcome), *scaling_sentences(outcome)):
+        for sentence in (*sentences(outcome), *scaling_sentences(outcome), *exploring_sentences(outcome)):
             yield _folded(answer.as_sentence(sentence))
         yield from _evolution(outcome, options.max_width)
         for notice in outcome.notices:

@@ -1,0 +1,22 @@
+"""What shared weights were worth, in sentences."""
+
+from steelyard.core.outcome import Outcome
+from steelyard.report.formatting import cleaned
+
+
+def exploring_sentences(outcome: Outcome) -> tuple[str, ...]:
+    """For each family that was explored: how many scales, in what time, and how far the estimates agree."""
+    return tuple(_sentence(family, found) for family, found in outcome.exploring.items() if "refused" not in found)
+
+
+def _sentence(family: str, found: dict[str, float]) -> str:
+    text = (
+        f"{cleaned(family)}: {found['explored']} scales were explored by weights that they share, trained "
+        f"{found['train_s']:.0f} s"
+    )
+    if found["rank_correlation"] is None:
+        return f"{text}; too few of them are confirmed to tell how far the estimates agree."
+    return (
+        f"{text}; of the {found['pairs']} that are confirmed the estimates' rank correlation with the truth is "
+        f"{found['rank_correlation']:.2f}, their error {found['error']:.3g}."
+    )
