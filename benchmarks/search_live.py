@@ -86,7 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--task", choices=list(QUESTIONS), action="append")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--budget-s", type=float, default=300.0)
+    parser.add_argument("--budget-s", type=float, default=240.0)
     parser.add_argument("--one", nargs=2, metavar=("TASK", "SEED"), help="one search alone, as the others are begun")
     parser.add_argument("--out", type=Path, default=Path("steelyard-out") / "search-live")
     parser.add_argument("--shared", type=Path, default=Path(__file__).resolve().parents[1].parent / "shared" / "data")

@@ -13,13 +13,14 @@ import numpy as np
 from steelyard.core.candidate import Candidate, FamilySpace, Knob, Scale
 from steelyard.core.errors import WorkerError
 from steelyard.core.explored import Explored
-from steelyard.core.protocols import Family, Metric, Task
+from steelyard.core.protocols import Family, Metric, Session, Task
 from steelyard.core.task import Array, Rows
 from steelyard.core.wire import Plain
 from steelyard.elastic.sandwich import Course, Trained, step_s, train_supernet
 from steelyard.elastic.statistics import reestimate_norms
 from steelyard.elastic.supernet import Supernet
 from steelyard.engine.clock import Clock
+from steelyard.engine.evaluating import outputs_of
 from steelyard.engine.messages import Exploration, Made
 from steelyard.engine.once import made_once
 from steelyard.engine.subnets import SubnetFiles
@@ -27,7 +28,6 @@ from steelyard.runtimes.onnxruntime.run import RUNTIME
 from steelyard.select.quality import loss
 from steelyard.training.lesson import Lesson, Taught
 from steelyard.training.losses import loss_of
-from steelyard.training.modules import module_outputs
 from steelyard.training.recipe import Recipe
 from steelyard.training.recovery import Recovered, Recovery, recover
 
@@ -41,9 +41,9 @@ EXPLORING_SHARE = 0.25
 """The part of an exploration's time that judging and timing may take."""
 CALLS = 24
 """Timed calls of an explored candidate; the median of such a look was seen within 5 % of the full protocol's."""
-TUNING = Recovery(epochs=4, weight=0.5, temperature=2.0, patience=None)
+TUNING = Recovery(epochs=4, weight=0.5, temperature=2.0, patience=None, rate=2e-3)
 """How a sub-network becomes a candidate: a few passes, half by labels and half by what the reference says."""
-REFERENCE = Recovery(epochs=8, weight=0.0, patience=None)
+REFERENCE = Recovery(epochs=6, weight=0.0, patience=None, rate=2e-3)
 """How the largest one becomes the reference: from its shared weights, by labels alone."""
 CHEAP_EPOCHS = 15.0
 """Passes that one training from scratch takes, roughly: what sharing has to be cheaper than."""
@@ -127,7 +127,7 @@ class Elastic:
         path = self.fits / Candidate(family, space.largest, (), candidate.runtime).key / "model.onnx"
         if family not in self._taught and path.is_file():
             session = RUNTIME.load(path)
-            train, valid = (_outputs(session.run, rows) for rows in (self.task.train, self.task.valid))
+            train, valid = (outputs_of(session.run, rows) for rows in (self.task.train, self.task.valid))
             self._taught[family] = Taught(train, valid)
         return self._taught.get(family)
 
@@ -231,27 +231,23 @@ class _Judge:
         model = self.net.extracted(scale)
         lesson = self.elastic._lesson(model, math.inf, None)
         reestimate_norms(model, lesson, NORM_ROWS)
-        outputs = np.concatenate([module_outputs(model, batch) for batch in self.rows.batches(512)])
-        quality = self.elastic.metric(outputs, self.rows.y)
         path = self.files.written(scale, model)
+        session = RUNTIME.load(path, threads=1)
+        # ONNX Runtime answers some times faster than the module, and the file is there.
+        quality = self.elastic.metric(outputs_of(session.run, self.rows), self.rows.y)
         candidate = Candidate(self.space.family, scale, (), self.runtime)
-        latency_s = quick_latency(path, np.asarray(self.rows.x[:1]))
+        latency_s = quick_latency(session, np.asarray(self.rows.x[:1]))
         return Explored(candidate, float(quality), len(self.rows), latency_s, path.stat().st_size)
 
 
-def quick_latency(path: Path, row: Array) -> float:
-    """The median time of some calls on one row, in this process, in ONNX Runtime with one thread."""
-    session = RUNTIME.load(path, threads=1)
+def quick_latency(session: Session, row: Array) -> float:
+    """The median time of some calls on one row, in this process."""
     took = []
     for _ in range(CALLS + CALLS // 3):
         start = time.perf_counter()
         session.run(row)
         took.append(time.perf_counter() - start)
     return float(np.median(took[CALLS // 3 :]))
-
-
-def _outputs(run: Callable[..., Array], rows: Rows) -> Array:
-    return np.concatenate([run(batch) for batch in rows.batches(256)])
 
 
 def _plain(done: Trained) -> Plain:

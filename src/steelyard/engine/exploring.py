@@ -21,7 +21,7 @@ from steelyard.store.study import Study
 
 FACT = "explored"
 """The fact of the study that holds what exploring found, by family."""
-SHARE = 0.45
+SHARE = 0.33
 """The part of the search's time that exploring all families may take."""
 LEAST_SCALES = 6
 """Fewer scales than this are trained alone sooner than shared weights are."""
