@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from environment import command_line, write_result
+from scipy.stats import spearmanr
 from search_spaces import QUESTIONS, Question
 from search_table import TABLES
 
@@ -38,6 +39,8 @@ POINTS, SLOWER = 0.20, 1.2
 MARKS_S = (900.0, 3600.0)
 """When the genetic algorithm is looked at: 15 and 60 minutes."""
 SEEDS = 20
+DRAWN = 24
+"""Candidates over which the agreement of estimates and truth is told."""
 GRID_S = 5.0
 """Step of the curves."""
 STRATEGIES: Mapping[str, Strategy] = {
@@ -148,6 +151,21 @@ def live(table: Table, path: Path) -> dict[str, Curve]:
     return curves
 
 
+def agreement(table: Table, path: Path) -> dict[str, float]:
+    """Spearman's rank correlation of explored and recorded quality: over 24 candidates drawn evenly, and over all."""
+    plain = json.loads(path.read_text(encoding="utf-8"))
+    pairs = []
+    for each in plain["explored"]["explored"]:
+        pairs.append((each["quality"], table.rows[Candidate.from_json(each["candidate"]).key].valid))
+    drawn = np.random.default_rng(0).choice(len(pairs), min(DRAWN, len(pairs)), replace=False)
+    few, every = np.array(pairs)[drawn], np.array(pairs)
+    return {
+        "explored": len(pairs),
+        "rank_correlation_24": round(float(spearmanr(few[:, 0], few[:, 1]).statistic), 3),
+        "rank_correlation": round(float(spearmanr(every[:, 0], every[:, 1]).statistic), 3),
+    }
+
+
 def told(table: Table, curves: Mapping[str, Sequence[Curve]], lives: Sequence[Mapping[str, Curve]]) -> dict[str, Any]:
     """The figures of a task: what strategies hold at the marks, and when elastic holds as much."""
     figures: dict[str, Any] = {
@@ -210,6 +228,7 @@ def main() -> None:
         }
         lives = [live(table, path) for path in sorted(asked.live.glob(f"{name}-*.json"))]
         figures[name] = told(table, curves, lives)
+        figures[name]["agreement"] = [agreement(table, path) for path in sorted(asked.live.glob(f"{name}-*.json"))]
         print(name, {key: value for key, value in figures[name].items() if key != "curves"}, flush=True)
     write_result(asked.json, command_line(), figures)
 

@@ -63,7 +63,7 @@ QUESTIONS = {
                 Knob("kernel", (3, 5)),
                 Knob("resolution", (32, 64)),
             ),
-            epochs=60,
+            epochs=30,
             size=32,
         ),
     )
