@@ -13,11 +13,11 @@ MOST_S = 3600
 INTRODUCTION = (
     "![Hypervolume over time of each strategy on three recorded spaces](images/search-hypervolume.svg)",
     "",
-    "Every candidate of three spaces was trained from scratch once, by one protocol. The genetic algorithm, NSGA-II and",
-    "random search are replayed on these tables by their recorded seconds (20 seeds); `elastic` runs live with all its",
-    "training and measuring on the clock (3 seeds). Hypervolume is of (quality from the reference's less 20 points,",
-    "latency to 1.2 of the reference's), as a share of the whole table's. *Recorded* scores what `elastic` confirmed by",
-    "the qualities of training from scratch, *own* by those that it reached itself.",
+    "Every candidate of three spaces was trained from scratch once, by one protocol. The genetic algorithm, NSGA-II",
+    "and random search are replayed on these tables by their seconds (20 seeds); `elastic` runs live, all its training",
+    "and measuring on the clock (3 seeds). Hypervolume is of (quality from the reference's less 20 points, latency to",
+    "1.2 of the reference's), as a share of the whole table's. *Recorded* scores what `elastic` confirmed by the",
+    "qualities of training from scratch, *own* by those that it reached itself.",
     "",
 )
 FIRST = (

@@ -15,7 +15,7 @@ from steelyard.strategies.promising import most_promising
 from steelyard.strategies.uniform import random_order
 
 Array = NDArray[np.float64]
-MOST_CANDIDATES = 20_000
+MOST_CANDIDATES = 4_000
 """Candidates that are weighed; of a larger space a sample, with those that are known or explored."""
 WORST_SHARE = 0.25
 """A model that has lost this part of what there is to learn, between the baseline and the best, is of no use."""
@@ -54,7 +54,7 @@ class Elastic:
             objectives,
             costs=costs,
             estimates=estimates,
-            reference=_reference(finished, objectives, problem),
+            reference=_reference(finished, objectives, estimates, problem),
             pending=barred,
             seed=problem.seed,
         )
@@ -102,14 +102,18 @@ def _estimated(
     return losses, costs[:, None]
 
 
-def _reference(finished: Sequence[Trial], objectives: Array, problem: Problem) -> Array:
-    """The worst corner: a quarter of the way from the best loss to the baseline's, and beyond the dearest cost."""
+def _reference(finished: Sequence[Trial], objectives: Array, estimates: Array | None, problem: Problem) -> Array:
+    """The worst corner: a quarter of the way from the best loss to the baseline's, and beyond the dearest cost.
+
+    Without a baseline it is the worst loss that is known or estimated.
+    """
     if not len(objectives):
         return np.array([np.inf, np.inf])
     baseline = [
         score[0] for trial in finished if trial.candidate.family == "baseline" and (score := problem.score(trial))
     ]
-    best, worst = float(objectives[:, 0].min()), float(objectives[:, 0].max())
+    best = float(objectives[:, 0].min())
+    worst = float(np.nanmax(objectives[:, 0] if estimates is None else np.append(estimates, objectives[:, 0])))
     if baseline and baseline[0] > best:
         worst = best + WORST_SHARE * (baseline[0] - best)
     return np.array([max(worst, best + 1e-9), float(objectives[:, 1].max()) + SLACK])
