@@ -213,7 +213,7 @@ class _Judge:
         task = elastic.task
         some = np.sort(np.random.default_rng(elastic.seed).permutation(len(task.valid))[:JUDGED_ROWS])
         self.rows = Rows(task.valid.x[some], task.valid.y[some])
-        self.files = SubnetFiles(net, space, np.asarray(task.train.x[:2]), elastic.home(space.family))
+        self.files = SubnetFiles(net, space, np.asarray(feed_of(task.train.x[:2])), elastic.home(space.family))
 
     def explored(self, limit_s: float) -> list[Explored]:
         """As many as the time allows: the ends first, then the others in a seeded order."""
@@ -236,7 +236,7 @@ class _Judge:
         # ONNX Runtime answers some times faster than the module, and the file is there.
         quality = self.elastic.metric(outputs_of(session.run, self.rows), self.rows.y)
         candidate = Candidate(self.space.family, scale, (), self.runtime)
-        latency_s = quick_latency(session, np.asarray(self.rows.x[:1]))
+        latency_s = quick_latency(session, np.asarray(feed_of(self.rows.x[:1])))
         return Explored(candidate, float(quality), len(self.rows), latency_s, path.stat().st_size)
 
 

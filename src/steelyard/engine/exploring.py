@@ -55,8 +55,10 @@ class Explorations:
             return None
         facts: dict[str, Plain] = study.get(FACT, {})
         known = [Explored.from_json(each) for found in facts.values() for each in found.get("explored", ())]
-        has_scales = [each for each in plan.space.families if each.size >= LEAST_SCALES and each.family not in facts]
-        return cls(plan, study, has_scales, {each.candidate.key: each for each in known})
+        # What was cheaper to train alone within an earlier budget is shared all the same where that is asked for.
+        settled = {name for name, found in facts.items() if "explored" in found or plan.sharing != "always"}
+        todo = [each for each in plan.space.families if each.size >= LEAST_SCALES and each.family not in settled]
+        return cls(plan, study, todo, {each.candidate.key: each for each in known})
 
     def begin(
         self, workers: LocalWorkers, left_s: float | None, listener: Callable[[str], Callable[[str], None]]
