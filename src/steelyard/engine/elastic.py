@@ -14,7 +14,7 @@ from steelyard.core.candidate import Candidate, FamilySpace, Knob, Scale
 from steelyard.core.errors import WorkerError
 from steelyard.core.explored import Explored
 from steelyard.core.protocols import Family, Metric, Session, Task
-from steelyard.core.task import Array, Rows
+from steelyard.core.task import Array, Rows, feed_of
 from steelyard.core.wire import Plain
 from steelyard.elastic.sandwich import Course, Trained, step_s, train_supernet
 from steelyard.elastic.statistics import reestimate_norms
