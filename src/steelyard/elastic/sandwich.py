@@ -148,7 +148,7 @@ class _Sandwich:
         loss.backward()  # type: ignore[no-untyped-call]
         wanted = y if self.from_labels else out.detach()
         small = math.nan
-        for member in (smallest, *self._between()):
+        for member in (*([smallest] if smallest is not largest else []), *self._between()):
             value = self.distance(_forward(member, x), wanted)
             value.backward()  # type: ignore[no-untyped-call]
             small = float(value.detach()) if member is smallest else small
