@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,10 @@ WARM = 0.25
 """The part of a course over which the rate grows."""
 BETWEEN = 2
 """Sub-networks between the largest and the smallest that each step trains (J. Yu et al. take two)."""
+LIGHT = 2
+"""Of so many steps one is whole, the others leave the largest model out."""
+DIVERGED = 1e4
+"""A loss beyond this has diverged: cross-entropy of a guess is the logarithm of the classes, a standardised error 1."""
 LARGEST_NORM = 5.0
 """Gradients longer than this are shortened to it."""
 CURES = 3
@@ -60,8 +64,9 @@ def train_supernet(
 ) -> Trained:
     """Train the shared weights in place by the sandwich rule with in-place distillation.
 
-    The largest sub-network learns from the labels, all others from what it says (of the user's own loss: all from the
-    labels). The learning rate follows one cycle, by the steps or by the time, whichever ends first.
+    In every other step the largest sub-network learns from the labels, the others from what it says; in the steps
+    between, which leave it out, all learn from the labels (as always by the user's own loss). The learning rate follows
+    one cycle, by the steps or by the time, whichever ends first.
 
     Args:
         net: the supernet; its first scale is the largest, its last the smallest.
@@ -107,10 +112,8 @@ class _Sandwich:
         self.rows, self.targets = rows, targets_of(rows.y, output)
         self.ends = (net.scales[0], net.scales[-1])
         self.loss = own_loss or default_loss(output)
-        self.distance = (
-            own_loss if own_loss is not None else F.mse_loss if isinstance(output, ValueOutput) else soft_loss
-        )
-        self.from_labels = own_loss is not None
+        self.distance = F.mse_loss if isinstance(output, ValueOutput) else soft_loss
+        self.has_own_loss = own_loss is not None
         self.random = np.random.default_rng(course.seed)
 
     def run(self, rate: float) -> Trained | None:
@@ -128,31 +131,41 @@ class _Sandwich:
             for group in optimizer.param_groups:
                 group["lr"] = rate * cycle(done)
             optimizer.zero_grad(set_to_none=True)
-            lasts = [*lasts[-LAST_STEPS + 1 :], self._backward(index)]
-            if not math.isfinite(lasts[-1][0]):
+            lasts = [*lasts[-LAST_STEPS + 1 :], self._backward(index, is_whole=step % LIGHT == 0)]
+            if any(math.isinf(loss) or loss > DIVERGED for loss in lasts[-1]):
                 return None
             torch.nn.utils.clip_grad_norm_(self.net.parameters(), LARGEST_NORM)
             optimizer.step()
             step += 1
-        means = np.mean(lasts or [(math.nan, math.nan)], axis=0)
         took = time.perf_counter() - self.start
-        return Trained(step, took, rate, float(means[0]), float(means[1]), stopped)
+        large, small = (_mean([pair[at] for pair in lasts]) for at in (0, 1))
+        return Trained(step, took, rate, large, small, stopped)
 
-    def _backward(self, index: Array) -> tuple[float, float]:
-        """Gradients of one step, member after member, so that the activations of one alone are held at a time."""
+    def _backward(self, index: Array, *, is_whole: bool) -> tuple[float, float]:
+        """Gradients of one step, member after member, so that the activations of one alone are held at a time.
+
+        A whole step trains the largest by the labels and the others by what it says; a light one leaves it out, and the
+        labels teach. The largest takes most of a whole step's time, and the smallest need more steps than it does.
+        """
         x = torch.from_numpy(np.ascontiguousarray(self.rows.x[index], dtype=np.float32))
         y = self.targets[torch.from_numpy(index)]
         largest, smallest = (self.net.member(scale) for scale in self.ends)
-        out = _forward(largest, x)
-        loss = self.loss(out, y)
+        wanted, teach, large, small = y, self.loss, math.nan, math.nan
+        if is_whole or largest is smallest:
+            out = _forward(largest, x)
+            large = self._learned(self.loss(out, y))
+            if not self.has_own_loss:
+                wanted, teach = out.detach(), self.distance
+        if largest is not smallest:
+            small = self._learned(teach(_forward(smallest, x), wanted))
+        for member in self._between():
+            self._learned(teach(_forward(member, x), wanted))
+        return large, small
+
+    @staticmethod
+    def _learned(loss: Tensor) -> float:
         loss.backward()  # type: ignore[no-untyped-call]
-        wanted = y if self.from_labels else out.detach()
-        small = math.nan
-        for member in (*([smallest] if smallest is not largest else []), *self._between()):
-            value = self.distance(_forward(member, x), wanted)
-            value.backward()  # type: ignore[no-untyped-call]
-            small = float(value.detach()) if member is smallest else small
-        return float(loss.detach()), small
+        return float(loss.detach())
 
     def _between(self) -> Iterator[Member]:
         for _ in range(min(BETWEEN, len(self.net.scales) - 2)):
@@ -166,6 +179,12 @@ class _Sandwich:
                 # Batch norm has no variance of a single row, so a last batch of one is left out.
                 if len(order[at : at + size]) > 1 or rows == 1:
                     yield order[at : at + size]
+
+
+def _mean(losses: Sequence[float]) -> float:
+    """The mean of those that are known."""
+    known = [each for each in losses if not math.isnan(each)]
+    return float(np.mean(known)) if known else math.nan
 
 
 def _forward(member: Member, x: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ CALLS = 24
 """Timed calls of an explored candidate; the median of such a look was seen within 5 % of the full protocol's."""
 TUNING = Recovery(epochs=4, weight=0.5, temperature=2.0, patience=None, rate=2e-3)
 """How a sub-network becomes a candidate: a few passes, half by labels and half by what the reference says."""
-REFERENCE = Recovery(epochs=6, weight=0.0, patience=None, rate=2e-3)
+REFERENCE = Recovery(epochs=4, weight=0.0, patience=None, rate=2e-3)
 """How the largest one becomes the reference: from its shared weights, by labels alone."""
 CHEAP_EPOCHS = 15.0
 """Passes that one training from scratch takes, roughly: what sharing has to be cheaper than."""
@@ -119,7 +119,7 @@ class Elastic:
         lesson = self._lesson(model, limit_s, taught)
         reestimate_norms(model, lesson, NORM_ROWS)
         settings = REFERENCE if is_reference or taught is None else TUNING
-        return model, recover(model, lesson, settings)
+        return model, recover(model, lesson, replace(settings, batch=self._batch))
 
     def _told(self, candidate: Candidate, space: FamilySpace) -> Taught | None:
         """What the reference's file says of all rows; None where it is not there."""
@@ -146,10 +146,15 @@ class Elastic:
 
     def _course(self, limit_s: float) -> Course:
         rows = len(self.task.train)
-        batch = self.recipe.batch_size(rows)
+        batch = self._batch
         epochs = self.recipe.epochs or max(EPOCHS, math.ceil(LEAST_STEPS * batch / rows))
         rate = {} if self.recipe.learning_rate is None else {"rate": self.recipe.learning_rate}
         return Course(epochs, batch, (1 - EXPLORING_SHARE) * limit_s, self.seed, **rate)
+
+    @property
+    def _batch(self) -> int:
+        """Rows a step: half of what a training from scratch takes, because there is time for few passes only."""
+        return max(2, self.recipe.batch_size(len(self.task.train)) // 2)
 
     def _space(self, name: str) -> FamilySpace:
         plain = json.loads((self.home(name) / REPORT).read_text(encoding="utf-8"))
