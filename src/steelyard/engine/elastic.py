@@ -43,7 +43,7 @@ CALLS = 24
 """Timed calls of an explored candidate; the median of such a look was seen within 5 % of the full protocol's."""
 TUNING = Recovery(epochs=4, weight=0.5, temperature=2.0, patience=None, rate=2e-3)
 """How a sub-network becomes a candidate: a few passes, half by labels and half by what the reference says."""
-REFERENCE = Recovery(epochs=4, weight=0.0, patience=None, rate=2e-3)
+REFERENCE = Recovery(epochs=3, weight=0.0, patience=None, rate=2e-3)
 """How the largest one becomes the reference: from its shared weights, by labels alone."""
 CHEAP_EPOCHS = 15.0
 """Passes that one training from scratch takes, roughly: what sharing has to be cheaper than."""
