@@ -209,10 +209,19 @@ METHODS: dict[str, tuple[Callable[[Table, int], Iterator[int]], int]] = {
 }
 
 
-def figures_of(table: Table, seeds: int) -> dict[str, Any]:
-    """Each method's counts, and the proposer's median as a share of the better NSGA-II's and of random's."""
+def figures_of(table: Table, seeds: int, before: dict[str, Any]) -> dict[str, Any]:
+    """Each method's counts, and the proposer's median as a share of the better NSGA-II's and of random's.
+
+    `before` are figures of methods that are kept.
+    """
     counts, found = {}, {}
     for name, (rows, cap) in METHODS.items():
+        if name in before:
+            found[name] = before[name]
+            counts[name] = np.array(
+                [CAP if each is None else each for each in before[name]["counts"]], dtype=np.float64
+            )
+            continue
         start = time.process_time()
         got = []
         for seed in range(seeds):
@@ -260,15 +269,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shared", type=Path, default=SHARED, help="folder of the tables")
     parser.add_argument("--table", action="append", choices=TABLES, help="these alone; figures of others are kept")
+    parser.add_argument("--method", action="append", choices=METHODS, help="these alone; figures of others are kept")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     tables: dict[str, Any] = {}
-    if arguments.table and arguments.json and arguments.json.exists():
+    if (arguments.table or arguments.method) and arguments.json and arguments.json.exists():
         tables = json.loads(arguments.json.read_text(encoding="utf-8"))["figures"]["tables"]
     for name in arguments.table or TABLES:
-        tables[name] = figures_of(read(name, arguments.shared), arguments.seeds)
+        before = tables.get(name, {}).get("methods", {}) if arguments.method else {}
+        before = {method: each for method, each in before.items() if method not in arguments.method}
+        tables[name] = figures_of(read(name, arguments.shared), arguments.seeds, before)
         figures = {
             "share": SHARE,
             "seeds": arguments.seeds,
