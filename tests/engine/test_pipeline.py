@@ -10,12 +10,12 @@ from steelyard.engine.pipeline import is_finished
 
 
 def plan(wall_s, trials, strategy="tpe"):
-    return SimpleNamespace(budget=Budget(wall_s, trials), strategy=SimpleNamespace(name=strategy))
+    return SimpleNamespace(budget=Budget(wall_s, trials), strategy=SimpleNamespace(name=strategy), earlier=())
 
 
 def study(why, wall_s, trials, strategy="tpe"):
     ended = {"why": why, "budget": {"wall_s": wall_s, "trials": trials}, "strategy": strategy}
-    return SimpleNamespace(get=lambda name, default=None: ended)
+    return SimpleNamespace(get=lambda name, default=None: ended, trials=tuple)
 
 
 @pytest.mark.parametrize(

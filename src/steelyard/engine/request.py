@@ -129,7 +129,7 @@ def resolve(request: Request) -> Plan:
         files={name: file_sha256(Path(absolute_address(address).rpartition(":")[0])) for name, address in own.items()},
         measured=measured,
         sharing=_sharing(request),
-        scale=request.scale,
+        scale=request.scale or "free",
         seeds=request.seeds or 1,
     )
     if request.warm_start is None:
@@ -140,7 +140,7 @@ def resolve(request: Request) -> Plan:
 
 
 def _sharing(request: Request) -> Sharing:
-    if request.strategy is None and request.scale == "free":
+    if request.strategy is None and request.scale != "compound":
         return "where it pays"
     return "always" if request.strategy == DEFAULT_STRATEGY else "never"
 
@@ -178,7 +178,7 @@ def _strategy(request: Request, registry: Registry) -> Strategy:
     """The strategy by name; that of the ladder where scales are compound, which no other can walk."""
     name = request.strategy or DEFAULT_STRATEGY
     strategy: Strategy = configured(registry.get("strategy", name), request.strategy_options)
-    if request.scale == "free":
+    if request.scale != "compound":
         return strategy
     if request.strategy not in (None, request.scale):
         raise InputError(

@@ -37,7 +37,7 @@ def check_values(given: Mapping[str, Any]) -> None:
         value = given[name]
         if value is not None and (not isinstance(value, str) or not value):
             raise InputError(f"'{name}' must be a text that is not empty, got {value!r}.", field=_option(name))
-    if given.get("scale", "free") not in SCALES:
+    if given.get("scale") is not None and given["scale"] not in SCALES:
         raise InputError(f"'scale' must be free or compound, got {given['scale']!r}.", field="scale")
     _check_kinds(given)
     most = A_CORE * (os.cpu_count() or 1)
