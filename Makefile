@@ -59,6 +59,13 @@ bench-search: $(READY)  ## Benchmarks of searching alone.
 	$(BIN)/python benchmarks/slicing.py --json benchmarks/results/slicing.json
 	$(BIN)/python benchmarks/nas_tables.py --json benchmarks/results/nas-tables.json
 	$(BIN)/python benchmarks/nas_page.py
+	$(BIN)/python benchmarks/search_record.py
+	$(BIN)/python benchmarks/search_table.py
+	$(BIN)/python benchmarks/search_live.py
+	$(BIN)/python benchmarks/search_replay.py --json benchmarks/results/search.json
+	$(BIN)/python benchmarks/search_page.py
+	$(BIN)/python benchmarks/search_memory.py --json benchmarks/results/search-memory.json
+	$(BIN)/python benchmarks/search_goals.py --json benchmarks/results/search-goals.json
 
 docs: $(READY)  ## The documentation's code blocks, executed, and its links, checked.
 	$(BIN)/python -m pytest -q tests/docs
