@@ -22,7 +22,7 @@ WARM = 0.25
 """The part of a course over which the rate grows."""
 BETWEEN = 2
 """Sub-networks between the largest and the smallest that each step trains (J. Yu et al. take two)."""
-LIGHT = 2
+LIGHT = 4
 """Of so many steps one is whole, the others leave the largest model out."""
 DIVERGED = 1e4
 """A loss beyond this has diverged: cross-entropy of a guess is the logarithm of the classes, a standardised error 1."""
@@ -64,7 +64,7 @@ def train_supernet(
 ) -> Trained:
     """Train the shared weights in place by the sandwich rule with in-place distillation.
 
-    In every other step the largest sub-network learns from the labels, the others from what it says; in the steps
+    In every fourth step the largest sub-network learns from the labels, the others from what it says; in the steps
     between, which leave it out, all learn from the labels (as always by the user's own loss). The learning rate follows
     one cycle, by the steps or by the time, whichever ends first.
 

@@ -35,7 +35,7 @@ MOST_SCALES = 512
 """Scales of a family that share weights; of a larger space its ends, its edges and a sample do."""
 EPOCHS, LEAST_STEPS = 40, 4_000
 """Passes over the training rows at most, but at least so many steps: small data need many passes."""
-JUDGED_ROWS, NORM_ROWS = 3_000, 1_000
+JUDGED_ROWS, NORM_ROWS = 3_000, 512
 """Validation rows that shared weights are judged on, and training rows that statistics are estimated on."""
 EXPLORING_SHARE = 0.25
 """The part of an exploration's time that judging and timing may take."""

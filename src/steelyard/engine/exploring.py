@@ -1,5 +1,6 @@
 """The engine's side of shared weights: which families are explored, for how long, and what is known of them then."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ SHARE = 0.33
 """The part of the search's time that exploring all families may take."""
 LEAST_SCALES = 6
 """Fewer scales than this are trained alone sooner than shared weights are."""
+CONFIRMATIONS = 12
+"""Candidates that are to be confirmed in the time that exploring leaves: each may learn for such a part of it."""
 LEAST_PAIRS = 4
 """Pairs of estimate and truth below which their agreement is not told."""
 GRACE_S = 60.0
@@ -46,6 +49,7 @@ class Explorations:
     todo: list[FamilySpace]
     known: dict[str, Explored] = field(default_factory=dict)
     is_running: bool = False
+    left_s: float = math.inf
     _family: str = ""
 
     @classmethod
@@ -72,6 +76,10 @@ class Explorations:
         limit_s = SHARE * left_s / (len(self.todo) + 1)
         asked = Exploration(space, self.plan.space.runtime, limit_s, left_s, forced=self.plan.sharing == "always")
         return workers.submit(asked, 2 * limit_s + GRACE_S, listener(self.NAME))
+
+    def lesson_s(self, *, is_reference: bool) -> float:
+        """Seconds that a candidate may learn for from shared weights; the reference twice as long."""
+        return self.left_s / CONFIRMATIONS * (2 if is_reference else 1)
 
     def end(self, future: "Future[Made]") -> Iterator[tuple[str, str]]:
         """Take what an exploration found; yields sentences for the user, each a fact or a notice."""

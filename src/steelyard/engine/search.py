@@ -1,6 +1,7 @@
 """Explore and confirm: candidates are proposed, made by workers, measured in the lane, and written when finished."""
 
 import logging
+import math
 import queue
 import threading
 import time
@@ -146,6 +147,7 @@ class Search:
             for sort, text in self.explorations.end(future):
                 self._say_once(text) if sort == "notice" else self.listen(Event("fact", text))
             self._leave(self.explorations.NAME)
+            self.explorations.left_s = self._left() or math.inf
 
     def _next(self) -> Candidate | None:
         """References, the baseline, an earlier front, then what the strategy proposes; None when the search is over."""
@@ -202,6 +204,8 @@ class Search:
         if self.plan.budget.wall_s is None:
             return self.plan.trial_limit_s
         is_reference = candidate in self.plan.space.references()
+        if self.explorations is not None and self.explorations.known:
+            return max(1.0, min(self.explorations.lesson_s(is_reference=is_reference), self.plan.budget.wall_s))
         share = REFERENCE_SHARE if is_reference else CANDIDATE_SHARE if self.plan.given is None else LESSON_SHARE
         return max(1.0, share * self.plan.budget.wall_s)
 
