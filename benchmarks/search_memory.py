@@ -15,8 +15,8 @@ from typing import Any
 from environment import command_line, write_result
 from search_spaces import QUESTIONS, SHARED, default_folder, task_of
 
-LIMIT_S = 8.0
-REPEATS = 3
+LIMIT_S = 6.0
+REPEATS = 2
 
 
 def peak_bytes() -> int:

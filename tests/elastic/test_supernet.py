@@ -107,9 +107,23 @@ def test_a_model_without_weights_is_refused():
         Supernet(lambda _: registry.get("family", "baseline").build(Scale(), TASK, 0), [Scale()])
 
 
+def test_models_with_nothing_in_common_are_refused():
+    class Named(nn.Module):
+        def __init__(self, kind: str) -> None:
+            super().__init__()
+            setattr(self, kind, nn.Linear(10, 1))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return next(self.children())(x)
+
+    family, task = Own("named", Named), FakeTask.values()
+    with pytest.raises(InputError, match=r"^the models of the space share no weights\.$"):
+        Supernet(lambda scale: family.build(scale, task, 0), [Scale.of(kind="one"), Scale.of(kind="two")])
+
+
 def test_the_sandwich_teaches_all_of_them():
     net = supernet("mlp")
-    course = Course(epochs=30, batch=16, limit_s=math.inf, seed=0)
+    course = Course(epochs=100, batch=16, limit_s=math.inf, seed=0)
     done = train_supernet(net, TASK.train, TASK.output, course)
     assert done.stopped == "epochs"
     assert done.largest_loss < 1.0

@@ -24,11 +24,11 @@ SPACE = FamilySpace("cnn", (Knob("depth", (1, 2)), Knob("width", (2, 4)), Knob("
 def service(folder, space=SPACE, family=None, task=TASK) -> Elastic:
     families = {space.family: family or registry.get("family", space.family)}
     metric = METRICS["accuracy" if task.metric == "accuracy" else "rmse"]
-    return Elastic(task, families, Recipe(epochs=6), metric, 0, folder)
+    return Elastic(task, families, Recipe(epochs=6), metric, metric, 0, folder)
 
 
 def asked(space=SPACE, *, forced: bool = True, left_s: float = 600.0) -> Exploration:
-    return Exploration(space, "onnxruntime", 60.0, left_s, forced=forced)
+    return Exploration(space, "onnxruntime", 60.0, left_s, space.size, forced=forced)
 
 
 @pytest.fixture(scope="module")

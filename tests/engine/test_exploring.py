@@ -10,6 +10,7 @@ import pytest
 from steelyard.core.candidate import Candidate, FamilySpace, Knob, Scale, Space
 from steelyard.core.errors import WorkerError
 from steelyard.core.explored import Explored
+from steelyard.core.goal import Budget
 from steelyard.engine.exploring import FACT, Explorations, explored_keys, seconds_of, told
 from steelyard.engine.messages import Made
 from steelyard.tasks.metrics import METRICS
@@ -41,7 +42,18 @@ class Workers:
 
 
 def plan(sharing="always", *, families=(ONE, SMALL, TWO), given=None):
-    return SimpleNamespace(sharing=sharing, given=given, space=Space(families), trial_limit_s=600.0)
+    return SimpleNamespace(
+        sharing=sharing,
+        given=given,
+        warm=None,
+        space=Space(families),
+        budget=Budget(),
+        trial_limit_s=600.0,
+        workers=1,
+        batch=1,
+        threads=1,
+        goal_metric="accuracy",
+    )
 
 
 def found(family: str, qualities) -> Made:
@@ -49,7 +61,13 @@ def found(family: str, qualities) -> Made:
         Explored(Candidate(family, Scale.of(width=width)), quality, 100, 1e-5 * width, 1000 * width).to_json()
         for width, quality in zip(WIDTHS, qualities, strict=True)
     ]
-    notes = {"explored": explored, "trained": {"train_s": 12.0}, "files": {"cut": 6}, "shared": 0.9}
+    notes = {
+        "metric": "accuracy",
+        "explored": explored,
+        "trained": {"train_s": 12.0},
+        "files": {"cut": 6},
+        "shared": 0.9,
+    }
     return Made("weights.safetensors", {}, {"share": 12.0, "explore": 3.0}, trained=True, notes=notes)
 
 
@@ -102,6 +120,20 @@ def test_a_refusal_is_told_and_candidates_are_trained_from_scratch(sharing, sort
     assert explorations.known == {}
     # Whoever asks for shared weights in so many words gets another try.
     assert (ONE in Explorations.of(plan(sharing), study).todo) == (sharing == "always")
+
+
+def test_too_few_scales_or_too_little_time_are_not_explored():
+    explorations, workers = Explorations.of(plan(), Kept()), Workers()
+    assert list(explorations.untold()) == ["small has 2 scales, too few to share weights: each is trained from scratch"]
+    assert explorations.begin(workers, 10.0, lambda _: None) is None
+    assert (explorations.todo, explorations.is_running, workers.asked) == ([], False, [])
+
+
+def test_estimates_of_another_metric_are_no_estimates():
+    study = Kept({FACT: {"one": {**found("one", [0.5] * 6).notes, "metric": "f1"}}})
+    explorations = Explorations.of(plan(), study)
+    assert (explorations.known, explorations.shares("one"), explorations.todo) == ({}, False, [TWO])
+    assert told(study, confirmed([0.5] * 4, (1, 2, 3, 4)), METRICS["accuracy"])["one"]["pairs"] == 0
 
 
 def confirmed(qualities, widths):

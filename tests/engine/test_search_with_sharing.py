@@ -36,7 +36,7 @@ def test_scales_are_explored_confirmed_from_their_slices_and_asked_again(tmp_pat
     found = first.exploring["cnn"]
     assert (found["explored"], found["files"]["cut"]) == (8, 8)
     assert first.counts["explored"] > first.counts["measured"]
-    assert first.reference.notes["stopped"].endswith("from shared weights")
+    assert first.reference.notes["start"] == "shared weights"
     plain = json.loads(json.dumps(first.to_json()))
     jsonschema.validate(plain, json.loads(SCHEMA.read_text(encoding="utf-8")))
     second, heard = ask(tmp_path / "study", 0.4, 5)

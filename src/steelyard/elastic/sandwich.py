@@ -25,7 +25,7 @@ BETWEEN = 2
 LIGHT = 4
 """Of so many steps one is whole, the others leave the largest model out."""
 DIVERGED = 1e4
-"""A loss beyond this has diverged: cross-entropy of a guess is the logarithm of the classes, a standardised error 1."""
+"""A loss so many times the first one, or 1 where that is smaller, has diverged."""
 LARGEST_NORM = 5.0
 """Gradients longer than this are shortened to it."""
 CURES = 3
@@ -98,6 +98,10 @@ def train_supernet(
     )
 
 
+class _DivergedError(Exception):
+    """A loss left the finite numbers, or grew beyond all measure."""
+
+
 class _Sandwich:
     def __init__(  # noqa: PLR0917  what `train_supernet` is given, and when it began
         self,
@@ -115,10 +119,13 @@ class _Sandwich:
         self.distance = F.mse_loss if isinstance(output, ValueOutput) else soft_loss
         self.has_own_loss = own_loss is not None
         self.random = np.random.default_rng(course.seed)
+        self.first: float | None = None
 
     def run(self, rate: float) -> Trained | None:
-        """One training; None where it diverged."""
+        """One training; None where it diverged, or where a cure has no time left."""
         course = self.course
+        if self.start + course.limit_s <= time.perf_counter() and rate < course.rate:
+            return None
         total = course.epochs * max(1, len(self.rows) // course.batch)
         optimizer = torch.optim.Adam(self.net.parameters(), lr=rate, foreach=False)
         lasts: list[tuple[float, float]] = []
@@ -131,8 +138,9 @@ class _Sandwich:
             for group in optimizer.param_groups:
                 group["lr"] = rate * cycle(done)
             optimizer.zero_grad(set_to_none=True)
-            lasts = [*lasts[-LAST_STEPS + 1 :], self._backward(index, is_whole=step % LIGHT == 0)]
-            if any(math.isinf(loss) or loss > DIVERGED for loss in lasts[-1]):
+            try:
+                lasts = [*lasts[-LAST_STEPS + 1 :], self._backward(index, is_whole=step % LIGHT == 0)]
+            except _DivergedError:
                 return None
             torch.nn.utils.clip_grad_norm_(self.net.parameters(), LARGEST_NORM)
             optimizer.step()
@@ -162,14 +170,17 @@ class _Sandwich:
             self._learned(teach(_forward(member, x), wanted))
         return large, small
 
-    @staticmethod
-    def _learned(loss: Tensor) -> float:
+    def _learned(self, loss: Tensor) -> float:
+        value = float(loss.detach())
+        self.first = value if self.first is None else self.first
+        if not math.isfinite(value) or value > DIVERGED * max(self.first, 1.0):
+            raise _DivergedError
         loss.backward()  # type: ignore[no-untyped-call]
-        return float(loss.detach())
+        return value
 
     def _between(self) -> Iterator[Member]:
         for _ in range(min(BETWEEN, len(self.net.scales) - 2)):
-            yield self.net.member(self.net.scales[int(self.random.integers(len(self.net.scales)))])
+            yield self.net.member(self.net.scales[1 + int(self.random.integers(len(self.net.scales) - 2))])
 
     def _batches(self) -> Iterator[Array]:
         rows, size = len(self.rows), self.course.batch

@@ -75,8 +75,7 @@ class Supernet:
             self.member(scale)
         if not self.entries:
             raise InputError("the model has no weights to share.")
-        shared = sum(len(each) for each in self._names.values())
-        if (len(self.scales) > 1 and not any(len(m.places) for m in self._members.values())) or not shared:
+        if len(self.scales) > 1 and not any(self.share(scale) for scale in self.scales[1:]):
             raise InputError("the models of the space share no weights.")
 
     def member(self, scale: Scale) -> Member:

@@ -79,8 +79,11 @@ def _counts(trials: Sequence[Trial], explored: set[str]) -> dict[str, int]:
     """Explored: quality was computed at all; trained: own weights trained; measured: confirmed; failed: ended so."""
     measured = sum(isinstance(trial.outcome, Measurement) for trial in trials)
     late = sum(isinstance(trial.outcome, Failure) and trial.outcome.stage == "measure" for trial in trials)
+    known = {
+        trial.key for trial in trials if isinstance(trial.outcome, Measurement) or trial.outcome.stage == "measure"
+    }
     return {
-        "explored": measured + late + len(explored - {trial.key for trial in trials}),
+        "explored": measured + late + len(explored - known),
         "trained": sum(trial.trained for trial in trials),
         "measured": measured,
         "failed": len(trials) - measured,

@@ -1,6 +1,7 @@
 """One family's shared weights in a worker: trained once a study, explored, the start of confirmed candidates."""
 
 import json
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -11,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from steelyard.core.candidate import Candidate, FamilySpace, Knob, Scale
-from steelyard.core.errors import WorkerError
+from steelyard.core.errors import SteelyardError, WorkerError
 from steelyard.core.explored import Explored
 from steelyard.core.protocols import Family, Metric, Session, Task
-from steelyard.core.task import Array, Rows, feed_of
+from steelyard.core.task import Array, Rows, ValueOutput, feed_of
 from steelyard.core.wire import Plain
 from steelyard.elastic.sandwich import Course, Trained, step_s, train_supernet
 from steelyard.elastic.statistics import reestimate_norms
@@ -26,10 +27,12 @@ from steelyard.engine.once import made_once
 from steelyard.engine.subnets import SubnetFiles
 from steelyard.runtimes.onnxruntime.run import RUNTIME
 from steelyard.select.quality import loss
-from steelyard.training.lesson import Lesson, Taught
-from steelyard.training.losses import loss_of
+from steelyard.training.fit import default_loss
+from steelyard.training.lesson import Lesson, Loss, Taught
 from steelyard.training.recipe import Recipe
 from steelyard.training.recovery import Recovered, Recovery, recover
+
+log = logging.getLogger(__name__)
 
 MOST_SCALES = 512
 """Scales of a family that share weights; of a larger space its ends, its edges and a sample do."""
@@ -58,6 +61,7 @@ class Elastic:
     families: Mapping[str, Family]
     recipe: Recipe
     metric: Metric
+    goal_metric: Metric
     seed: int
     fits: Path
     own_loss: Callable[..., Any] | None = None
@@ -81,14 +85,15 @@ class Elastic:
                 net = self._net(space)
                 course = self._course(asked.limit_s)
                 if not asked.forced:
-                    _check_worth(net, course, len(self.task.train), asked.left_s)
+                    _check_worth(net, course, len(self.task.train), asked)
                 done = train_supernet(net, self.task.train, self.task.output, course, self.own_loss)
             with clock.stage("explore"):
-                judge = _Judge(self, net, space, asked.runtime)
+                judge = _Judge(self, net, asked, folder)
                 found = judge.explored(EXPLORING_SHARE * asked.limit_s)
                 net.save(folder / WEIGHTS)
             self._nets[space.family] = net
             return {
+                "metric": self.goal_metric.name,
                 "knobs": [knob.to_json() for knob in space.knobs],
                 "trained": _plain(done),
                 "explored": [each.to_json() for each in found],
@@ -137,18 +142,27 @@ class Elastic:
             train=self.task.train,
             valid=self.task.valid,
             teacher=model,
-            loss=self.own_loss or loss_of(self.task.output),
+            loss=self._loss(),
             judge=lambda outputs, targets: loss(metric, metric(outputs, targets)),
             seed=self.seed,
             limit_s=limit_s,
             taught=taught,
         )
 
+    def _loss(self) -> Loss:
+        """The loss of whole outputs and raw targets, as a training from scratch has it of standardised ones."""
+        own = self.own_loss or default_loss(self.task.output)
+        out = self.task.output
+        if not isinstance(out, ValueOutput):
+            return own
+        return lambda y, t: own((y - out.mean) / out.std, ((t - out.mean) / out.std).reshape(-1, 1))
+
     def _course(self, limit_s: float) -> Course:
         rows = len(self.task.train)
         batch = self._batch
         epochs = self.recipe.epochs or max(EPOCHS, math.ceil(LEAST_STEPS * batch / rows))
-        rate = {} if self.recipe.learning_rate is None else {"rate": self.recipe.learning_rate}
+        asked = self.recipe.learning_rate if self.recipe.optimizer == "adam" else None
+        rate = {} if asked is None else {"rate": asked}
         return Course(epochs, batch, (1 - EXPLORING_SHARE) * limit_s, self.seed, **rate)
 
     @property
@@ -184,8 +198,10 @@ def sharing_scales(space: FamilySpace, seed: int) -> tuple[Scale, ...]:
         return tuple(sorted(space.scales(), key=size, reverse=True))
     largest, smallest = space.largest.to_json(), space.smallest.to_json()
     chosen = [space.largest, space.smallest]
+    edges: list[Scale] = []
     for knob in space.knobs:
-        chosen += [Scale.from_json({**base, knob.name: each}) for base in (largest, smallest) for each in knob.choices]
+        edges += [Scale.from_json({**base, knob.name: each}) for base in (largest, smallest) for each in knob.choices]
+    chosen += edges[:: max(1, 2 * len(edges) // MOST_SCALES)]
     random = np.random.default_rng(seed)
     while len(set(chosen)) < MOST_SCALES:
         drawn = {knob.name: knob.choices[int(random.integers(len(knob.choices)))] for knob in space.knobs}
@@ -193,7 +209,7 @@ def sharing_scales(space: FamilySpace, seed: int) -> tuple[Scale, ...]:
     return tuple(sorted(dict.fromkeys(chosen), key=size, reverse=True))
 
 
-def _check_worth(net: Supernet, course: Course, rows: int, left_s: float) -> None:
+def _check_worth(net: Supernet, course: Course, rows: int, asked: Exploration) -> None:
     """Refuse to share weights where every candidate can be trained alone in half of the time that is left.
 
     Raises:
@@ -202,10 +218,10 @@ def _check_worth(net: Supernet, course: Course, rows: int, left_s: float) -> Non
     steps = CHEAP_EPOCHS * max(1, rows // course.batch)
     sample = net.scales[:: max(1, len(net.scales) // 8)]
     each_s = float(np.mean([step_s(net, scale, course.batch) for scale in sample]))
-    alone_s = each_s * steps * len(net.scales)
-    if alone_s <= 0.5 * left_s:
+    alone_s = each_s * steps * asked.most / asked.workers
+    if alone_s <= 0.5 * asked.left_s:
         raise WorkerError(
-            f"its {len(net.scales)} scales can be trained alone in about {alone_s:.0f} s, cheaper than to share.",
+            f"its {asked.most} scales can be trained alone in about {alone_s:.0f} s, cheaper than to share.",
             stage="share",
         )
 
@@ -213,12 +229,13 @@ def _check_worth(net: Supernet, course: Course, rows: int, left_s: float) -> Non
 class _Judge:
     """Judges scales by shared weights, and takes a quick look at what each costs."""
 
-    def __init__(self, elastic: Elastic, net: Supernet, space: FamilySpace, runtime: str) -> None:
-        self.elastic, self.net, self.space, self.runtime = elastic, net, space, runtime
+    def __init__(self, elastic: Elastic, net: Supernet, asked: Exploration, folder: Path) -> None:
+        self.elastic, self.net, self.asked = elastic, net, asked
         task = elastic.task
         some = np.sort(np.random.default_rng(elastic.seed).permutation(len(task.valid))[:JUDGED_ROWS])
         self.rows = Rows(task.valid.x[some], task.valid.y[some])
-        self.files = SubnetFiles(net, space, np.asarray(feed_of(task.train.x[:2])), elastic.home(space.family))
+        self.files = SubnetFiles(net, asked.space, np.asarray(feed_of(task.train.x[:2])), folder / "files")
+        self.files.folder.mkdir()
 
     def explored(self, limit_s: float) -> list[Explored]:
         """As many as the time allows: the ends first, then the others in a seeded order."""
@@ -229,7 +246,15 @@ class _Judge:
         for at in dict.fromkeys([*ends, *order]):
             if len(found) >= len(ends) and time.perf_counter() > until:
                 break
-            found.append(self._one(self.net.scales[at]))
+            try:
+                one = self._one(self.net.scales[at])
+            except SteelyardError as error:
+                log.info("%s can't be explored: %s", self.net.scales[at], error.message)
+                continue
+            if math.isfinite(one.quality):
+                found.append(one)
+        if not found:
+            raise WorkerError("no scale could be judged by the shared weights.", stage="explore")
         return found
 
     def _one(self, scale: Scale) -> Explored:
@@ -239,9 +264,10 @@ class _Judge:
         path = self.files.written(scale, model)
         session = RUNTIME.load(path, threads=1)
         # ONNX Runtime answers some times faster than the module, and the file is there.
-        quality = self.elastic.metric(outputs_of(session.run, self.rows), self.rows.y)
-        candidate = Candidate(self.space.family, scale, (), self.runtime)
-        latency_s = quick_latency(session, np.asarray(feed_of(self.rows.x[:1])))
+        quality = self.elastic.goal_metric(outputs_of(session.run, self.rows), self.rows.y)
+        candidate = Candidate(self.asked.space.family, scale, (), self.asked.runtime)
+        row = np.asarray(feed_of(self.rows.x[:1]))
+        latency_s = quick_latency(session, row) if self.asked.looks else None
         return Explored(candidate, float(quality), len(self.rows), latency_s, path.stat().st_size)
 
 

@@ -30,6 +30,8 @@ CONFIRMATIONS = 12
 """Candidates that are to be confirmed in the time that exploring leaves: each may learn for such a part of it."""
 LEAST_PAIRS = 4
 """Pairs of estimate and truth below which their agreement is not told."""
+LEAST_S = 5.0
+"""Less time than this is not worth an exploration."""
 GRACE_S = 60.0
 """Seconds after its limit at which an exploration counts as hung, beside the same time again."""
 
@@ -55,10 +57,10 @@ class Explorations:
     @classmethod
     def of(cls, plan: Plan, study: Study) -> Self | None:
         """The explorations of a plan; None where its models are not to share weights."""
-        if plan.sharing == "never" or plan.given is not None:
+        if plan.sharing == "never" or plan.given is not None or plan.warm is not None:
             return None
         facts: dict[str, Plain] = study.get(FACT, {})
-        known = [Explored.from_json(each) for found in facts.values() for each in found.get("explored", ())]
+        known = [each for found in facts.values() for each in explored_by(found, plan.goal_metric)]
         # What was cheaper to train alone within an earlier budget is shared all the same where that is asked for.
         settled = {name for name, found in facts.items() if "explored" in found or plan.sharing != "always"}
         todo = [each for each in plan.space.families if each.size >= LEAST_SCALES and each.family not in settled]
@@ -72,10 +74,23 @@ class Explorations:
             return None
         space = self.todo.pop(0)
         self._family, self.is_running = space.family, True
-        left_s = self.plan.trial_limit_s if left_s is None else left_s
+        plan = self.plan
+        left_s = plan.trial_limit_s if left_s is None else left_s
         limit_s = SHARE * left_s / (len(self.todo) + 1)
-        asked = Exploration(space, self.plan.space.runtime, limit_s, left_s, forced=self.plan.sharing == "always")
-        return workers.submit(asked, 2 * limit_s + GRACE_S, listener(self.NAME))
+        if limit_s < LEAST_S:
+            self.todo, self.is_running = [], False
+            return None
+        asked = Exploration(
+            space,
+            plan.space.runtime,
+            limit_s,
+            left_s,
+            most=min(space.size, plan.budget.trials or space.size),
+            workers=plan.workers,
+            looks=plan.space.runtime == "onnxruntime" and plan.batch == plan.threads == 1,
+            forced=plan.sharing == "always",
+        )
+        return workers.submit(asked, 2 * limit_s + min(GRACE_S, left_s), listener(self.NAME))
 
     def lesson_s(self, *, is_reference: bool) -> float:
         """Seconds that a candidate may learn for from shared weights; the reference twice as long."""
@@ -92,19 +107,37 @@ class Explorations:
             yield self._sort, f"{self._family} is trained from scratch, scale by scale: {error.message}"
             return
         notes = {**made.notes, "seconds": dict(made.seconds)}
-        found = [Explored.from_json(each) for each in notes["explored"]]
+        found = explored_by(notes, self.plan.goal_metric)
         self.known.update({each.candidate.key: each for each in found})
         self.study.put(FACT, {**self.study.get(FACT, {}), self._family: notes})
         trained = notes["trained"]
         yield (
             "fact",
-            f"{self._family}: {len(found)} scales explored by shared weights, trained {trained['train_s']:.0f} s",
+            f"{self._family}: {len(notes['explored'])} scales explored by shared weights, "
+            f"trained {trained['train_s']:.0f} s",
         )
+
+    def shares(self, family: str) -> bool:
+        """Whether candidates of a family start from shared weights."""
+        return any(each.candidate.family == family for each in self.known.values())
+
+    def untold(self) -> Iterator[str]:
+        """Sentences on families that are not explored although that was asked for."""
+        for each in self.plan.space.families if self.plan.sharing == "always" else ():
+            if each.size < LEAST_SCALES:
+                yield f"{each.family} has {each.size} scales, too few to share weights: each is trained from scratch"
 
     @property
     def _sort(self) -> str:
         """Whoever asked for shared weights must hear that there are none; a default that does not apply is a fact."""
         return "notice" if self.plan.sharing == "always" else "fact"
+
+
+def explored_by(found: Plain, metric: str) -> list[Explored]:
+    """What was found of a family, where it was judged by this metric; nothing else is comparable."""
+    if found.get("metric") != metric:
+        return []
+    return [Explored.from_json(each) for each in found["explored"]]
 
 
 def explored_keys(study: Study) -> set[str]:
@@ -135,14 +168,14 @@ def told(study: Study, trials: Sequence[Trial], metric: Metric) -> dict[str, Pla
         for trial in trials
         if isinstance(trial.outcome, Measurement) and metric.name in trial.outcome.metrics
     }
-    return {family: _told(found, confirmed) for family, found in facts.items()}
+    return {family: _told(found, confirmed, metric.name) for family, found in facts.items()}
 
 
-def _told(found: Plain, confirmed: Mapping[str, float]) -> Plain:
+def _told(found: Plain, confirmed: Mapping[str, float], metric: str) -> Plain:
     if "refused" in found:
         return {"refused": found["refused"]}
-    explored = [Explored.from_json(each) for each in found["explored"]]
-    pairs = [(each.quality, confirmed[each.candidate.key]) for each in explored if each.candidate.key in confirmed]
+    comparable = explored_by(found, metric)
+    pairs = [(each.quality, confirmed[each.candidate.key]) for each in comparable if each.candidate.key in confirmed]
     correlation, error = None, None
     if len(pairs) >= LEAST_PAIRS:
         table = np.array(pairs)
@@ -151,7 +184,7 @@ def _told(found: Plain, confirmed: Mapping[str, float]) -> Plain:
         if (ranks.std(axis=0) > 0).all():
             correlation = float(np.corrcoef(ranks.T)[0, 1])
     return {
-        "explored": len(explored),
+        "explored": len(found["explored"]),
         "train_s": found["trained"]["train_s"],
         "shared": found["shared"],
         "files": found["files"],

@@ -78,7 +78,9 @@ class Workshop:
         """
         if assignment.seed is not None:
             apart = self.fits / f"{SEED_FOLDER}{assignment.seed}"
-            return replace(self, seed=assignment.seed, fits=apart).make(replace(assignment, seed=None), tell)
+            return replace(self, seed=assignment.seed, fits=apart, elastic=None).make(
+                replace(assignment, seed=None), tell
+            )
         clock = Clock(tell)
         candidate = assignment.candidate
         if assignment.untrained:
@@ -116,7 +118,9 @@ class Workshop:
             with clock.stage("parity"):
                 parity = self._parity(model, candidate, path)
             has_curve = not earlier and bool(result.curve)
-            return {**_notes(result, how, parity), **keep_weights(model, folder), "taken_over": earlier}
+            shares = not earlier and self.elastic is not None and self.elastic.has(candidate)
+            start = {"start": "shared weights"} if shares else {}
+            return {**_notes(result, how, parity), **start, **keep_weights(model, folder), "taken_over": earlier}
 
         home = self.fits / candidate.key
         notes = made_once(home, "fit.json", train)
@@ -303,9 +307,8 @@ class Workshop:
 def _as_fit(done: Recovered, sign: float) -> Fit:
     """What the fine-tuning of shared weights did, in the words of a training; `sign` turns a loss into the quality."""
     curve: dict[str, list[float]] = {name: done.curve[name] for name in ("epoch", "train_loss")}
-    curve["valid_loss"] = done.curve["valid_distance"]
     curve["valid_quality"] = [sign * value for value in done.curve["valid_loss"]]
-    return Fit(done.rate, curve, f"{done.stopped}, from shared weights", done.train_s, list(done.notes))
+    return Fit(done.rate, curve, done.stopped, done.train_s, list(done.notes))
 
 
 def _step_file(steps: tuple[StepSetting, ...]) -> str:

@@ -38,6 +38,7 @@ class WorkerSetup:
     model: str | None = None
     given: Plain | None = None
     cpus: tuple[int, ...] = ()
+    shares: bool = False
 
     def to_json(self) -> Plain:
         """The plain form."""
@@ -79,14 +80,18 @@ class Assignment:
 class Exploration:
     """One family whose models are to share weights: train them within `limit_s`, then judge its scales.
 
-    `left_s` are the seconds that the search has: where every scale can be trained alone in them, sharing is refused,
-    unless it is `forced`.
+    `left_s` are the seconds that the search has: where `most` scales can be trained alone in half of them by `workers`
+    processes, sharing is refused, unless it is `forced`. `looks` asks for a quick look at latencies, which is one of
+    ONNX Runtime with one thread and one row.
     """
 
     space: FamilySpace
     runtime: str
     limit_s: float
     left_s: float
+    most: int
+    workers: int = 1
+    looks: bool = True
     forced: bool = False
 
     def to_json(self) -> Plain:

@@ -381,6 +381,7 @@ def _workers(run: Run) -> LocalWorkers:
         model=plan.model,
         given=None if plan.given is None else plan.given.to_json(),
         cpus=lanes(plan.workers)[1],
+        shares=plan.sharing != "never" and plan.given is None,
     )
     return LocalWorkers(setup, plan.workers, run.start.worker)
 

@@ -141,7 +141,9 @@ def resolve(request: Request) -> Plan:
 
 def _sharing(request: Request) -> Sharing:
     if request.strategy is None and request.scale != "compound":
-        return "where it pays"
+        # Who says how to train wants each model trained so.
+        asked = (request.epochs, request.optimizer, request.learning_rate, request.loop)
+        return "where it pays" if all(each is None for each in asked) else "never"
     return "always" if request.strategy == DEFAULT_STRATEGY else "never"
 
 

@@ -90,6 +90,9 @@ class Search:
     def run(self) -> None:
         """Search until the budget, the trials or the space end; all that was made is measured and written."""
         self.finished = self.study.trials()
+        self._note_time()
+        for text in () if self.explorations is None else self.explorations.untold():
+            self._say_once(text)
         self._assign()
         # The first candidate is in the making and the measuring lane idle: a good moment for what needs a core.
         self.prepare()
@@ -138,16 +141,23 @@ class Search:
         """Have the next family share weights, where there is one; its candidates are made afterwards."""
         if self.explorations is None or self.explorations.is_running or not self.workers.free:
             return
+        self.study.put("reached_s", self.wall_s())
         future = self.explorations.begin(self.workers, self._left(), self._stage_listener)
         if future is not None:
             future.add_done_callback(self._later(self._explored))
+
+    def _note_time(self) -> None:
+        """Tell the explorations how much time there is for confirming."""
+        if self.explorations is not None:
+            left_s = self._left()
+            self.explorations.left_s = math.inf if left_s is None else left_s
 
     def _explored(self, future: "Future[Made]") -> None:
         if self.explorations is not None:
             for sort, text in self.explorations.end(future):
                 self._say_once(text) if sort == "notice" else self.listen(Event("fact", text))
             self._leave(self.explorations.NAME)
-            self.explorations.left_s = self._left() or math.inf
+            self._note_time()
 
     def _next(self) -> Candidate | None:
         """References, the baseline, an earlier front, then what the strategy proposes; None when the search is over."""
@@ -161,11 +171,20 @@ class Search:
             always = "the reference" if self.plan.given is not None else "the reference, the baseline"
             self._say_once(f"the budget is too small: {always} and one candidate are always finished")
         candidate = next((each for each in (*self.plan.firsts, *self.plan.earlier) if each.key not in begun), None)
+        if candidate is None and self._awaits_reference():
+            return None
         if candidate is None:
             candidate = self.plan.strategy.propose(self.plan.space, self.finished, pending, self._told())
             if candidate is None and not pending:
                 self.ended = "the strategy has nothing left to propose"
         return candidate
+
+    def _awaits_reference(self) -> bool:
+        """Whether a reference is in the making that candidates from shared weights learn from."""
+        if self.explorations is None:
+            return False
+        begun = (each for each in self.plan.space.references() if each.key in self._making)
+        return any(self.explorations.shares(each.family) for each in begun)
 
     def _told(self) -> StudyProblem:
         """The problem, with the qualities of what is made and not measured yet."""
@@ -204,7 +223,7 @@ class Search:
         if self.plan.budget.wall_s is None:
             return self.plan.trial_limit_s
         is_reference = candidate in self.plan.space.references()
-        if self.explorations is not None and self.explorations.known:
+        if self.explorations is not None and self.explorations.shares(candidate.family):
             return max(1.0, min(self.explorations.lesson_s(is_reference=is_reference), self.plan.budget.wall_s))
         share = REFERENCE_SHARE if is_reference else CANDIDATE_SHARE if self.plan.given is None else LESSON_SHARE
         return max(1.0, share * self.plan.budget.wall_s)

@@ -37,6 +37,7 @@ class SubnetFiles:
     exported: int = 0
     refusals: dict[str, str] = field(default_factory=dict)
     _wholes: dict[Scale, WholeFile | None] = field(default_factory=dict)
+    _checked: set[Scale] = field(default_factory=set)
     _cuttable: tuple[str, ...] | None = None
 
     def written(self, scale: Scale, model: Any) -> Path:
@@ -50,7 +51,12 @@ class SubnetFiles:
         whole = self._whole(self._twin(scale))
         if whole is not None:
             try:
-                self._write(whole, self._twin(scale), scale, model, path)
+                twin = self._twin(scale)
+                self._write(whole, twin, scale, model, path)
+                if twin not in self._checked:
+                    # The first file cut from each whole is compared; the others differ in sizes alone.
+                    check_rows(model, path, self.rows, _run)
+                    self._checked.add(twin)
                 self.cut += 1
                 return path
             except SteelyardError as error:

@@ -14,6 +14,8 @@ def _sentence(family: str, found: dict[str, float]) -> str:
         f"{cleaned(family)}: {found['explored']} scales were explored by weights that they share, trained "
         f"{found['train_s']:.0f} s"
     )
+    if found["error"] is not None and found["rank_correlation"] is None:
+        return f"{text}; the {found['pairs']} that are confirmed are all alike in quality."
     if found["rank_correlation"] is None:
         return f"{text}; too few of them are confirmed to tell how far the estimates agree."
     return (

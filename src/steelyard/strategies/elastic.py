@@ -12,6 +12,7 @@ from steelyard.core.protocols import Problem
 from steelyard.core.trial import Trial
 from steelyard.strategies.features import features_of
 from steelyard.strategies.promising import most_promising
+from steelyard.strategies.surrogate import predict
 from steelyard.strategies.uniform import random_order
 
 Array = NDArray[np.float64]
@@ -19,6 +20,8 @@ MOST_CANDIDATES = 4_000
 """Candidates that are weighed; of a larger space a sample, with those that are known or explored."""
 WORST_SHARE = 0.25
 """A model that has lost this part of what there is to learn, between the baseline and the best, is of no use."""
+LEAST_LOOKS, MOST_LOOKS = 8, 300
+"""Candidates whose cost was looked at from which those of others are forecast, and how many are used for it."""
 SLACK = math.log(1.2)
 """Beyond the largest model's cost, in logarithms: what costs more is of no use either."""
 
@@ -37,19 +40,20 @@ class Elastic:
         self, space: Space, finished: Sequence[Trial], pending: Sequence[Candidate], problem: Problem
     ) -> Candidate | None:
         """The next candidate; None when all are finished or pending."""
-        weighed = _weighed(space, finished, pending, problem)
-        place = {candidate.key: at for at, candidate in enumerate(weighed)}
         failed = {trial.key for trial in finished if problem.score(trial) is None}
-        barred = [place[key] for key in {*failed, *(each.key for each in pending)} if key in place]
+        weighed = [each for each in _weighed(space, finished, pending, problem) if each.key not in failed]
+        place = {candidate.key: at for at, candidate in enumerate(weighed)}
+        barred = [place[each.key] for each in pending if each.key in place]
         scores = {place[trial.key]: problem.score(trial) for trial in finished if trial.key in place}
         told = {at: (score[0], score[problem.minimized]) for at, score in scores.items() if score is not None}
         if len(told) + len(barred) >= len(weighed):
             return None
         known = np.array(sorted(told), np.int64)
         objectives = np.array([told[at] for at in known], np.float64).reshape(-1, 2)
-        estimates, costs = _estimated(weighed, known, objectives, problem)
+        features = features_of(space, weighed)
+        estimates, costs = _estimated(weighed, features, known, objectives, problem)
         chosen = most_promising(
-            features_of(space, weighed),
+            features,
             known,
             objectives,
             costs=costs,
@@ -81,7 +85,7 @@ def _weighed(
 
 
 def _estimated(
-    weighed: Sequence[Candidate], known: NDArray[np.int64], objectives: Array, problem: Problem
+    weighed: Sequence[Candidate], features: Array, known: NDArray[np.int64], objectives: Array, problem: Problem
 ) -> tuple[Array | None, Array | None]:
     """Losses by shared weights, NaN where there is none, and costs (n, 1); None where too little is known."""
     guesses = [problem.estimate(candidate.uncompressed) for candidate in weighed]
@@ -89,8 +93,14 @@ def _estimated(
         return None, None
     losses = np.array([math.nan if guess is None else guess[0] for guess in guesses])
     costs = np.array([math.nan if guess is None else guess[1] for guess in guesses])
-    if not np.isfinite(costs).all():
+    seen = np.flatnonzero(np.isfinite(costs))
+    missing = np.flatnonzero(~np.isfinite(costs))
+    if len(seen) < LEAST_LOOKS:
         return losses, None
+    if len(missing):
+        # A scale that no look was taken at costs about what those like it do.
+        some = seen[:: max(1, len(seen) // MOST_LOOKS)]
+        costs[missing] = predict(features[some], costs[some][:, None], features[missing]).means[:, 0]
     # What is confirmed of a form tells how its cost relates to the quick look at the uncompressed file.
     forms = [(candidate.steps, candidate.options) for candidate in weighed]
     gaps: dict[object, list[float]] = {}
