@@ -143,12 +143,15 @@ def proposed_rows(table: Table, seed: int, knows_costs: bool) -> Iterator[int]:
 
 
 def reference_of(found: Array) -> Array:
-    """The worst values of the front that was seen and a tenth of its range more."""
+    """The worst values seen, but no farther from the front that was seen than its own range.
+
+    The worst corner of the front itself would be too near: what lies beyond the ends found so far would gain nothing.
+    """
     if not len(found):
         return np.ones(2)
     front = found[undominated(found)]
     low, high = front.min(axis=0), front.max(axis=0)
-    return np.asarray(high + 0.1 * np.maximum(high - low, 1e-9))
+    return np.minimum(found.max(axis=0), high + np.maximum(high - low, 1e-9))
 
 
 def genetic_rows(table: Table, seed: int, population: int) -> Iterator[int]:
