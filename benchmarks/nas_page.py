@@ -35,7 +35,8 @@ def table(plain: dict[str, Any]) -> str:
             f"| {NAMES[name]} | {found['architectures']:,} | {' | '.join(cells)} "
             f"| {share['ratio']:.2f} [{low:.2f}, {high:.2f}] |"
         )
-    told = f"Medians of {figures['seeds']} seeds with 95 % bootstrap intervals. `{plain['command']}`"
+    command = plain["command"].split(" --")[0]
+    told = f"Medians of {figures['seeds']} seeds with 95 % bootstrap intervals. `{command}`, each table alone"
     return "\n".join([*lines, "", f"{told}: {machine(plain['environment'])}."])
 
 
