@@ -206,6 +206,7 @@ def test_a_second_process_on_the_same_directory_is_refused_by_name(tmp_path, stu
     assert f"is in use by process {os.getpid()}" in done.stderr
 
 
+@pytest.mark.bench  # Two minutes: each measuring process imports torch.
 def test_a_warm_start_measures_the_front_for_another_runtime_and_trains_nothing(study, tmp_path):
     out, _ = study
     warm = steelyard.find(
