@@ -46,8 +46,8 @@ CALLS = 24
 """Timed calls of an explored candidate; the median of such a look was seen within 5 % of the full protocol's."""
 TUNING = Recovery(epochs=4, weight=0.5, temperature=2.0, patience=None, rate=2e-3)
 """How a sub-network becomes a candidate: a few passes, half by labels and half by what the reference says."""
-REFERENCE = Recovery(epochs=3, weight=0.0, patience=None, rate=2e-3)
-"""How the largest one becomes the reference: from its shared weights, by labels alone."""
+REFERENCE = Recovery(weight=0.0, rate=2e-3)
+"""How the largest one becomes the reference: from its shared weights, by labels alone, until it stops improving."""
 CHEAP_EPOCHS = 15.0
 """Passes that one training from scratch takes, roughly: what sharing has to be cheaper than."""
 REPORT, WEIGHTS = "explored.json", "weights.safetensors"
@@ -124,7 +124,9 @@ class Elastic:
         lesson = self._lesson(model, limit_s, taught)
         reestimate_norms(model, lesson, NORM_ROWS)
         settings = REFERENCE if is_reference or taught is None else TUNING
-        return model, recover(model, lesson, replace(settings, batch=self._batch))
+        return model, recover(
+            model, lesson, replace(settings, batch=self._batch, epochs=self.recipe.epochs or settings.epochs)
+        )
 
     def _told(self, candidate: Candidate, space: FamilySpace) -> Taught | None:
         """What the reference's file says of all rows; None where it is not there."""
