@@ -10,7 +10,7 @@ from steelyard.core.candidate import Candidate, FamilySpace, Knob, Scale
 from steelyard.core.errors import WorkerError
 from steelyard.core.explored import Explored
 from steelyard.engine.clock import Clock
-from steelyard.engine.elastic import Elastic, sharing_scales
+from steelyard.engine.elastic import SharedWeights, sharing_scales
 from steelyard.engine.messages import Assignment, Exploration
 from steelyard.families.own import Own
 from steelyard.tasks.metrics import METRICS
@@ -21,10 +21,10 @@ TASK = FakeTask.image()
 SPACE = FamilySpace("cnn", (Knob("depth", (1, 2)), Knob("width", (2, 4)), Knob("resolution", (4, 8))))
 
 
-def service(folder, space=SPACE, family=None, task=TASK) -> Elastic:
+def service(folder, space=SPACE, family=None, task=TASK) -> SharedWeights:
     families = {space.family: family or registry.get("family", space.family)}
     metric = METRICS["accuracy" if task.metric == "accuracy" else "rmse"]
-    return Elastic(task, families, Recipe(epochs=6), metric, metric, 0, folder)
+    return SharedWeights(task, families, Recipe(epochs=6), metric, metric, 0, folder)
 
 
 def asked(space=SPACE, *, forced: bool = True, left_s: float = 600.0) -> Exploration:

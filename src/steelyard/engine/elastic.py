@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,7 @@ from steelyard.elastic.statistics import reestimate_norms
 from steelyard.elastic.supernet import Supernet
 from steelyard.engine.clock import Clock
 from steelyard.engine.evaluating import outputs_of
-from steelyard.engine.messages import Exploration, Made
+from steelyard.engine.messages import WEIGHTS, Exploration, Made
 from steelyard.engine.once import made_once
 from steelyard.engine.subnets import SubnetFiles
 from steelyard.runtimes.onnxruntime.run import RUNTIME
@@ -43,18 +44,19 @@ JUDGED_ROWS, NORM_ROWS = 3_000, 512
 EXPLORING_SHARE = 0.25
 """The part of an exploration's time that judging and timing may take."""
 CALLS = 24
-"""Timed calls of an explored candidate; the median of such a look was seen within 5 % of the full protocol's."""
+"""Timed calls of an explored candidate. Looks order candidates; single ones differ from the full protocol by up to a
+quarter of it (`benchmarks/search_replay.py` tells how far they agree)."""
 TUNING = Recovery(epochs=4, weight=0.5, temperature=2.0, patience=None, rate=2e-3)
 """How a sub-network becomes a candidate: a few passes, half by labels and half by what the reference says."""
 REFERENCE = Recovery(weight=0.0, rate=2e-3)
 """How the largest one becomes the reference: from its shared weights, by labels alone, until it stops improving."""
 CHEAP_EPOCHS = 15.0
 """Passes that one training from scratch takes, roughly: what sharing has to be cheaper than."""
-REPORT, WEIGHTS = "explored.json", "weights.safetensors"
+REPORT = "explored.json"
 
 
 @dataclass(slots=True)
-class Elastic:
+class SharedWeights:
     """The shared weights of families, by name; kept in memory, and in files for other workers and later runs."""
 
     task: Task
@@ -87,8 +89,8 @@ class Elastic:
                 if not asked.forced:
                     _check_worth(net, course, len(self.task.train), asked)
                 done = train_supernet(net, self.task.train, self.task.output, course, self.own_loss)
-            with clock.stage("explore"):
-                judge = _Judge(self, net, asked, folder)
+            with clock.stage("explore"), tempfile.TemporaryDirectory() as scratch:
+                judge = _Judge(self, net, asked, Path(scratch))
                 found = judge.explored(EXPLORING_SHARE * asked.limit_s)
                 net.save(folder / WEIGHTS)
             self._nets[space.family] = net
@@ -121,7 +123,7 @@ class Elastic:
         model = net.extracted(candidate.scale)
         is_reference = candidate.scale == space.largest
         taught = None if is_reference else self._told(candidate, space)
-        lesson = self._lesson(model, limit_s, taught)
+        lesson = self.lesson(model, limit_s, taught)
         reestimate_norms(model, lesson, NORM_ROWS)
         settings = REFERENCE if is_reference or taught is None else TUNING
         return model, recover(
@@ -138,7 +140,8 @@ class Elastic:
             self._taught[family] = Taught(train, valid)
         return self._taught.get(family)
 
-    def _lesson(self, model: Any, limit_s: float, taught: Taught | None) -> Lesson:
+    def lesson(self, model: Any, limit_s: float, taught: Taught | None) -> Lesson:
+        """What a model cut from the shared weights learns from, and its statistics are estimated on."""
         metric = self.metric
         return Lesson(
             train=self.task.train,
@@ -231,13 +234,12 @@ def _check_worth(net: Supernet, course: Course, rows: int, asked: Exploration) -
 class _Judge:
     """Judges scales by shared weights, and takes a quick look at what each costs."""
 
-    def __init__(self, elastic: Elastic, net: Supernet, asked: Exploration, folder: Path) -> None:
+    def __init__(self, elastic: SharedWeights, net: Supernet, asked: Exploration, folder: Path) -> None:
         self.elastic, self.net, self.asked = elastic, net, asked
         task = elastic.task
         some = np.sort(np.random.default_rng(elastic.seed).permutation(len(task.valid))[:JUDGED_ROWS])
         self.rows = Rows(task.valid.x[some], task.valid.y[some])
-        self.files = SubnetFiles(net, asked.space, np.asarray(feed_of(task.train.x[:2])), folder / "files")
-        self.files.folder.mkdir()
+        self.files = SubnetFiles(net, asked.space, np.asarray(feed_of(task.train.x[:2])), folder)
 
     def explored(self, limit_s: float) -> list[Explored]:
         """As many as the time allows: the ends first, then the others in a seeded order."""
@@ -261,7 +263,7 @@ class _Judge:
 
     def _one(self, scale: Scale) -> Explored:
         model = self.net.extracted(scale)
-        lesson = self.elastic._lesson(model, math.inf, None)
+        lesson = self.elastic.lesson(model, math.inf, None)
         reestimate_norms(model, lesson, NORM_ROWS)
         path = self.files.written(scale, model)
         session = RUNTIME.load(path, threads=1)

@@ -18,7 +18,7 @@ from steelyard.core.wire import Plain
 from steelyard.engine.chain import Chain
 from steelyard.engine.clock import Clock
 from steelyard.engine.conversion import SOURCE_SUFFIX, artifact_bytes, check_parity, floor_model, floor_ports
-from steelyard.engine.elastic import Elastic
+from steelyard.engine.elastic import SharedWeights
 from steelyard.engine.evaluating import outputs_of
 from steelyard.engine.inspecting import audit_file
 from steelyard.engine.messages import EARLIER_NOTES, SEED_FOLDER, Assignment, Exploration, Made
@@ -38,6 +38,8 @@ PARITY_ROWS = 256
 """Validation rows on which the exported file must agree with its source."""
 UNTRAINED = "untrained"
 """The folder, among the trained models, of files with fresh weights; it goes once they are measured."""
+TAKEN_OVER, SHARED, SCRATCH = "an earlier study", "shared weights", "scratch"
+"""Where a model started."""
 TRAIN_ROWS = 5_000
 """Training rows whose quality is reported beside the validation split's."""
 
@@ -58,7 +60,7 @@ class Workshop:
     loss: Callable[..., Any] | None = None
     loop: Callable[..., Any] | None = None
     chain: Chain | None = None
-    elastic: Elastic | None = None
+    elastic: SharedWeights | None = None
 
     def explore(self, asked: Exploration, tell: Callable[[str], None]) -> Made:
         """Train the shared weights of a family and judge its scales.
@@ -112,33 +114,30 @@ class Workshop:
         def train(folder: Path) -> dict[str, Any]:
             nonlocal has_curve
             with clock.stage("export" if (home / EARLIER_NOTES).is_file() else "train"):
-                model, result, earlier = self._fitted(candidate, home, limit_s)
+                model, result, start = self._fitted(candidate, home, limit_s)
             with clock.stage("export"):
                 path, how = self._exported(model, candidate, folder)
             with clock.stage("parity"):
                 parity = self._parity(model, candidate, path)
-            has_curve = not earlier and bool(result.curve)
-            shares = not earlier and self.elastic is not None and self.elastic.has(candidate)
-            start = {"start": "shared weights"} if shares else {}
-            return {**_notes(result, how, parity), **start, **keep_weights(model, folder), "taken_over": earlier}
+            taken_over = start == TAKEN_OVER
+            has_curve = not taken_over and bool(result.curve)
+            notes = {**_notes(result, how, parity), **keep_weights(model, folder), "taken_over": taken_over}
+            return {**notes, "start": start} if start == SHARED else notes
 
         home = self.fits / candidate.key
         notes = made_once(home, "fit.json", train)
         return home / f"model{SOURCE_SUFFIX}", notes, has_curve
 
-    def _fitted(self, candidate: Candidate, home: Path, limit_s: float) -> tuple[Any, Fit, bool]:
-        """A trained model, how it was trained, and whether an earlier study did it.
-
-        Where the family shares weights it starts from those, else from scratch.
-        """
+    def _fitted(self, candidate: Candidate, home: Path, limit_s: float) -> tuple[Any, Fit, str]:
+        """A trained model, how it was trained, and where it started: an earlier study, shared weights, or scratch."""
         model = self._built(candidate)
         earlier = earlier_fit(model, home)
         if earlier is not None:
-            return model, earlier, True
+            return model, earlier, TAKEN_OVER
         if self.elastic is not None and self.elastic.has(candidate):
             model, done = self.elastic.tuned(candidate, limit_s)
-            return model, _as_fit(done, -1.0 if self.metrics[self.monitor].higher_is_better else 1.0), False
-        return model, self._fit(model, candidate, limit_s), False
+            return model, _as_fit(done, -1.0 if self.metrics[self.monitor].higher_is_better else 1.0), SHARED
+        return model, self._fit(model, candidate, limit_s), SCRATCH
 
     def _untrained(self, candidate: Candidate, clock: Clock) -> Made:
         """The runtime's file of the model with fresh weights, and its size: other costs are for the lane to measure."""

@@ -141,6 +141,8 @@ class Search:
         """Have the next family share weights, where there is one; its candidates are made afterwards."""
         if self.explorations is None or self.explorations.is_running or not self.workers.free:
             return
+        if not self.explorations.todo:
+            return
         self.study.put("reached_s", self.wall_s())
         future = self.explorations.begin(self.workers, self._left(), self._stage_listener)
         if future is not None:

@@ -82,10 +82,10 @@ def open_workshop(setup: WorkerSetup) -> Any:
     own_loss = load_function(recipe.loss, field="loss") if recipe.loss else None
     loop = load_function(recipe.loop, field="train") if recipe.loop else None
     if setup.shares and loop is None:
-        from steelyard.engine.elastic import Elastic  # noqa: PLC0415  imports torch
+        from steelyard.engine.elastic import SharedWeights  # noqa: PLC0415  imports torch
 
         watched, asked = metrics[setup.monitor], metrics[setup.goal_metric]
-        elastic = Elastic(task, families, recipe, watched, asked, setup.seed, Path(setup.fits), own_loss)
+        elastic = SharedWeights(task, families, recipe, watched, asked, setup.seed, Path(setup.fits), own_loss)
     if setup.given is not None:
         from steelyard.engine.chain import Chain  # noqa: PLC0415  imports torch
         from steelyard.engine.given import GivenModel  # noqa: PLC0415
