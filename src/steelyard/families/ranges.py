@@ -1,9 +1,13 @@
 """Default ranges of knobs, taken from the task."""
 
 import math
+from collections.abc import Callable
 
 from steelyard.core.protocols import Task
 from steelyard.core.task import ImageInput, TensorInput
+
+EPOCH_MACS = 1.2e11
+"""Multiply-accumulates of an epoch's forward pass: about 15 seconds of training on one core of a server of 2020."""
 
 
 def feature_count(task: Task) -> int:
@@ -31,3 +35,25 @@ def resolutions(task: Task) -> tuple[int, ...]:
     if full < 16:
         return (full // 2, full)
     return (full // 2, 2 * round(0.375 * full), full)
+
+
+def picture_refusal(task: Task) -> str | None:
+    """Why a convolutional network can't learn a task; None for images of 4 pixels or more a side."""
+    if not isinstance(task.input, ImageInput):
+        return "it needs images; mlp and linear take tables"
+    if min(task.input.height, task.input.width) < 4:
+        return "it needs images of at least 4 pixels a side"
+    return None
+
+
+def affordable_widths(task: Task, largest_macs: Callable[[Task, int], int]) -> tuple[int, ...]:
+    """Widths from 4 to 32, two at least, the largest halved while an epoch would take more than `EPOCH_MACS`.
+
+    Args:
+        task: whose training rows make an epoch.
+        largest_macs: multiply-accumulates of one image through the largest network of a width.
+    """
+    widths: tuple[int, ...] = (4, 8, 16, 32)
+    while len(widths) > 2 and len(task.train) * largest_macs(task, widths[-1]) > EPOCH_MACS:
+        widths = widths[:-1]
+    return widths

@@ -6,8 +6,7 @@ from typing import Any
 from steelyard.core.candidate import Knob, Scale
 from steelyard.core.protocols import Task
 from steelyard.core.task import ImageInput
-from steelyard.families.cnn import EPOCH_MACS
-from steelyard.families.ranges import resolutions
+from steelyard.families.ranges import affordable_widths, picture_refusal, resolutions
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +24,14 @@ class Resnet:
 
     def refusal(self, task: Task) -> str | None:
         """Takes images of 4 pixels or more a side."""
-        if not isinstance(task.input, ImageInput):
-            return "it needs images; mlp and linear take tables"
-        if min(task.input.height, task.input.width) < 4:
-            return "it needs images of at least 4 pixels a side"
-        return None
+        return picture_refusal(task)
 
     def knobs(self, task: Task) -> tuple[Knob, ...]:
         """Depth 1 to 3, width from 4, and resolutions from half to full.
 
-        The largest width is 32, halved while an epoch of the largest network would take more than `EPOCH_MACS`.
+        The largest width is 32, halved while training the largest network takes long (`affordable_widths`).
         """
-        widths: tuple[int, ...] = (4, 8, 16, 32)
-        while len(widths) > 2 and len(task.train) * largest_macs(task, widths[-1]) > EPOCH_MACS:
-            widths = widths[:-1]
+        widths = affordable_widths(task, largest_macs)
         knobs = [Knob("depth", (1, 2, 3)), Knob("width", widths)]
         heights = resolutions(task)
         return (*knobs, Knob("resolution", heights)) if heights else tuple(knobs)
