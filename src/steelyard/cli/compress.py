@@ -58,9 +58,6 @@ def compress(  # noqa: PLR0917  the parser fills parameters in by name
     json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> int:
     """Make a model smaller and faster, as far as it stays good, and prove that it does."""
-    del model, data, weights, task, target, runtime, max_drop, relative, absolute, confidence, require_proof, metric
-    del min_quality, minimize, max_latency_ms, max_size_mb, max_memory_mb, max_energy_mj, strategy, budget, trials
-    del workers, seed, preprocess, group, split_by, trust, batch, threads, out, storage
     from steelyard.cli.finding import answer_compress  # noqa: PLC0415  `--help` must load nothing that searches
 
     given: dict[str, Any] = {name: value for name, value in context.params.items() if value is not None}

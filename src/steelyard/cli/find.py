@@ -7,6 +7,11 @@ from typing import Annotated, Any
 import typer
 
 Text = str | None
+Many = list[str] | None
+STRATEGY = typer.Option(help="elastic, ga, nsga2, tpe, random, grid, grow or compound. [elastic]")
+STRATEGY_OPTION = typer.Option(help="Set an option of the strategy.", metavar="NAME=VALUE")
+KNOB = typer.Option(help="Restrict a knob; try a runtime's options.", metavar="NAME=V1,V2,…")
+MEASURED = typer.Option(help="What a kit measured: choose by another machine's costs.")
 EXAMPLES = """Examples:
 
   steelyard find digits
@@ -38,18 +43,12 @@ def find(  # noqa: PLR0917  the parser fills parameters in by name
     max_size_mb: Annotated[float | None, typer.Option(help="Limit on the file's size, MB of 10^6 bytes.")] = None,
     max_memory_mb: Annotated[float | None, typer.Option(help="Limit on peak memory.")] = None,
     max_energy_mj: Annotated[float | None, typer.Option(help="Limit on energy an inference.")] = None,
-    strategy: Annotated[
-        Text, typer.Option(help="elastic, ga, nsga2, tpe, random, grid, grow or compound. [elastic]")
-    ] = None,
-    strategy_option: Annotated[
-        list[str] | None, typer.Option(help="Set an option of the strategy.", metavar="NAME=VALUE")
-    ] = None,
+    strategy: Annotated[Text, STRATEGY] = None,
+    strategy_option: Annotated[Many, STRATEGY_OPTION] = None,
     scale: Annotated[Text, typer.Option(help="compound: depth, width, resolution together. [free]")] = None,
     budget: Annotated[Text, typer.Option(help="Of the whole command: 60s, 10m, 2h. [10m]")] = None,
     trials: Annotated[int | None, typer.Option(help="Confirmed candidates; alone it lifts the budget.")] = None,
-    knob: Annotated[
-        list[str] | None, typer.Option(help="Restrict a knob; try a runtime's options.", metavar="NAME=V1,V2,…")
-    ] = None,
+    knob: Annotated[Many, KNOB] = None,
     workers: Annotated[int | None, typer.Option(help="Training processes. [cores less one]")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random. [0]")] = None,
     seeds: Annotated[int | None, typer.Option(help="Train the finalists with so many seeds. [1]")] = None,
@@ -67,19 +66,13 @@ def find(  # noqa: PLR0917  the parser fills parameters in by name
     threads: Annotated[int | None, typer.Option(help="Threads of the runtime. [1]")] = None,
     out: Annotated[Path | None, typer.Option(help="The study and its bundle. [steelyard-out/TASK-MODEL]")] = None,
     storage: Annotated[Text, typer.Option(help="An Optuna storage URL. [SQLite in --out]")] = None,
-    measured: Annotated[
-        Path | None, typer.Option(help="What a kit measured: choose by another machine's costs.")
-    ] = None,
+    measured: Annotated[Path | None, MEASURED] = None,
     warm_start: Annotated[Path | None, typer.Option(help="An earlier study, whose front comes first.")] = None,
     config: Annotated[Path | None, typer.Option(help="Options from a YAML file.")] = None,
-    plugin: Annotated[list[str] | None, typer.Option(help="module:function extending the registry.")] = None,
+    plugin: Annotated[Many, typer.Option(help="module:function extending the registry.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> int:
     """Find, prove and pack the right-sized model of a task."""
-    del task, data, target, model, runtime, max_drop, relative, absolute, confidence, require_proof, metric
-    del min_quality, minimize, max_latency_ms, max_size_mb, max_memory_mb, max_energy_mj, strategy, budget, trials
-    del workers, seed, loss, train, preprocess, optimizer, learning_rate, epochs, group, split_by, trust, batch
-    del threads, out, storage, measured, scale, warm_start, seeds
     from steelyard.cli.finding import answer  # noqa: PLC0415  `--help` must load nothing that searches
 
     given: dict[str, Any] = {name: value for name, value in context.params.items() if value is not None}
