@@ -13,7 +13,7 @@ from steelyard.core.goal import Goal
 from steelyard.core.quantity import Quantity
 from steelyard.core.trial import Measurement, Trial
 from steelyard.engine.problem import StudyProblem
-from steelyard.strategies.genetic import Genetic, generations_of
+from steelyard.strategies.genetic import Genetic
 from steelyard.tasks.metrics import METRICS
 from steelyard.testing.fakes import failed
 
@@ -75,7 +75,7 @@ def test_a_run_repeats_no_candidate_and_ends(seed, workers):
 def test_the_best_is_never_lost_and_generations_have_the_size_asked(seed, bad):
     barred = {candidate for place, candidate in enumerate(SPACE.candidates()) if place in bad}
     finished = replay(LIVELY, seed, fails=lambda candidate: candidate in barred)
-    told = generations_of(SPACE, finished, problem(seed), LIVELY)
+    told = LIVELY.generations_of(SPACE, finished, problem(seed))
     assert [each.number for each in told] == list(range(len(told)))
     assert {each.size for each in told} == {8}
     for before, after in itertools.pairwise(told):
@@ -99,7 +99,7 @@ def test_the_same_seed_is_the_same_run_however_many_workers(seed):
     one, three = (replay(LIVELY, seed, workers=workers) for workers in (1, 3))
     assert [trial.candidate for trial in one] == [trial.candidate for trial in replay(LIVELY, seed)]
     assert [trial.candidate for trial in one] == [trial.candidate for trial in three]
-    same = [generations_of(SPACE, trials, problem(seed), LIVELY) for trials in (one, three)]
+    same = [LIVELY.generations_of(SPACE, trials, problem(seed)) for trials in (one, three)]
     assert same[0] == same[1]
 
 
@@ -107,8 +107,8 @@ def test_the_same_seed_is_the_same_run_however_many_workers(seed):
 @given(seeds, st.integers(1, 20))
 def test_an_earlier_part_of_a_run_tells_the_same_generations(seed, cut):
     whole = replay(LIVELY, seed)
-    told = generations_of(SPACE, whole, problem(seed), LIVELY)
-    part = [each for each in generations_of(SPACE, whole[:cut], problem(seed), LIVELY) if not each.unknown]
+    told = LIVELY.generations_of(SPACE, whole, problem(seed))
+    part = [each for each in LIVELY.generations_of(SPACE, whole[:cut], problem(seed)) if not each.unknown]
     assert list(told[: len(part)]) == part
 
 
@@ -121,17 +121,17 @@ def test_trials_of_another_strategy_are_known_and_not_tried_again():
     """A study that was searched by the grid: every individual has its fitness, and the run ends at once."""
     finished = [answer(number, each) for number, each in enumerate(SPACE.candidates())]
     assert LIVELY.propose(SPACE, finished, [], problem()) is None
-    told = generations_of(SPACE, finished, problem(), LIVELY)
+    told = LIVELY.generations_of(SPACE, finished, problem())
     # The same generations as those that the run itself went through.
-    assert told == generations_of(SPACE, replay(LIVELY), problem(), LIVELY)
+    assert told == LIVELY.generations_of(SPACE, replay(LIVELY), problem())
 
 
 def test_it_ends_by_stagnation_and_by_generations():
     finished = replay(LIVELY)
-    told = generations_of(SPACE, finished, problem(), LIVELY)
+    told = LIVELY.generations_of(SPACE, finished, problem())
     assert [each.maximum for each in told[-7:]] == [told[-1].maximum] * 7
     few = Genetic(population=8, generations=2, mutation=0.6, gene_mutation=0.3)
-    assert len(generations_of(SPACE, replay(few), problem(), few)) == 2
+    assert len(few.generations_of(SPACE, replay(few), problem())) == 2
 
 
 def test_a_generation_waits_for_what_is_pending():
@@ -155,30 +155,30 @@ def test_a_first_generation_does_not_wait_for_the_reference_but_the_second_does(
 
 def test_where_the_reference_failed_the_best_of_the_first_generation_is_the_yardstick():
     finished = replay(LIVELY, fails=lambda each: each == SPACE.references()[0])
-    told = generations_of(SPACE, finished, problem(), LIVELY)
+    told = LIVELY.generations_of(SPACE, finished, problem())
     assert all(math.isfinite(each.maximum) and each.maximum >= 0 for each in told)
 
 
 def test_where_everything_fails_it_ends():
     finished = replay(LIVELY, fails=lambda each: True)
-    told = generations_of(SPACE, finished, problem(), LIVELY)
+    told = LIVELY.generations_of(SPACE, finished, problem())
     assert len(told) == LIVELY.stagnation + 1
     assert {(each.failed, each.maximum, each.hall) for each in told} == {(8, None, ())}
 
 
 def test_an_unfinished_generation_is_told_with_what_is_known():
     finished = replay(LIVELY, most=4)
-    (only,) = generations_of(SPACE, finished, problem(), LIVELY)
+    (only,) = LIVELY.generations_of(SPACE, finished, problem())
     assert only.unknown > 0
     assert only.unknown + only.failed < only.size == 8
-    assert generations_of(SPACE, finished[1:], problem(), LIVELY) == ()
-    assert generations_of(SPACE, [], problem(), LIVELY) == ()
+    assert LIVELY.generations_of(SPACE, finished[1:], problem()) == ()
+    assert LIVELY.generations_of(SPACE, [], problem()) == ()
 
 
 def test_evolution_finds_fitter_ones_than_the_first_generation_had():
     gains = []
     for seed in range(8):
-        told = generations_of(SPACE, replay(LIVELY, seed), problem(seed), LIVELY)
+        told = LIVELY.generations_of(SPACE, replay(LIVELY, seed), problem(seed))
         gains.append(told[-1].maximum - told[0].maximum)
     assert min(gains) >= 0
     assert sum(gain > 0 for gain in gains) >= 4
@@ -235,5 +235,5 @@ def test_the_yardstick_waits_for_the_references_of_all_families():
     space = Space((FamilySpace("cnn", knobs), FamilySpace("mlp", knobs)))
     finished = replay(LIVELY, space=space)
     assert [trial.candidate for trial in finished[:2]] == list(space.references())
-    assert generations_of(space, [finished[0], *finished[2:]], problem(), LIVELY) == ()
-    assert generations_of(space, finished, problem(), LIVELY)
+    assert LIVELY.generations_of(space, [finished[0], *finished[2:]], problem()) == ()
+    assert LIVELY.generations_of(space, finished, problem())

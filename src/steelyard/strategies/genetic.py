@@ -121,13 +121,6 @@ class Genetic:
         return {name: getattr(self, f"weight_{name}") for name in Weights.__dataclass_fields__}
 
 
-def generations_of(
-    space: Space, finished: Sequence[Trial], problem: Problem, settings: Genetic
-) -> tuple[Generation, ...]:
-    """Fitness and hall of fame of every generation of a run with these settings, as far as the trials go."""
-    return settings.generations_of(space, finished, problem)
-
-
 def _asked(run: Evolution, stage: Stage, place: int) -> Candidate:
     """The individual of a place, as Optuna's sampler gives it on a study that holds the parents."""
     sampler = GeneticSampler(run.genes, run.operators, run.problem.seed, begun=place)
