@@ -7,7 +7,6 @@ matter.
 
 import argparse
 import csv
-import json
 import math
 import tempfile
 from pathlib import Path
@@ -15,7 +14,9 @@ from typing import Any
 
 import numpy as np
 import onnx
-from search_spaces import QUESTIONS, SHARED, Question, default_folder, task_of
+from search_record import rows_of
+from search_spaces import QUESTIONS, SHARED, Question, task_of
+from search_table import TABLES
 
 from steelyard.builtin import registry
 from steelyard.core.candidate import Scale
@@ -36,8 +37,7 @@ def recorded(name: str, folder: Path) -> list[dict[str, Any]]:
     if path.is_file():
         with path.open(encoding="utf-8", newline="") as lines:
             return [_row_of(row) for row in csv.DictReader(lines)]
-    texts = [line for each in sorted(folder.glob(f"{name}-*.jsonl")) for line in each.read_text("utf-8").splitlines()]
-    return [json.loads(line) for line in texts]
+    return rows_of(name, folder)
 
 
 def _row_of(row: dict[str, str]) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def _interval(quantity: Quantity | None) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--task", choices=list(QUESTIONS), action="append")
-    parser.add_argument("--folder", type=Path, default=default_folder())
+    parser.add_argument("--folder", type=Path, default=TABLES)
     parser.add_argument("--shared", type=Path, default=SHARED)
     asked = parser.parse_args()
     print("| task, scales | what doubles | from | α depth | β width | γ resolution | gain, points | alone, points |")
@@ -96,7 +96,7 @@ def main() -> None:
         if not rows:
             print(f"{name}: nothing is recorded in {asked.folder}")
             continue
-        found = sized(QUESTIONS[name], task_of(name, asked.shared, asked.folder), rows)
+        found = sized(QUESTIONS[name], task_of(name, asked.shared), rows)
         reason = why_untold(found)
         if reason is not None:
             print(f"{name}: {reason}")

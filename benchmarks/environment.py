@@ -7,11 +7,14 @@ from typing import Any
 
 from steelyard.measure.environment import read_environment
 
+PLACES = ("--json", "--shared", "--folder")
+"""Options that only say where things lie on this machine."""
+
 
 def command_line() -> str:
-    """The command line that runs now, without what only says where results go."""
+    """The command line that runs now, without what only says where things lie."""
     words = [Path(sys.argv[0]).as_posix(), *sys.argv[1:]]
-    kept = [word for place, word in enumerate(words) if "--json" not in (word, words[place - 1] if place else "")]
+    kept = [word for place, word in enumerate(words) if not {word, words[place - 1] if place else ""} & set(PLACES)]
     return " ".join(["python", "/".join(Path(kept[0]).parts[-2:]), *kept[1:]])
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from search_spaces import QUESTIONS, Question, data_of, default_folder
+from search_spaces import QUESTIONS, SHARED, Question, data_of, default_folder
 
 import steelyard
 from steelyard.api import prepare_rendering, rendered
@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--budget-s", type=float, default=240.0)
     parser.add_argument("--one", nargs=2, metavar=("TASK", "SEED"), help="one search alone, as the others are begun")
     parser.add_argument("--out", type=Path, default=Path("steelyard-out") / "search-live")
-    parser.add_argument("--shared", type=Path, default=Path(__file__).resolve().parents[1].parent / "shared" / "data")
+    parser.add_argument("--shared", type=Path, default=SHARED)
     asked = parser.parse_args()
     if asked.one:
         search(QUESTIONS[asked.one[0]], int(asked.one[1]), asked.budget_s, asked.out, asked.shared)

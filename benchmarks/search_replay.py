@@ -19,12 +19,14 @@ from typing import Any
 
 import numpy as np
 from environment import command_line, write_result
+from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from search_spaces import QUESTIONS, Question
 from search_table import TABLES
 
 from steelyard.builtin import registry
 from steelyard.core.candidate import Candidate, Scale
+from steelyard.core.explored import Explored
 from steelyard.core.goal import Goal
 from steelyard.core.protocols import Strategy
 from steelyard.core.quantity import Quantity
@@ -153,18 +155,30 @@ def live(table: Table, path: Path) -> dict[str, Curve]:
 
 
 def agreement(table: Table, path: Path) -> dict[str, float]:
-    """Spearman's rank correlation of explored and recorded quality: over 24 candidates drawn evenly, and over all."""
-    plain = json.loads(path.read_text(encoding="utf-8"))
-    pairs = []
-    for each in plain["explored"]["explored"]:
-        pairs.append((each["quality"], table.rows[Candidate.from_json(each["candidate"]).key].valid))
+    """Spearman's rank correlation of explored and recorded quality: over 24 candidates drawn evenly, and over all.
+
+    And that of the quick looks at latency with the table's, with their ratio's 5 % and 95 % quantiles about its median.
+    """
+    explored = [Explored.from_json(each) for each in json.loads(path.read_text("utf-8"))["explored"]["explored"]]
+    rows = [table.rows[each.candidate.key] for each in explored]
+    pairs = np.array([(each.quality, row.valid) for each, row in zip(explored, rows, strict=True)])
     drawn = np.random.default_rng(0).choice(len(pairs), min(DRAWN, len(pairs)), replace=False)
-    few, every = np.array(pairs)[drawn], np.array(pairs)
+    looks = np.array([(each.latency_s, row.share) for each, row in zip(explored, rows, strict=True)])
+    ratios = looks[:, 0] / looks[:, 1]
+    low, high = np.quantile(ratios / np.median(ratios), (0.05, 0.95))
     return {
         "explored": len(pairs),
-        "rank_correlation_24": round(float(spearmanr(few[:, 0], few[:, 1]).statistic), 3),
-        "rank_correlation": round(float(spearmanr(every[:, 0], every[:, 1]).statistic), 3),
+        "rank_correlation_24": correlation(pairs[drawn]),
+        "rank_correlation": correlation(pairs),
+        "rank_correlation_latency": correlation(looks),
+        "latency_ratio_low": round(float(low), 3),
+        "latency_ratio_high": round(float(high), 3),
     }
+
+
+def correlation(pairs: NDArray[np.float64]) -> float:
+    """Spearman's, of pairs (n, 2)."""
+    return round(float(spearmanr(pairs[:, 0], pairs[:, 1]).statistic), 3)
 
 
 def told(table: Table, curves: Mapping[str, Sequence[Curve]], lives: Sequence[Mapping[str, Curve]]) -> dict[str, Any]:

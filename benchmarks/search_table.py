@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from search_record import rows_of
-from search_spaces import QUESTIONS, Question, default_folder, task_of
+from search_spaces import QUESTIONS, SHARED, Question, default_folder, task_of
 
 from steelyard.engine.lane import lanes, make_protocol, nominal_time
 from steelyard.measure.latency import measure_latency
@@ -81,7 +81,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--task", choices=list(QUESTIONS), action="append")
     parser.add_argument("--folder", type=Path, default=default_folder())
-    parser.add_argument("--shared", type=Path, default=Path(__file__).resolve().parents[1].parent / "shared" / "data")
+    parser.add_argument("--shared", type=Path, default=SHARED)
     asked = parser.parse_args()
     for name in asked.task or QUESTIONS:
         print(write_table(QUESTIONS[name], asked.folder, asked.shared))
