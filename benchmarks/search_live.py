@@ -17,6 +17,7 @@ from typing import Any
 
 import optuna
 from search_spaces import QUESTIONS, SHARED, Question, data_of, default_folder
+from search_table import TABLES
 
 import steelyard
 from steelyard.api import prepare_rendering, rendered
@@ -88,6 +89,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--budget-s", type=float, default=240.0)
     parser.add_argument("--one", nargs=2, metavar=("TASK", "SEED"), help="one search alone, as the others are begun")
+    parser.add_argument("--kept", type=Path, default=TABLES / "live", help="folder of what is kept of each run")
     parser.add_argument("--out", type=Path, default=Path("steelyard-out") / "search-live")
     parser.add_argument("--shared", type=Path, default=SHARED)
     asked = parser.parse_args()
@@ -95,9 +97,10 @@ def main() -> None:
         search(QUESTIONS[asked.one[0]], int(asked.one[1]), asked.budget_s, asked.out, asked.shared)
         return
     asked.out.mkdir(parents=True, exist_ok=True)
+    asked.kept.mkdir(parents=True, exist_ok=True)
     for seed in range(asked.seeds):
         for name in asked.task or QUESTIONS:
-            path = asked.out / f"{name}-{seed}.json"
+            path = asked.kept / f"{name}-{seed}.json"
             if path.is_file():
                 continue
             found = run(QUESTIONS[name], seed, asked.budget_s, asked.out / f"{name}-{seed}", asked.shared)

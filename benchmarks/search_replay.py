@@ -232,7 +232,7 @@ def quartiles(values: Sequence[float]) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--task", choices=list(QUESTIONS), action="append")
-    parser.add_argument("--live", type=Path, default=Path("steelyard-out") / "search-live")
+    parser.add_argument("--live", type=Path, default=TABLES / "live")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     figures = {}
