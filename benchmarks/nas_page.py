@@ -36,7 +36,7 @@ def table(plain: dict[str, Any]) -> str:
             f"| {share['ratio']:.2f} [{low:.2f}, {high:.2f}] |"
         )
     command = plain["command"].split(" --")[0]
-    told = f"Medians of {figures['seeds']} seeds with 95 % bootstrap intervals. `{command}`, each table alone"
+    told = f"Medians of {figures['seeds']} seeds with 95 % bootstrap intervals. `{command}`"
     return "\n".join([*lines, "", f"{told}: {machine(plain['environment'])}."])
 
 
