@@ -26,7 +26,7 @@ def lenet(scale: Scale, task: Task, seed: int) -> Model:
 
 
 class _LenetBody(nn.Module):
-    """Two convolutions, each with pooling, and three dense layers; the second convolution is not padded where it fits."""
+    """Two convolutions with pooling, three dense layers; the second convolution is not padded where it fits."""
 
     def __init__(self, shape: tuple[int, ...], outputs: int, scale: Scale) -> None:
         super().__init__()

@@ -44,7 +44,7 @@ class _Fire(nn.Module):
 
 
 class _FireBody(nn.Module):
-    """Stem, three stages of fire modules with pooling before each that halves, a 1 × 1 convolution to the outputs, mean."""
+    """Stem, three stages of fire modules, pooling before those that halve, a 1 × 1 convolution to the outputs, mean."""
 
     def __init__(self, shape: tuple[int, ...], outputs: int, width: int, depth: int) -> None:
         super().__init__()

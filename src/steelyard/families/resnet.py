@@ -70,4 +70,5 @@ BOTTLENECK = PictureFamily(
     (Knob("depth", (1, 2, 3)),),
     largest_bottleneck_macs,
 )
-"""The same of bottleneck blocks (He et al., CVPR 2016, figure 5); `width` is that of their inside, a quarter of theirs."""
+"""The same of bottleneck blocks (He et al., CVPR 2016, figure 5); `width` is that of their inside, a quarter of theirs.
+"""
