@@ -21,7 +21,8 @@ def lenet(scale: Scale, task: Task, seed: int) -> Model:
     for module in body.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
     return Model(front, body, back_of(task.output))
 
 

@@ -63,7 +63,8 @@ class _Excitation(nn.Module):
         self.gate = nn.Sigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.gate(self.up(self.act(self.down(x.mean((2, 3), keepdim=True)))))
+        out: Tensor = x * self.gate(self.up(self.act(self.down(x.mean((2, 3), keepdim=True)))))
+        return out
 
 
 class _Inverted(nn.Module):

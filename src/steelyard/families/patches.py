@@ -30,7 +30,7 @@ def vit(scale: Scale, task: Task, seed: int) -> Model:
 
 def patch_of(height: int) -> int:
     """Pixels of a patch's side: about an eighth of the raw picture's height, a power of two, 2 at least."""
-    return max(2, 2 ** round(math.log2(height / 8)))
+    return max(2, 1 << max(0, round(math.log2(height / 8))))
 
 
 class _Attention(nn.Module):
