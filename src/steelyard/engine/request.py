@@ -48,7 +48,7 @@ class Request:
     those along which depth, width and resolution grow together. `measured` is a file that a kit's `measure.py` wrote: a
     finished study answers by its costs.
     `warm_start` is the home of an earlier study, whose front is proposed first. `seeds` is with how many seeds the
-    finalists are trained.
+    finalists are trained. `scenario` is the name or file that the goal is from.
     """
 
     task: str | Task
@@ -81,6 +81,7 @@ class Request:
     scale: Literal["free", "compound"] = "free"
     warm_start: Path | None = None
     seeds: int | None = None
+    scenario: str | None = None
 
 
 def resolve(request: Request) -> Plan:
@@ -131,6 +132,7 @@ def resolve(request: Request) -> Plan:
         sharing=_sharing(request),
         scale=request.scale or "free",
         seeds=request.seeds or 1,
+        scenario=Path(request.scenario).stem if request.scenario else "",
     )
     if request.warm_start is None:
         return plan
