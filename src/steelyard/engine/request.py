@@ -286,6 +286,8 @@ def _builtin_task(request: Request, name: str, registry: Registry) -> Task:
     """A task that ships or that a plugin adds; options about the user's own data have no meaning for it."""
     if name in DEFAULT_METRICS:
         raise InputError(f"'data' must name a file or folder for the kind {name!r}; give --data.", field="data")
+    if is_user_address(name):
+        return _own_task(request, name)
     if name not in registry.names("task"):
         raise UnknownNameError("task", name, [*registry.names("task"), *DEFAULT_METRICS], field="task")
     for option in ("target", "group", "split_by"):
@@ -294,6 +296,29 @@ def _builtin_task(request: Request, name: str, registry: Registry) -> Task:
                 f"'{option}' names a column of --data, but {name!r} has data of its own; leave it out.", field=option
             )
     task: Task = registry.get("task", name)(request.seed)
+    return task
+
+
+def _own_task(request: Request, address: str) -> Task:
+    """The task that a function of the user's own file makes of a seed.
+
+    Raises:
+        InputError: if it fails, or makes no task.
+    """
+    function = load_function(address, field="task")
+    try:
+        task = function(request.seed)
+    except SteelyardError:
+        raise
+    except Exception as error:  # the user's own code raises whatever it likes
+        text = next(iter(str(error).splitlines()), "no message")
+        raise InputError(f"'task' {address} failed: {type(error).__name__}: {text}", field="task") from error
+    if not isinstance(task, Task):
+        raise InputError(
+            f"'task' {address} must return a task, such as from_arrays of steelyard.tasks.reading makes, "
+            f"got {type(task).__name__}.",
+            field="task",
+        )
     return task
 
 
@@ -459,8 +484,10 @@ def _trial_limit(request: Request, task: Task) -> float:
 
 def _own_files(request: Request, model: str | None) -> dict[str, str | None]:
     metric = request.goal.metric if request.goal.metric and is_user_address(request.goal.metric) else None
+    task = request.task if isinstance(request.task, str) and is_user_address(request.task) else None
     return {
         "model": model,
+        "task": task,
         "loss": request.loss,
         "train": request.loop,
         "preprocess": request.preprocess,
