@@ -26,13 +26,15 @@ def listing(
     from steelyard.core.wire import dumps  # noqa: PLC0415
     from steelyard.engine.request import registry_with  # noqa: PLC0415
     from steelyard.select.scenario import scenario_names  # noqa: PLC0415
-    from steelyard.tasks.metrics import DEFAULT_METRICS, metrics_of  # noqa: PLC0415
+    from steelyard.tasks.metrics import DEFAULT_METRICS, metrics_of, more_metrics_of  # noqa: PLC0415
 
     with answer_alone():
         registry = registry_with(tuple(plugin or ()))
     tables = {shelf: list(registry.names(name)) for shelf, name in SHELF_NAMES.items()}
     tables["kinds"] = list(DEFAULT_METRICS)
-    tables["metrics"] = list(dict.fromkeys(name for kind in DEFAULT_METRICS for name in metrics_of(kind)))
+    tables["metrics"] = list(
+        dict.fromkeys(name for kind in DEFAULT_METRICS for name in (*metrics_of(kind), *more_metrics_of(kind)))
+    )
     tables["scenarios"] = list(scenario_names())
     if what is not None:
         if what not in tables:

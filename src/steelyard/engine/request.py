@@ -21,7 +21,7 @@ from steelyard.engine.registries import extended_registry, family_name, metric_n
 from steelyard.engine.strategies import configured
 from steelyard.engine.values import check_values
 from steelyard.families.own import Own
-from steelyard.tasks.metrics import DEFAULT_METRICS, METRICS, metrics_of
+from steelyard.tasks.metrics import DEFAULT_METRICS, METRICS, metrics_of, more_metrics_of
 
 BUILTIN = "steelyard.builtin:registry"
 DEFAULT_STRATEGY = "elastic"
@@ -366,8 +366,9 @@ def metrics_for(goal: Goal, task: Task) -> tuple[dict[str, Metric], str]:
                 field="metric",
             )
         asked = absolute_address(asked)
-    elif asked not in names:
-        raise UnknownNameError(f"metric for {task.kind}", asked, names, field="metric")
+    elif asked not in (*names, *more_metrics_of(task.kind)):
+        known = (*names, *more_metrics_of(task.kind))
+        raise UnknownNameError(f"metric for {task.kind}", asked, known, field="metric")
     return {name: metric_of(name) for name in dict.fromkeys((*names, asked))}, asked
 
 
