@@ -57,7 +57,7 @@ def resolve(task: Any, **options: Any) -> Plan:
     for name in ("plugins",):
         if isinstance(options.get(name), str):
             options[name] = (options[name],)
-    for name in ("out", "measured", "warm_start"):
+    for name in ("out", "measured", "warm_start", "pretrained"):
         if isinstance(options.get(name), str):
             options[name] = Path(options[name])
     if isinstance(options.get("model"), list):

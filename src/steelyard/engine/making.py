@@ -23,6 +23,7 @@ from steelyard.engine.evaluating import outputs_of
 from steelyard.engine.inspecting import audit_file
 from steelyard.engine.messages import EARLIER_NOTES, SEED_FOLDER, Assignment, Exploration, Made
 from steelyard.engine.once import made_once
+from steelyard.engine.pretrained import Pretrained
 from steelyard.engine.takeover import earlier_fit, keep_weights
 from steelyard.graph.audit import check_quantized
 from steelyard.graph.counting import count
@@ -33,12 +34,13 @@ from steelyard.training.fit import Fit, Problem, fit
 from steelyard.training.modules import module_outputs, stable_rate_of
 from steelyard.training.recipe import Recipe
 from steelyard.training.recovery import Recovered
+from steelyard.training.tuning import Tuning
 
 PARITY_ROWS = 256
 """Validation rows on which the exported file must agree with its source."""
 UNTRAINED = "untrained"
 """The folder, among the trained models, of files with fresh weights; it goes once they are measured."""
-TAKEN_OVER, SHARED, SCRATCH = "an earlier study", "shared weights", "scratch"
+TAKEN_OVER, SHARED, SCRATCH, PRETRAINED = "an earlier study", "shared weights", "scratch", "pretrained weights"
 """Where a model started."""
 TRAIN_ROWS = 5_000
 """Training rows whose quality is reported beside the validation split's."""
@@ -61,6 +63,7 @@ class Workshop:
     loop: Callable[..., Any] | None = None
     chain: Chain | None = None
     elastic: SharedWeights | None = None
+    pretrained: Pretrained | None = None
 
     def explore(self, asked: Exploration, tell: Callable[[str], None]) -> Made:
         """Train the shared weights of a family and judge its scales.
@@ -122,14 +125,16 @@ class Workshop:
             taken_over = start == TAKEN_OVER
             has_curve = not taken_over and bool(result.curve)
             notes = {**_notes(result, how, parity), **keep_weights(model, folder), "taken_over": taken_over}
-            return {**notes, "start": start} if start == SHARED else notes
+            if start == PRETRAINED and self.pretrained is not None:
+                notes["pretrained_share"] = self.pretrained.shares[candidate.key]
+            return {**notes, "start": start} if start in (SHARED, PRETRAINED) else notes
 
         home = self.fits / candidate.key
         notes = made_once(home, "fit.json", train)
         return home / f"model{SOURCE_SUFFIX}", notes, has_curve
 
     def _fitted(self, candidate: Candidate, home: Path, limit_s: float) -> tuple[Any, Fit, str]:
-        """A trained model, how it was trained, and where it started: an earlier study, shared weights, or scratch."""
+        """A trained model, how it was trained, and where it started."""
         model = self._built(candidate)
         earlier = earlier_fit(model, home)
         if earlier is not None:
@@ -137,6 +142,8 @@ class Workshop:
         if self.elastic is not None and self.elastic.has(candidate):
             model, done = self.elastic.tuned(candidate, limit_s)
             return model, _as_fit(done, -1.0 if self.metrics[self.monitor].higher_is_better else 1.0), SHARED
+        if self.pretrained is not None and self.pretrained.has(candidate):
+            return model, self._fit(model, candidate, limit_s, self.pretrained.fill(model, candidate)), PRETRAINED
         return model, self._fit(model, candidate, limit_s), SCRATCH
 
     def _untrained(self, candidate: Candidate, clock: Clock) -> Made:
@@ -187,7 +194,7 @@ class Workshop:
             )
         return model
 
-    def _fit(self, model: Any, candidate: Candidate, limit_s: float) -> Fit:
+    def _fit(self, model: Any, candidate: Candidate, limit_s: float, tuning: Tuning | None = None) -> Fit:
         problem = Problem(
             train=self.task.train,
             valid=self.task.valid,
@@ -198,6 +205,7 @@ class Workshop:
             limit_s=limit_s,
             stable_rate=self._stable_rate(model, candidate),
             loss=self.loss,
+            tuning=tuning,
         )
         if self.loop is None or not any(True for _ in model.body.parameters()):
             return fit(model, problem)

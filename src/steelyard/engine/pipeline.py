@@ -382,6 +382,7 @@ def _workers(run: Run) -> LocalWorkers:
         given=None if plan.given is None else plan.given.to_json(),
         cpus=lanes(plan.workers)[1],
         shares=plan.sharing != "never" and plan.given is None,
+        starts=tuple(each.to_json() for each in plan.starts),
     )
     return LocalWorkers(setup, plan.workers, run.start.worker)
 

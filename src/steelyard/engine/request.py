@@ -16,7 +16,7 @@ from steelyard.core.userfile import absolute_address, is_user_address, load_func
 from steelyard.core.wire import file_sha256
 from steelyard.engine.lane import default_workers
 from steelyard.engine.options import check_choices, loading_knobs, options_of
-from steelyard.engine.plan import Plan, Sharing
+from steelyard.engine.plan import Plan, Sharing, Start, starts_identity
 from steelyard.engine.registries import extended_registry, family_name, metric_name, metric_of
 from steelyard.engine.strategies import configured
 from steelyard.engine.values import check_values
@@ -48,7 +48,8 @@ class Request:
     those along which depth, width and resolution grow together. `measured` is a file that a kit's `measure.py` wrote: a
     finished study answers by its costs.
     `warm_start` is the home of an earlier study, whose front is proposed first. `seeds` is with how many seeds the
-    finalists are trained. `scenario` is the name or file that the goal is from.
+    finalists are trained. `scenario` is the name or file that the goal is from. `pretrained` is a file of weights, or the
+    home of an earlier study, that trainings start from; `tune` "head" trains nothing but what is new.
     """
 
     task: str | Task
@@ -82,6 +83,8 @@ class Request:
     warm_start: Path | None = None
     seeds: int | None = None
     scenario: str | None = None
+    pretrained: Path | None = None
+    tune: str | None = None
 
 
 def resolve(request: Request) -> Plan:
@@ -106,6 +109,7 @@ def resolve(request: Request) -> Plan:
     if request.scale == "compound":
         check_ladder(space)
     own = {name: address for name, address in _own_files(request, model).items() if address}
+    starts = _starts(request, registry, task, space, model)
     plan = Plan(
         task=task,
         space=space,
@@ -127,12 +131,16 @@ def resolve(request: Request) -> Plan:
         plugins=tuple(absolute_address(each) if is_user_address(each) else each for each in request.plugins),
         model=model,
         trial_limit_s=_trial_limit(request, task),
-        files={name: file_sha256(Path(absolute_address(address).rpartition(":")[0])) for name, address in own.items()},
+        files={
+            **{name: file_sha256(Path(absolute_address(address).rpartition(":")[0])) for name, address in own.items()},
+            **starts_identity(starts),
+        },
         measured=measured,
         sharing=_sharing(request),
         scale=request.scale or "free",
         seeds=request.seeds or 1,
         scenario=Path(request.scenario).stem if request.scenario else "",
+        starts=starts,
     )
     if request.warm_start is None:
         return plan
@@ -141,7 +149,28 @@ def resolve(request: Request) -> Plan:
     return replace(plan, warm=warm_start(plan, request.warm_start))
 
 
+def _starts(
+    request: Request, registry: Registry, task: Task, space: Space, model: str | None
+) -> tuple[Start, ...]:
+    """The pretrained weights that families start from, where there are any."""
+    if request.pretrained is None:
+        if request.tune is not None:
+            raise InputError(
+                f"'tune' {request.tune} says what of pretrained weights learns; give --pretrained too, or leave it out.",
+                field="tune",
+            )
+        return ()
+    from steelyard.engine.pretrained import starts_of  # noqa: PLC0415  imports torch, which `load` must not
+
+    own = {} if model is None else {family_name(model): Own(family_name(model), load_function(model, field="model"))}
+    families = {each.family: own.get(each.family) or registry.get("family", each.family) for each in space.families}
+    return starts_of(request.pretrained, space.families, families, task, request.seed)
+
+
 def _sharing(request: Request) -> Sharing:
+    if request.pretrained is not None:
+        # Every scale starts from its slice of what is known already.
+        return "never"
     if request.strategy is None and request.scale != "compound":
         # Who says how to train wants each model trained so.
         asked = (request.epochs, request.optimizer, request.learning_rate, request.loop)
@@ -466,6 +495,8 @@ def _recipe(request: Request, task: Task) -> dict[str, Any]:
         if address is not None:
             load_function(address, field="train" if name == "loop" else name)
             recipe[name] = absolute_address(address)
+    if request.tune == "head":
+        recipe["tune"] = request.tune
     if recipe.get("optimizer", "adam") not in ("adam", "rmsprop", "sgd"):
         raise UnknownNameError("optimizer", recipe["optimizer"], ("adam", "rmsprop", "sgd"), field="optimizer")
     rate = recipe.get("learning_rate")

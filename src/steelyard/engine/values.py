@@ -84,6 +84,8 @@ def _check_kinds(given: Mapping[str, Any]) -> None:
         ("out", "a path", given["out"] is None or isinstance(given["out"], Path)),
         ("measured", "a path", given["measured"] is None or isinstance(given["measured"], Path)),
         ("warm_start", "a path", given["warm_start"] is None or isinstance(given["warm_start"], Path)),
+        ("pretrained", "a path", given.get("pretrained") is None or isinstance(given["pretrained"], Path)),
+        ("tune", "all or head", given.get("tune") in (None, "all", "head")),
         ("learning_rate", "a number", given["learning_rate"] is None or is_number(given["learning_rate"])),
         ("plugins", "addresses module:function", all(isinstance(each, str) for each in _sequence(given["plugins"]))),
     )

@@ -86,6 +86,7 @@ def open_workshop(setup: WorkerSetup) -> Any:
 
         watched, asked = metrics[setup.monitor], metrics[setup.goal_metric]
         elastic = SharedWeights(task, families, recipe, watched, asked, setup.seed, Path(setup.fits), own_loss)
+    pretrained = _pretrained(setup, task, families, recipe.tune)
     if setup.given is not None:
         from steelyard.engine.chain import Chain  # noqa: PLC0415  imports torch
         from steelyard.engine.given import GivenModel  # noqa: PLC0415
@@ -106,7 +107,19 @@ def open_workshop(setup: WorkerSetup) -> Any:
         loop=loop,
         chain=chain,
         elastic=elastic,
+        pretrained=pretrained,
     )
+
+
+def _pretrained(setup: WorkerSetup, task: Any, families: Any, how: Any) -> Any:
+    """What fills models with the weights that they start from; None where all start from scratch."""
+    if not setup.starts:
+        return None
+    from steelyard.engine.plan import Start  # noqa: PLC0415
+    from steelyard.engine.pretrained import Pretrained  # noqa: PLC0415  imports torch
+
+    starts = {each["family"]: Start.from_json(each) for each in setup.starts}
+    return Pretrained(task, families, setup.seed, starts, how)
 
 
 def _preload() -> None:

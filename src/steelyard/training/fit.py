@@ -16,6 +16,7 @@ from steelyard.core.protocols import Metric
 from steelyard.core.task import Array, OutputSpec, Rows, ValueOutput
 from steelyard.training.rates import range_test
 from steelyard.training.recipe import Recipe
+from steelyard.training.tuning import Tuning, learning_groups, set_rate, train_mode
 
 FRONT_BYTES = 1_500_000_000
 """Front outputs up to this size are made once and kept; larger ones are made anew for each batch."""
@@ -57,7 +58,8 @@ class Problem:
     """Everything a training needs beside the model: splits, what the output means, the metric, the recipe, limits.
 
     `limit_s` ends the training early with its best weights. `stable_rate` is the largest rate at which plain
-    descent converges, where it is known. `loss` is the user's own, of (outputs, targets).
+    descent converges, where it is known. `loss` is the user's own, of (outputs, targets). `tuning` says which
+    parameters start from trained weights.
     """
 
     train: Rows
@@ -69,6 +71,7 @@ class Problem:
     limit_s: float = math.inf
     stable_rate: float | None = None
     loss: Callable[[Tensor, Tensor], Tensor] | None = None
+    tuning: Tuning | None = None
 
 
 def fit(model: Any, problem: Problem) -> Fit:
@@ -154,9 +157,12 @@ def default_loss(output: OutputSpec) -> Callable[[Tensor, Tensor], Tensor]:
     return F.mse_loss if isinstance(output, ValueOutput) else F.cross_entropy
 
 
-def make_optimizer(recipe: Recipe, body: nn.Module, rate: float) -> torch.optim.Optimizer:
+def make_optimizer(
+    recipe: Recipe, body: nn.Module, rate: float, tuning: Tuning | None = None
+) -> torch.optim.Optimizer:
     """The recipe's optimiser; plain SGD has no momentum, so that its stable rate is the textbook's."""
-    parameters = list(body.parameters())
+    parameters = learning_groups(body, tuning)
+    set_rate(parameters, rate)
     if recipe.optimizer == "adam":
         return torch.optim.Adam(parameters, lr=rate, foreach=False)
     if recipe.optimizer == "rmsprop":
@@ -165,13 +171,13 @@ def make_optimizer(recipe: Recipe, body: nn.Module, rate: float) -> torch.optim.
 
 
 def _found_rate(model: Any, problem: Problem, data: _Tensors) -> float:
-    if not any(True for _ in model.body.parameters()):
+    if not any(each.requires_grad for each in model.body.parameters()):
         return 0.0
     batches = _endless(data, problem)
     highest = min(1.0, problem.stable_rate) if problem.stable_rate and problem.recipe.optimizer == "sgd" else 0.3
     return range_test(
         model.body,
-        lambda body, rate: make_optimizer(problem.recipe, body, rate),
+        lambda body, rate: make_optimizer(problem.recipe, body, rate, problem.tuning),
         problem.loss or default_loss(problem.output),
         lambda: next(batches),
         highest=highest,
@@ -210,8 +216,7 @@ def _in_time(
         used = (time.perf_counter() - start) / max(limit_s, 1e-9)
         if number and used > 1:
             return
-        for group in optimizer.param_groups:
-            group["lr"] = rate * min(1.0, max(0.01, (1 - used) / ANNEALED))
+        set_rate(optimizer.param_groups, rate * min(1.0, max(0.01, (1 - used) / ANNEALED)))
         yield batch
 
 
@@ -226,9 +231,9 @@ def _run(model: Any, problem: Problem, data: _Tensors, rate: float, start: float
     """One training at one rate; leaves the best weights in the body."""
     recipe, body = problem.recipe, model.body
     loss = problem.loss or default_loss(problem.output)
-    if not any(True for _ in body.parameters()):
+    if not any(each.requires_grad for each in body.parameters()):
         return {}, "nothing to train"
-    optimizer = make_optimizer(recipe, body, rate)
+    optimizer = make_optimizer(recipe, body, rate, problem.tuning)
     generator = torch.Generator().manual_seed(problem.seed)
     steps = max(1, math.ceil(data.rows / recipe.batch_size(data.rows)))
     patience = recipe.patience(steps)
@@ -239,6 +244,7 @@ def _run(model: Any, problem: Problem, data: _Tensors, rate: float, start: float
     limit = recipe.epochs or recipe.max_epochs * (50 if recipe.batch == "full" else 1)
     for epoch in range(1, limit + 1):
         batches = _in_time(_epoch(data, problem, generator), optimizer, rate, start, problem.limit_s)
+        train_mode(body, problem.tuning)
         train_loss = _train_epoch(body, loss, optimizer, batches)
         rises = rises + 1 if curve["train_loss"] and train_loss > curve["train_loss"][-1] else 0
         first = train_loss if first is None else first
@@ -294,7 +300,6 @@ def _train_epoch(
     batches: Iterator[tuple[Tensor, Tensor]],
 ) -> float:
     """One pass; returns the mean loss, infinite as soon as one batch's is not finite."""
-    body.train()
     total, count = 0.0, 0
     for x, y in batches:
         optimizer.zero_grad(set_to_none=True)
