@@ -14,6 +14,7 @@ KNOB = typer.Option(help="Restrict a knob; try a runtime's options.", metavar="N
 SCENARIO = typer.Option(help="Limits of a kind of use, by name or FILE.yaml.", metavar="NAME")
 MEASURED = typer.Option(help="What a kit measured: choose by another machine's costs.")
 PRETRAINED = typer.Option(help="Weights to start from: a file, or an earlier search's --out.", metavar="PATH")
+AUGMENT = typer.Option(help="Change rows while they are learned: shift, flip, noise ... [none]", metavar="NAME[,…]")
 EXAMPLES = """Examples:
 
   steelyard find digits
@@ -64,6 +65,7 @@ def find(  # noqa: PLR0917  the parser fills parameters in by name
     epochs: Annotated[int | None, typer.Option(help="[until it stops improving]")] = None,
     pretrained: Annotated[Path | None, PRETRAINED] = None,
     tune: Annotated[Text, typer.Option(help="What of --pretrained learns: all, or head alone. [all]")] = None,
+    augment: Annotated[Text, AUGMENT] = None,
     group: Annotated[Text, typer.Option(help="Rows of one group stay together.", metavar="COLUMN")] = None,
     split_by: Annotated[Text, typer.Option(help="The column that splits the rows.", metavar="COLUMN")] = None,
     trust: Annotated[bool | None, typer.Option("--trust", help="Lift limits that guard against strangers.")] = None,

@@ -30,6 +30,7 @@ from steelyard.graph.counting import count
 from steelyard.graph.reading import read_model
 from steelyard.runtimes.onnxruntime.export import export
 from steelyard.select.quality import quality_interval
+from steelyard.training.changes import changes_of, names_in
 from steelyard.training.fit import Fit, Problem, fit
 from steelyard.training.modules import module_outputs, stable_rate_of
 from steelyard.training.recipe import Recipe
@@ -206,6 +207,7 @@ class Workshop:
             stable_rate=self._stable_rate(model, candidate),
             loss=self.loss,
             tuning=tuning,
+            changes=changes_of(names_in(self.recipe.augment), self.task.kind),
         )
         if self.loop is None or not any(True for _ in model.body.parameters()):
             return fit(model, problem)

@@ -155,7 +155,8 @@ def _start(space: FamilySpace, family: Family, offer: _Offer, task: Task, seed: 
     best: tuple[int, Scale] | None = None
     for scale in scales:
         body = family.build(scale, task, seed).body
-        fits = sum(each.numel() for each in matched(tensors, body).values() if each.ndim)
+        # Vectors of biases and norms have the length of many a layer by chance.
+        fits = sum(each.numel() for each in matched(tensors, body).values() if each.ndim > 1)
         if fits and (best is None or fits > best[0]):
             best = fits, scale
     if best is None:
@@ -164,8 +165,6 @@ def _start(space: FamilySpace, family: Family, offer: _Offer, task: Task, seed: 
     source = source_of(matched(tensors, source_model.body), source_model.body, _example(source_model, task))
     largest = family.build(space.largest, task, seed)
     taken: Taken = take(source, largest.body, _example(largest, task), head=offer.head)
-    if not taken.names:
-        return None
     path = str(offer.path.resolve())
     return Start(space.family, path, file_sha256(offer.path), best[1], taken.share, taken.fresh, offer.head)
 

@@ -49,7 +49,8 @@ class Request:
     finished study answers by its costs.
     `warm_start` is the home of an earlier study, whose front is proposed first. `seeds` is with how many seeds the
     finalists are trained. `scenario` is the name or file that the goal is from. `pretrained` is a file of weights, or the
-    home of an earlier study, that trainings start from; `tune` "head" trains nothing but what is new.
+    home of an earlier study, that trainings start from; `tune` "head" trains nothing but what is new. `augment` names changes of rows while they are
+    learned, with commas between.
     """
 
     task: str | Task
@@ -85,6 +86,7 @@ class Request:
     scenario: str | None = None
     pretrained: Path | None = None
     tune: str | None = None
+    augment: str | None = None
 
 
 def resolve(request: Request) -> Plan:
@@ -168,8 +170,8 @@ def _starts(
 
 
 def _sharing(request: Request) -> Sharing:
-    if request.pretrained is not None:
-        # Every scale starts from its slice of what is known already.
+    if request.pretrained is not None or request.augment not in (None, "none"):
+        # Every scale starts from its slice of what is known already; rows that change are learned one by one.
         return "never"
     if request.strategy is None and request.scale != "compound":
         # Who says how to train wants each model trained so.
@@ -497,6 +499,8 @@ def _recipe(request: Request, task: Task) -> dict[str, Any]:
             recipe[name] = absolute_address(address)
     if request.tune == "head":
         recipe["tune"] = request.tune
+    if request.augment is not None:
+        recipe.update(_augment(request, task))
     if recipe.get("optimizer", "adam") not in ("adam", "rmsprop", "sgd"):
         raise UnknownNameError("optimizer", recipe["optimizer"], ("adam", "rmsprop", "sgd"), field="optimizer")
     rate = recipe.get("learning_rate")
@@ -505,6 +509,21 @@ def _recipe(request: Request, task: Task) -> dict[str, Any]:
     if recipe.get("epochs", 1) < 1:
         raise InputError(f"'epochs' must be at least 1, got {recipe['epochs']!r}.", field="epochs")
     return recipe
+
+
+def _augment(request: Request, task: Task) -> dict[str, str]:
+    """The changes of rows asked for, if any, checked against the kind of task, in the order in which they are made.
+
+    Raises:
+        InputError: if one is not known for this kind, or the training loop is the user's own.
+    """
+    from steelyard.training.changes import changes_of, known_changes, names_in  # noqa: PLC0415  imports torch
+
+    names = names_in(str(request.augment))
+    changes_of(names, task.kind)
+    if names and request.loop is not None:
+        raise InputError("'augment' changes rows in our training loop; change them in your own of --train.", field="augment")
+    return {"augment": ",".join(each for each in known_changes(task.kind) if each in names)} if names else {}
 
 
 def _trial_limit(request: Request, task: Task) -> float:

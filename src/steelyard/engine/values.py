@@ -17,7 +17,7 @@ SCALES = ("free", "compound")
 """Which scales are searched: all, or those along which knobs grow together."""
 MOST_SEEDS = 100
 """Seeds that finalists are trained with at most."""
-TEXTS = ("target", "group", "split_by", "storage", "loss", "loop", "preprocess", "optimizer", "runtime", "strategy")
+TEXTS = ("target", "group", "split_by", "storage", "loss", "loop", "preprocess", "optimizer", "runtime", "strategy", "augment")
 
 
 def check_values(given: Mapping[str, Any]) -> None:
@@ -34,7 +34,7 @@ def check_values(given: Mapping[str, Any]) -> None:
         if value is not None and not isinstance(value, kind):
             raise InputError(f"'{name}' must be a {kind.__name__}, got {value!r}.", field=name)
     for name in TEXTS:
-        value = given[name]
+        value = given.get(name)
         if value is not None and (not isinstance(value, str) or not value):
             raise InputError(f"'{name}' must be a text that is not empty, got {value!r}.", field=_option(name))
     if given.get("scale") is not None and given["scale"] not in SCALES:

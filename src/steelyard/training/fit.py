@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from steelyard.core.errors import WorkerError
 from steelyard.core.protocols import Metric
 from steelyard.core.task import Array, OutputSpec, Rows, ValueOutput
+from steelyard.training.changes import Change
 from steelyard.training.rates import range_test
 from steelyard.training.recipe import Recipe
 from steelyard.training.tuning import Tuning, learning_groups, set_rate, train_mode
@@ -59,7 +60,7 @@ class Problem:
 
     `limit_s` ends the training early with its best weights. `stable_rate` is the largest rate at which plain
     descent converges, where it is known. `loss` is the user's own, of (outputs, targets). `tuning` says which
-    parameters start from trained weights.
+    parameters start from trained weights. `changes` are made of the rows of a batch.
     """
 
     train: Rows
@@ -72,6 +73,7 @@ class Problem:
     stable_rate: float | None = None
     loss: Callable[[Tensor, Tensor], Tensor] | None = None
     tuning: Tuning | None = None
+    changes: tuple[Change, ...] = ()
 
 
 def fit(model: Any, problem: Problem) -> Fit:
@@ -197,7 +199,10 @@ def _epoch(data: _Tensors, problem: Problem, generator: torch.Generator) -> Iter
         index = order[start : start + size]
         # Batch norm has no variance of a single row, so a last batch of one is left out.
         if len(index) > 1 or data.rows == 1:
-            yield data.train_x(index), data.train_y[index]
+            x = data.train_x(index)
+            for change in problem.changes:
+                x = change(x, generator)
+            yield x, data.train_y[index]
 
 
 def _in_time(

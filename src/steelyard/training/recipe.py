@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 from steelyard.core.errors import InputError
 from steelyard.core.wire import Plain
+from steelyard.training.changes import names_in
 from steelyard.training.tuning import HOW, How
 
 Optimizer = Literal["adam", "rmsprop", "sgd"]
@@ -27,7 +28,7 @@ class Recipe:
     `learning_rate` None: found by a range test. `epochs` None: until it stops improving, `max_epochs` at most.
     `batch` None: from the number of rows; "full": all rows in one step. `loss` and `loop` are addresses
     `file.py:function` of the user's own. `tune` says what of pretrained weights learns: all, more gently than the rest,
-    or nothing but the rest.
+    or nothing but the rest. `augment` names changes of rows while they are learned, with commas between.
     """
 
     optimizer: Optimizer = "adam"
@@ -38,6 +39,7 @@ class Recipe:
     loss: str | None = None
     loop: str | None = None
     tune: How = "all"
+    augment: str = "none"
 
     def __post_init__(self) -> None:
         """Check every field.
@@ -51,6 +53,7 @@ class Recipe:
             )
         if self.tune not in HOW:
             raise InputError(f"'tune' must be all or head, got {self.tune!r}.", field="tune")
+        names_in(self.augment)
         rate = self.learning_rate
         if rate is not None and not (math.isfinite(rate) and rate > 0):
             raise InputError(f"'learning_rate' must be a positive finite number, got {rate!r}.", field="learning_rate")
