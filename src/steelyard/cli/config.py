@@ -54,6 +54,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", omit_de
     pretrained: str | None = None
     tune: str | None = None
     augment: str | None = None
+    vote: int | None = None
     group: str | None = None
     split_by: str | None = None
     trust: bool | None = None

@@ -66,6 +66,7 @@ def find(  # noqa: PLR0917  the parser fills parameters in by name
     pretrained: Annotated[Path | None, PRETRAINED] = None,
     tune: Annotated[Text, typer.Option(help="What of --pretrained learns: all, or head alone. [all]")] = None,
     augment: Annotated[Text, AUGMENT] = None,
+    vote: Annotated[int | None, typer.Option(help="So many of the front vote as one more candidate.")] = None,
     group: Annotated[Text, typer.Option(help="Rows of one group stay together.", metavar="COLUMN")] = None,
     split_by: Annotated[Text, typer.Option(help="The column that splits the rows.", metavar="COLUMN")] = None,
     trust: Annotated[bool | None, typer.Option("--trust", help="Lift limits that guard against strangers.")] = None,

@@ -20,7 +20,7 @@ from steelyard.core.wire import Plain, content_key
 from steelyard.engine import reseeding
 from steelyard.engine.assemble import assemble
 from steelyard.engine.busy import BusyClock
-from steelyard.engine.certify import Certifier, Verdict
+from steelyard.engine.certify import VOTE, Certifier, Verdict
 from steelyard.engine.conversion import floor_model, floor_ports
 from steelyard.engine.elsewhere import check_minimized, check_study, choose_elsewhere
 from steelyard.engine.exploring import Explorations, seconds_of
@@ -36,6 +36,7 @@ from steelyard.engine.statement import introduce
 from steelyard.engine.strategies import generations, settings_of
 from steelyard.engine.survey import MOST_S, SHARE, Survey, is_worthwhile, known_reach, out_of_reach, tell
 from steelyard.engine.teaching import teach
+from steelyard.engine.voting import vote
 from steelyard.engine.warmstart import take_over
 from steelyard.engine.workers import LocalWorkers, WorkerProcess
 from steelyard.graph.marks import SUFFIX as ENCODED
@@ -206,6 +207,8 @@ def _reseeded(run: Run, verdict: Verdict) -> Verdict:
     if plan.seeds < 2 or plan.measured is not None:
         return verdict
     finalists = list({each.key: each for each in (verdict.chosen, verdict.reference)}.values())
+    # A vote has no training of its own to be done again.
+    finalists = [each for each in finalists if each.candidate.family != VOTE]
     wall_s = plan.budget.wall_s
     before = run.spent_before.get("wall_s", 0.0)
     deadline = float("inf") if wall_s is None else run.start.began + wall_s - before - RESERVE_S
@@ -348,7 +351,9 @@ def _explored(run: Run) -> Lane:
         reach = known_reach(plan, study)
         if reach is not None and plan.measured is None:
             tell(reach, plan, run.listen)
-        return _lane(run)
+        lane = _lane(run)
+        _vote(run, lane)
+        return lane
     workers = _workers(run)
     try:
         workers.start()
@@ -359,8 +364,21 @@ def _explored(run: Run) -> Lane:
     finally:
         workers.close()
     study.put("notices", [*study.get("notices", []), *search.notices])
+    _vote(run, lane)
     study.put("ended", {"why": search.ended, "budget": plan.budget.to_json(), **_searched_by(plan)})
     return lane
+
+
+def _vote(run: Run, lane: Lane) -> None:
+    """Have members of the front vote, where that is asked for and not done yet."""
+    plan, study = run.plan, run.study
+    if plan.members < 2 or plan.measured is not None:
+        return
+    with run.busy.working():
+        short = vote(plan, study, lane, run.listen)
+    if short is not None:
+        run.listen(Event("notice", short))
+        study.put("notices", [*study.get("notices", []), short])
 
 
 def _workers(run: Run) -> LocalWorkers:
@@ -415,7 +433,8 @@ def _end(run: Run, trials: list[Trial]) -> float:
     if wall_s is None:
         return float("inf")
     seeds_s = reseeding.reserve_s(run.plan, trials)
-    return run.start.began + wall_s - run.spent_before.get("wall_s", 0.0) - reserve_s(trials) - seeds_s
+    vote_s = reserve_s(trials) - RESERVE_S if run.plan.members else 0.0
+    return run.start.began + wall_s - run.spent_before.get("wall_s", 0.0) - reserve_s(trials) - seeds_s - vote_s
 
 
 def reserve_s(trials: list[Trial]) -> float:

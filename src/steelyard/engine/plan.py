@@ -86,6 +86,7 @@ class Plan:
     `scale` is "compound" where the space is restricted to a ladder. `warm` is what an earlier
     study has to offer. `seeds` is with how many seeds the finalists are trained. `scenario` names where
     the goal is from. `starts` are pretrained weights that families start from.
+    `members` is how many of the front vote as one more candidate; below two none do.
     """
 
     task: Task
@@ -117,6 +118,7 @@ class Plan:
     seeds: int = 1
     scenario: str = ""
     starts: tuple[Start, ...] = ()
+    members: int = 0
 
     @property
     def firsts(self) -> tuple[Candidate, ...]:

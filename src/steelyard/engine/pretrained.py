@@ -13,7 +13,7 @@ from steelyard.core.task import ClassOutput
 from steelyard.core.trial import Measurement
 from steelyard.core.wire import file_sha256
 from steelyard.elastic.statistics import reestimate_norms
-from steelyard.elastic.transfer import Source, Taken, matched, source_of, take
+from steelyard.elastic.transfer import Source, Taken, head_of, matched, source_of, take
 from steelyard.engine.messages import WEIGHTS
 from steelyard.engine.plan import Start
 from steelyard.store.bundle import MANIFEST
@@ -112,7 +112,7 @@ class Pretrained:
         self.shares[candidate.key] = taken.share
         # Statistics of the other data, or of all channels where this is a slice, would mislead.
         reestimate_norms(model, Lesson(self.task.train, self.task.valid, teacher=model, seed=self.seed), NORM_ROWS)
-        tuning = Tuning(taken.names, self.how)
+        tuning = Tuning(taken.names - head_of(model.body), self.how)
         tuning.freeze(model.body)
         return tuning
 
@@ -120,7 +120,8 @@ class Pretrained:
 def _offers(path: Path, spaces: Sequence[FamilySpace], task: Task) -> dict[str, _Offer]:
     """By family what weights there are."""
     if not path.is_dir():
-        return {space.family: _Offer(path, None, head=True) for space in spaces}
+        # Whose classes they are, a file of weights does not say.
+        return {space.family: _Offer(path, None, head=False) for space in spaces}
     earlier = read_study(path, field=FIELD)
     head = _labels(path) == _own_labels(task)
     found: dict[str, tuple[float, _Offer]] = {}

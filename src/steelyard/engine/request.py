@@ -10,7 +10,7 @@ from steelyard.core.candidate import FamilySpace, Knob, Setting, Space, StepSett
 from steelyard.core.errors import InputError, SteelyardError, UnknownNameError
 from steelyard.core.goal import COST_METRICS, Budget, Goal
 from steelyard.core.measured import read_measured
-from steelyard.core.protocols import Family, Metric, Strategy, Task
+from steelyard.core.protocols import Family, Metric, Runtime, Strategy, Task
 from steelyard.core.registry import Registry
 from steelyard.core.userfile import absolute_address, is_user_address, load_function
 from steelyard.core.wire import file_sha256
@@ -24,6 +24,8 @@ from steelyard.families.own import Own
 from steelyard.tasks.metrics import DEFAULT_METRICS, METRICS, metrics_of, more_metrics_of
 
 BUILTIN = "steelyard.builtin:registry"
+SOURCE_SUFFIX = ".onnx"
+"""What files that can vote end in."""
 DEFAULT_STRATEGY = "elastic"
 """What searches where nothing is asked for; it shares weights where that pays, and always where it is asked for."""
 PIPELINES: tuple[tuple[StepSetting, ...], ...] = ((), (StepSetting("quantize"),))
@@ -50,7 +52,7 @@ class Request:
     `warm_start` is the home of an earlier study, whose front is proposed first. `seeds` is with how many seeds the
     finalists are trained. `scenario` is the name or file that the goal is from. `pretrained` is a file of weights, or the
     home of an earlier study, that trainings start from; `tune` "head" trains nothing but what is new. `augment` names changes of rows while they are
-    learned, with commas between.
+    learned, with commas between. `vote` is how many members of the front vote as one more candidate.
     """
 
     task: str | Task
@@ -87,6 +89,7 @@ class Request:
     pretrained: Path | None = None
     tune: str | None = None
     augment: str | None = None
+    vote: int | None = None
 
 
 def resolve(request: Request) -> Plan:
@@ -143,12 +146,27 @@ def resolve(request: Request) -> Plan:
         seeds=request.seeds or 1,
         scenario=Path(request.scenario).stem if request.scenario else "",
         starts=starts,
+        members=_members(request, registry),
     )
     if request.warm_start is None:
         return plan
     from steelyard.engine.warmstart import warm_start  # noqa: PLC0415  loads the storage, which `load` must not
 
     return replace(plan, warm=warm_start(plan, request.warm_start))
+
+
+def _members(request: Request, registry: Registry) -> int:
+    """How many vote; they are one ONNX file.
+
+    Raises:
+        InputError: if the runtime's files are none.
+    """
+    runtime: Runtime = registry.get("runtime", request.runtime)
+    if request.vote is not None and runtime.suffix != SOURCE_SUFFIX:
+        raise InputError(
+            f"'vote' makes one ONNX file of several, which {request.runtime} does not run; leave it out.", field="vote"
+        )
+    return request.vote or 0
 
 
 def _starts(

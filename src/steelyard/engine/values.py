@@ -17,6 +17,8 @@ SCALES = ("free", "compound")
 """Which scales are searched: all, or those along which knobs grow together."""
 MOST_SEEDS = 100
 """Seeds that finalists are trained with at most."""
+MOST_MEMBERS = 16
+"""Models that vote at most: each costs its whole time and size."""
 TEXTS = ("target", "group", "split_by", "storage", "loss", "loop", "preprocess", "optimizer", "runtime", "strategy", "augment")
 
 
@@ -46,6 +48,9 @@ def check_values(given: Mapping[str, Any]) -> None:
     _check_count("workers", given["workers"], most)
     _check_count("seeds", given.get("seeds"), MOST_SEEDS)
     _check_count("epochs", given["epochs"], 10**6)
+    vote = given.get("vote")
+    if vote is not None and not (_is_whole(vote) and 2 <= vote <= MOST_MEMBERS):
+        raise InputError(f"'vote' must be a whole number from 2 to {MOST_MEMBERS}, got {vote!r}.", field="vote")
     seed = given["seed"]
     if not _is_whole(seed) or not 0 <= seed < 2**31:
         raise InputError(f"'seed' must be between 0 and 2147483647, got {seed!r}.", field="seed")

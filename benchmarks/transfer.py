@@ -1,0 +1,153 @@
+"""Transfer against training from scratch on small samples, and what changing the rows is worth there.
+
+    python benchmarks/transfer.py [--shared ../shared/data] [--seeds 6] [--json benchmarks/results/transfer.json]
+
+A network learns the digits 0 to 4 of MNIST. Another task is the digits 5 to 9, of which it never saw one: a few rows
+drawn with each seed, of which `find` makes its splits (60 % learn, 15 % end the learning). Every scale is then made by
+the workshop of `find` from scratch, from the pretrained weights (all of it learning, or the head alone), and from
+scratch with shifted rows, and judged on rows that no one learned from: the rest of the digits 5 to 9 of the test split.
+Differences are paired by seed, which draws the rows and the start; intervals are Student's over seeds.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from environment import command_line, write_result
+
+from steelyard.builtin import registry
+from steelyard.core.candidate import Candidate, FamilySpace, Knob
+from steelyard.core.task import Rows
+from steelyard.engine.evaluating import outputs_of
+from steelyard.engine.making import Workshop
+from steelyard.engine.messages import WEIGHTS, Assignment
+from steelyard.engine.pretrained import Pretrained, starts_of
+from steelyard.runtimes.onnxruntime.run import RUNTIME
+from steelyard.statistics.spread import spread
+from steelyard.tasks.dataset import PreparedTask
+from steelyard.tasks.metrics import METRICS
+from steelyard.tasks.reading import from_arrays
+from steelyard.training.modules import use_one_thread
+from steelyard.training.recipe import Recipe
+
+LIMIT_S = 600.0
+WAYS: Mapping[str, dict[str, str]] = {
+    "scratch": {},
+    "tune all": {"tune": "all"},
+    "tune head": {"tune": "head"},
+    "scratch, shift": {"augment": "shift"},
+}
+"""How a model is made: the fields of its recipe. Ways that tune start from the pretrained weights."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A pair of tasks: what is learned first, what of few rows, and what that is judged on."""
+
+    family: str
+    space: FamilySpace
+    first: Callable[[], PreparedTask]
+    second: Callable[[int], tuple[PreparedTask, Rows]]
+
+
+def workshop(task: PreparedTask, fits: Path, recipe: Mapping[str, Any], seed: int, starts: Any, family: str) -> Workshop:
+    """The workshop of `find` for one way of training."""
+    families = {family: registry.get("family", family)}
+    known = recipe.get("tune")
+    how = Recipe.from_json(recipe)
+    pretrained = Pretrained(task, families, seed, {each.family: each for each in starts}, how.tune) if known else None
+    return Workshop(
+        task=task,
+        registry=registry,
+        families=families,
+        recipe=how,
+        metrics={"accuracy": METRICS["accuracy"]},
+        monitor="accuracy",
+        goal_metric="accuracy",
+        seed=seed,
+        fits=fits,
+        pretrained=pretrained,
+    )
+
+
+def compared(case: Case, epochs: int, seeds: int, folder: Path) -> dict[str, Any]:
+    """Accuracies by scale, way and seed, and the paired differences from scratch."""
+    source = Candidate(case.family, case.space.largest)
+    first = workshop(case.first(), folder / "first", {"epochs": epochs}, 0, (), case.family)
+    made = first.make(Assignment(source, LIMIT_S), lambda _: None)
+    weights = Path(made.path).with_name(WEIGHTS)
+    found: dict[str, dict[str, list[float]]] = {str(scale): {way: [] for way in WAYS} for scale in case.space.scales()}
+    for seed in range(seeds):
+        task, judged = case.second(seed)
+        families = {case.family: registry.get("family", case.family)}
+        starts = starts_of(weights, [case.space], families, task, seed)
+        for at, (way, recipe) in enumerate(WAYS.items()):
+            shop = workshop(task, folder / f"{seed}-{at}", recipe, seed, starts, case.family)
+            for scale in case.space.scales():
+                path = shop.make(Assignment(Candidate(case.family, scale), LIMIT_S), lambda _: None).path
+                outputs = outputs_of(RUNTIME.load(Path(path)).run, judged)
+                found[str(scale)][way].append(float(METRICS["accuracy"](outputs, judged.y)))
+                print(seed, way, scale, found[str(scale)][way][-1], flush=True)
+    return {
+        "first_accuracy": made.metrics["accuracy"]["value"],
+        "rows": {name: len(getattr(task, name)) for name in ("train", "valid")},
+        "judged": len(judged),
+        "taken_over": starts[0].share,
+        "accuracy": found,
+        "gain": {scale: _gains(by_way) for scale, by_way in found.items()},
+    }
+
+
+def _gains(by_way: Mapping[str, list[float]]) -> dict[str, Any]:
+    """The mean gain of each way over training from scratch, with its 95 % interval."""
+    gains = {}
+    for way in by_way:
+        if way != "scratch":
+            one = spread([a - b for a, b in zip(by_way[way], by_way["scratch"], strict=True)])
+            gains[way] = {"value": one.mean, "low": one.mean_low, "high": one.mean_high, "n": one.n}
+    return gains
+
+
+def digits(data: Path, rows: int, first_rows: int) -> Case:
+    """Digits 0 to 4, then 5 to 9."""
+    arrays = np.load(data)
+    x, y = np.concatenate([arrays["x_train"], arrays["x_valid"]]), np.concatenate([arrays["y_train"], arrays["y_valid"]])
+
+    def first() -> PreparedTask:
+        low = np.flatnonzero(y < 5)[:first_rows]
+        return from_arrays(x[low], y[low], "image-classification", seed=0)
+
+    def second(seed: int) -> tuple[PreparedTask, Rows]:
+        high = np.flatnonzero(y >= 5)
+        some = np.random.default_rng(seed).choice(high, rows, replace=False)
+        rest = np.flatnonzero(arrays["y_test"] >= 5)
+        judged = Rows(arrays["x_test"][rest].astype(np.float32), arrays["y_test"][rest].astype(np.int64) - 5)
+        return from_arrays(x[some], y[some], "image-classification", seed=seed), judged
+
+    knobs = (Knob("depth", (2,)), Knob("width", (8, 16)), Knob("kernel", (3,)), Knob("resolution", (14,)))
+    return Case("cnn", FamilySpace("cnn", knobs), first, second)
+
+
+def main() -> None:
+    """Compare, and write what was found."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shared", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--rows", type=int, default=150)
+    parser.add_argument("--first-rows", type=int, default=8_000)
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--seeds", type=int, default=6)
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    use_one_thread()
+    with tempfile.TemporaryDirectory() as folder:
+        case = digits(asked.shared / "mnist_35k.npz", asked.rows, asked.first_rows)
+        figures = {"digits": compared(case, asked.epochs, asked.seeds, Path(folder))}
+    write_result(asked.json, command_line(), figures)
+
+
+if __name__ == "__main__":
+    main()
