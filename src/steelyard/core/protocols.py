@@ -102,6 +102,10 @@ class Task(Protocol):
     def defaults(self) -> Mapping[str, Plain]:
         """Defaults of the search: "families", "budget_s", and training settings by name."""
 
+    @property
+    def environment(self) -> str:
+        """Where models play to be judged: a gymnasium name or `file.py:function`; empty where rows have answers."""
+
 
 class Family(Protocol):
     """Models whose scale can be set."""

@@ -281,14 +281,16 @@ class Workshop:
         # Training has one processor, and threads change no output: only the other options apply.
         _, options = loading_of(candidate.options)
         session = runtime.load(path, threads=1, trust=True, **options)
-        valid = outputs_of(session.run, self.task.valid)
+        valid = outputs_of(session.run, self.task.valid, self.task.environment)
         if not np.isfinite(valid).all():
             raise WorkerError("the model file gives outputs that are not finite.", stage="evaluate")
-        some = _sample(self.task.train, TRAIN_ROWS, self.seed)
-        train = outputs_of(session.run, some)
+        judged = [("", valid, self.task.valid.y)]
+        if not self.task.environment:
+            some = _sample(self.task.train, TRAIN_ROWS, self.seed)
+            judged.append(("_train", outputs_of(session.run, some), some.y))
         figures: dict[str, Quantity] = {}
         for name, metric in self.metrics.items():
-            for suffix, outputs, targets in (("", valid, self.task.valid.y), ("_train", train, some.y)):
+            for suffix, outputs, targets in judged:
                 figures[name + suffix] = self._quality(metric, outputs, targets)
         counts = count(read_model(source))
         figures["parameters"] = Quantity.exact(counts.parameters)

@@ -13,6 +13,7 @@ Z, with squared errors e², variance v of the targets and m the reference's rmse
 - disagreement, in groups: differs − eps.
 - perplexity, relative: nll_c − nll_r − ln(1 + eps)·tokens, in blocks of 1,000 tokens or more.
 - output_error, absolute: |c − r|² − eps²·|r|², of which the reference's own error is 0.
+- return, relative: G_r − G_c − eps·G_r, with the sign of the mean of G_r; absolute: G_r − G_c − eps.
 
 References:
     Efron, Tibshirani: An Introduction to the Bootstrap, Chapman and Hall, 1993, chapter 12.
@@ -20,6 +21,7 @@ References:
     Fieller: Some problems in interval estimation, Journal of the Royal Statistical Society B, 1954 (a ratio as a mean).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -64,7 +66,7 @@ def mean_form(
     """The mean form of a drop; None where the metric has none.
 
     Args:
-        metric: rmse, r2, perplexity, output_error, or one whose proof is "trinomial" or "disagreement".
+        metric: rmse, r2, perplexity, return, output_error, or one whose proof is "trinomial" or "disagreement".
         reference: outputs (n, width) of the reference.
         candidate: outputs (n, width) of the candidate.
         targets: (n,).
@@ -83,13 +85,15 @@ def mean_form(
         return _r2(*errors, deviations(targets), relative=relative, floor=floor)
     if metric.name == "perplexity" and relative:
         return _perplexity(reference, candidate, targets)
+    if metric.name == "return":
+        return _return(reference[:, 0], candidate[:, 0], relative=relative, floor=floor)
     return _output_error(candidate, targets) if metric.name == "output_error" and not relative else None
 
 
 def quality_form(metric: Metric, outputs: Array, targets: Array) -> MeanForm | None:
     """The mean form of "the loss is t or more", where a metric's loss is itself, or minus itself if higher is better.
 
-    Accuracy: −right − t. Rmse: e² − t². R²: e² − (1 + t)·(y − mean y)². None for all others.
+    Accuracy: −right − t. Rmse: e² − t². R²: e² − (1 + t)·(y − mean y)². Return: −G − t. None for all others.
 
     Args:
         metric: what quality is.
@@ -105,6 +109,8 @@ def quality_form(metric: Metric, outputs: Array, targets: Array) -> MeanForm | N
     if metric.name == "r2":
         columns = _table(squared_errors(outputs, targets), deviations(targets))
         return MeanForm(columns, lambda t: np.array([1.0, -(1 + t)]))
+    if metric.name == "return":
+        return MeanForm(_table(-outputs[:, 0], np.ones(len(outputs))), _less)
     return None
 
 
@@ -172,6 +178,16 @@ def _perplexity(reference: Array, candidate: Array, targets: Array) -> MeanForm:
     rows = int(np.ceil(BLOCK_TOKENS / max(1.0, float(counts.mean()))))
     # What is left over at the end belongs to the last whole block.
     return form.summed(np.minimum(np.arange(len(counts)) // rows, max(0, len(counts) // rows - 1)))
+
+
+def _return(reference: Array, candidate: Array, *, relative: bool, floor: float) -> MeanForm:
+    mean = float(np.mean(reference))
+    lost = reference - candidate
+    if relative and abs(mean) > floor:
+        # A policy that fails altogether in as large a share of the episodes loses so much, and may not show.
+        return MeanForm(_table(lost, math.copysign(1.0, mean) * reference), _less, float)
+    unit = floor if relative else 1.0
+    return MeanForm(_table(lost, np.full(len(lost), unit)), _less)
 
 
 def _less(threshold: float) -> Floats:

@@ -1,4 +1,4 @@
-"""Figures of quality: accuracy, f1, auc, rmse, r2, agreement."""
+"""Figures of quality: accuracy, f1, auc, rmse, r2, agreement, return."""
 
 import math
 from collections.abc import Callable
@@ -239,6 +239,12 @@ def perplexity(outputs: Array, targets: Array) -> float:
     return math.exp(mean) if math.isfinite(mean) and mean < _MOST_NATS else math.inf
 
 
+def mean_return(outputs: Array, targets: Array) -> float:
+    """The mean of the returns (n, 1) that were earned in n episodes."""
+    del targets
+    return float(np.mean(outputs[:, 0]))
+
+
 METRICS: dict[str, QualityMetric] = {
     "accuracy": QualityMetric(
         "accuracy", accuracy, higher_is_better=True, in_unit_range=True, proof="trinomial", worst=0.0
@@ -256,6 +262,9 @@ METRICS: dict[str, QualityMetric] = {
     "perplexity": QualityMetric(
         "perplexity", perplexity, higher_is_better=False, in_unit_range=False, proof="mean", worst=math.inf
     ),
+    "return": QualityMetric(
+        "return", mean_return, higher_is_better=True, in_unit_range=False, proof="mean", worst=-math.inf
+    ),
 }
 """Every metric that ships. The targets of `agreement` and `output_error` are the outputs of the reference."""
 
@@ -263,6 +272,7 @@ DEFAULT_METRICS: dict[TaskKind, str] = {
     "image-classification": "accuracy",
     "tabular-classification": "accuracy",
     "tabular-regression": "rmse",
+    "reinforcement-learning": "return",
 }
 """The metric of a kind of task where the user names none."""
 
@@ -273,4 +283,6 @@ def metrics_of(kind: TaskKind) -> tuple[str, ...]:
         return ("agreement", "output_error")
     if kind == "language-modelling":
         return ("perplexity",)
+    if kind == "reinforcement-learning":
+        return ("return",)
     return ("rmse", "r2") if kind in ("tabular-regression", "regression") else ("accuracy", "f1", "auc")
