@@ -13,7 +13,7 @@ from steelyard.tasks.dataset import PreparedTask, hash_rows
 from steelyard.tasks.environment import DISCOUNT, World, discount_of, name_of, open_world, whole_address
 
 KIND = "reinforcement-learning"
-TRAIN_EPISODES = 150
+TRAIN_EPISODES = 600
 """Episodes that are watched before anything is learned."""
 TRAIN_STEPS = 20_000
 """Steps of them at most."""
