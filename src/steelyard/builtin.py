@@ -17,6 +17,7 @@ registry = Registry(
             "mlp": Lazy("steelyard.families.mlp:MLP"),
             "cnn": Lazy("steelyard.families.cnn:CNN"),
             "resnet": Lazy("steelyard.families.resnet:RESNET"),
+            "trees": Lazy("steelyard.families.trees:TREES_FAMILY"),
         },
         "step": {
             "clean": Lazy("steelyard.steps.clean:CLEAN"),

@@ -63,7 +63,8 @@ class Explorations:
         known = [each for found in facts.values() for each in explored_by(found, plan.goal_metric)]
         # What was cheaper to train alone within an earlier budget is shared all the same where that is asked for.
         settled = {name for name, found in facts.items() if "explored" in found or plan.sharing != "always"}
-        todo = [each for each in plan.space.families if each.size >= LEAST_SCALES and each.family not in settled]
+        able = [each for each in plan.space.families if each.is_module and each.size >= LEAST_SCALES]
+        todo = [each for each in able if each.family not in settled]
         return cls(plan, study, todo, {each.candidate.key: each for each in known})
 
     def begin(
@@ -124,7 +125,9 @@ class Explorations:
     def untold(self) -> Iterator[str]:
         """Sentences on families that are not explored although that was asked for."""
         for each in self.plan.space.families if self.plan.sharing == "always" else ():
-            if each.size < LEAST_SCALES:
+            if not each.is_module:
+                yield f"{each.family} learns by itself and shares no weights: each scale is trained from scratch"
+            elif each.size < LEAST_SCALES:
                 yield f"{each.family} has {each.size} scales, too few to share weights: each is trained from scratch"
 
     @property

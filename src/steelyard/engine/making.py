@@ -10,14 +10,14 @@ import numpy as np
 
 from steelyard.core.candidate import Candidate, StepSetting, loading_of
 from steelyard.core.errors import WorkerError
-from steelyard.core.protocols import Exporter, Family, Feed, Metric, Runtime, Task
+from steelyard.core.protocols import Exporter, Family, Feed, FittedFamily, Metric, Runtime, Task
 from steelyard.core.quantity import Quantity
 from steelyard.core.registry import Registry
 from steelyard.core.task import Array, ClassOutput, Rows, feed_of
 from steelyard.core.wire import Plain
 from steelyard.engine.chain import Chain
 from steelyard.engine.clock import Clock
-from steelyard.engine.conversion import SOURCE_SUFFIX, artifact_bytes, check_parity, floor_model, floor_ports
+from steelyard.engine.conversion import SOURCE_SUFFIX, artifact_bytes, floor_model, floor_ports
 from steelyard.engine.elastic import SharedWeights
 from steelyard.engine.evaluating import outputs_of
 from steelyard.engine.inspecting import audit_file
@@ -28,6 +28,8 @@ from steelyard.graph.audit import check_quantized
 from steelyard.graph.counting import count
 from steelyard.graph.reading import read_model
 from steelyard.runtimes.onnxruntime.export import export
+from steelyard.runtimes.onnxruntime.run import OnnxRuntime
+from steelyard.runtimes.parity import check_parity
 from steelyard.select.quality import quality_interval
 from steelyard.training.fit import Fit, Problem, fit
 from steelyard.training.modules import module_outputs, stable_rate_of
@@ -50,7 +52,7 @@ class Workshop:
 
     task: Task
     registry: Registry
-    families: Mapping[str, Family]
+    families: Mapping[str, Family | FittedFamily]
     recipe: Recipe
     metrics: Mapping[str, Metric]
     monitor: str
@@ -109,6 +111,9 @@ class Workshop:
 
         The runtime's own file stands beside it, under the same name with the runtime's suffix.
         """
+        family = self.families[candidate.family]
+        if isinstance(family, FittedFamily):
+            return self._learned(family, candidate, limit_s, clock)
         has_curve = False
 
         def train(folder: Path) -> dict[str, Any]:
@@ -127,6 +132,42 @@ class Workshop:
         home = self.fits / candidate.key
         notes = made_once(home, "fit.json", train)
         return home / f"model{SOURCE_SUFFIX}", notes, has_curve
+
+    def _learned(
+        self, family: FittedFamily, candidate: Candidate, limit_s: float, clock: Clock
+    ) -> tuple[Path, dict[str, Any], bool]:
+        """As `_trained`, of a family that learns by itself and writes its own file."""
+        is_new = False
+
+        def learn(folder: Path) -> dict[str, Any]:
+            nonlocal is_new
+            source = folder / f"model{SOURCE_SUFFIX}"
+            with clock.stage("train"):
+                notes = family.fit(candidate.scale, self.task, self.seed, source, limit_s)
+            with clock.stage("parity"):
+                self._check_file(candidate, source)
+            is_new = True
+            return {"exporter": family.name, **notes}
+
+        home = self.fits / candidate.key
+        notes = made_once(home, "fit.json", learn)
+        return home / f"model{SOURCE_SUFFIX}", notes, is_new
+
+    def _check_file(self, candidate: Candidate, path: Path) -> None:
+        """Refuse a file that a family wrote where it does not run, or gives outputs of another width than asked for.
+
+        Raises:
+            WorkerError: saying so.
+        """
+        rows = next(self.task.valid.batches(PARITY_ROWS))
+        got = OnnxRuntime().load(path).run(rows)
+        wanted = (len(got), self.task.output.width)
+        if got.shape != wanted or not np.isfinite(got).all():
+            raise WorkerError(
+                f"{candidate.family} must write a file whose outputs are finite and of shape (n, {wanted[1]}), got "
+                f"{got.shape}.",
+                stage="parity",
+            )
 
     def _fitted(self, candidate: Candidate, home: Path, limit_s: float) -> tuple[Any, Fit, str]:
         """A trained model, how it was trained, and where it started: an earlier study, shared weights, or scratch."""
@@ -176,7 +217,10 @@ class Workshop:
         Raises:
             WorkerError: if they have another.
         """
-        model = self.families[candidate.family].build(candidate.scale, self.task, self.seed)
+        family = self.families[candidate.family]
+        if isinstance(family, FittedFamily):
+            raise WorkerError(f"{candidate.family} learns by itself and has no file before it has.", stage="train")
+        model = family.build(candidate.scale, self.task, self.seed)
         rows = _example(self.task.train)
         shape = module_outputs(model, rows).shape
         if shape != (len(rows), self.task.output.width):

@@ -10,10 +10,11 @@ from steelyard.core.candidate import FamilySpace, Knob, Setting, Space, StepSett
 from steelyard.core.errors import InputError, SteelyardError, UnknownNameError
 from steelyard.core.goal import COST_METRICS, Budget, Goal
 from steelyard.core.measured import read_measured
-from steelyard.core.protocols import Family, Metric, Strategy, Task
+from steelyard.core.protocols import Family, FittedFamily, Metric, Strategy, Task
 from steelyard.core.registry import Registry
 from steelyard.core.userfile import absolute_address, is_user_address, load_function
 from steelyard.core.wire import file_sha256
+from steelyard.engine.alone import Question, check_alone, default_families
 from steelyard.engine.lane import default_workers
 from steelyard.engine.options import check_choices, loading_knobs, options_of
 from steelyard.engine.plan import Plan, Sharing
@@ -350,19 +351,21 @@ def _space(request: Request, registry: Registry, task: Task, names: tuple[str, .
     families: list[FamilySpace] = []
     used: set[str] = set()
     model: str | None = None
-    for name in names or tuple(task.defaults["families"]):
-        family, own = _family(name, registry)
+    question = _question(request)
+    found = [_family(name, registry) for name in names or default_families(question, registry, task)]
+    check_alone([family for family, _ in found], question, registry)
+    for family, own in found:
         model = own or model
         refusal = family.refusal(task)
         if refusal is not None:
-            raise InputError(f"'model' {name!r} can't learn {task.name!r}: {refusal}.", field="model")
+            raise InputError(f"'model' {own or family.name!r} can't learn {task.name!r}: {refusal}.", field="model")
         knobs = _knobs(family, task, is_own=own is not None)
         used |= {knob.name for knob in knobs} & asked.keys()
         chosen = (
             _chosen(knob.name, asked[knob.name], is_own=own is not None) if knob.name in asked else knob
             for knob in knobs
         )
-        families.append(FamilySpace(family.name, tuple(chosen)))
+        families.append(FamilySpace(family.name, tuple(chosen), is_module=not isinstance(family, FittedFamily)))
     known = loading_knobs(registry.get("runtime", request.runtime), request.threads)
     unknown = sorted(asked.keys() - used - known.keys())
     if unknown:
@@ -379,15 +382,27 @@ def _space(request: Request, registry: Registry, task: Task, names: tuple[str, .
     return space, model
 
 
-def _family(name: str, registry: Registry) -> tuple[Family, str | None]:
+def _question(request: Request) -> Question:
+    lessons = {
+        "loss": request.loss,
+        "train": request.loop,
+        "optimizer": request.optimizer,
+        "learning_rate": request.learning_rate,
+        "epochs": request.epochs,
+    }
+    given = tuple(name for name, value in lessons.items() if value is not None)
+    return Question(request.runtime, request.scale == "compound", given)
+
+
+def _family(name: str, registry: Registry) -> tuple[Family | FittedFamily, str | None]:
     if not is_user_address(name):
-        family: Family = registry.get("family", name)
+        family: Family | FittedFamily = registry.get("family", name)
         return family, None
     address = absolute_address(name)
     return Own(family_name(address), load_function(address, field="model")), address
 
 
-def _knobs(family: Family, task: Task, *, is_own: bool) -> tuple[Knob, ...]:
+def _knobs(family: Family | FittedFamily, task: Task, *, is_own: bool) -> tuple[Knob, ...]:
     """The family's knobs; the user's own function may have annotations or defaults that are no settings."""
     try:
         return family.knobs(task)

@@ -74,7 +74,7 @@ def _weighed(
     explored = [
         Candidate(each.family, each.scale, steps, space.runtime, options)
         for each in problem.explored()
-        for steps, options in space.forms()
+        for steps, options in space.forms(space.family(each.family))
     ]
     found = dict.fromkeys((*begun, *explored[:MOST_CANDIDATES]))
     for candidate in random_order(space, problem.seed):
