@@ -10,6 +10,10 @@ registry = Registry(
             "wine": Lazy("steelyard.tasks.builtin:wine"),
             "diabetes": Lazy("steelyard.tasks.builtin:diabetes"),
             "linear": Lazy("steelyard.tasks.builtin:linear"),
+            "frozenlake": Lazy("steelyard.tasks.worlds:frozenlake"),
+            "taxi": Lazy("steelyard.tasks.worlds:taxi"),
+            "mountaincar": Lazy("steelyard.tasks.worlds:mountaincar"),
+            "cartpole": Lazy("steelyard.tasks.worlds:cartpole"),
         },
         "family": {
             "baseline": Lazy("steelyard.families.baseline:BASELINE"),
@@ -17,6 +21,9 @@ registry = Registry(
             "mlp": Lazy("steelyard.families.mlp:MLP"),
             "cnn": Lazy("steelyard.families.cnn:CNN"),
             "resnet": Lazy("steelyard.families.resnet:RESNET"),
+            "q-learning": Lazy("steelyard.families.tabular:Q_LEARNING"),
+            "sarsa": Lazy("steelyard.families.tabular:SARSA"),
+            "dqn": Lazy("steelyard.families.dqn:DQN"),
             "trees": Lazy("steelyard.families.trees:TREES_FAMILY"),
         },
         "step": {

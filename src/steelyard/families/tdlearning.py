@@ -60,7 +60,7 @@ class Learned:
     Attributes:
         table: (states, actions) float64, of the look that earned most.
         visits: (states,) int64, how often an action was chosen in each state.
-        curve: steps, and what the greedy policy earned then.
+        curve: the number of each look as "epoch", the steps until then, what the greedy policy earned.
         stopped: why.
         train_s: seconds.
     """
@@ -135,12 +135,13 @@ class _Learner:
 
     def run(self, limit_s: float) -> Learned:
         begun = time.perf_counter()
-        curve: dict[str, list[float]] = {"steps": [], "return": []}
+        curve: dict[str, list[float]] = {"epoch": [], "steps": [], "valid_quality": []}
         best, kept, since, stopped = -math.inf, np.array(self.table), 0, "steps"
         for steps in self._rounds(begun + limit_s):
             earned = self.earned()
+            curve["epoch"].append(float(len(curve["epoch"]) + 1))
             curve["steps"].append(float(steps))
-            curve["return"].append(earned)
+            curve["valid_quality"].append(earned)
             since += 1
             if earned > best:
                 best, kept, since = earned, np.array(self.table), 0

@@ -262,8 +262,3 @@ def _states(world: World, watched: Watched) -> str:
         return space
     ranges = ", ".join(f"{watched.rows[:, i].min():.3g} to {watched.rows[:, i].max():.3g}" for i in numbers)
     return f"{space}, seen {ranges}"
-
-
-def _builtin(address: str, name: str, seed: int, discount: float, families: Sequence[str], budget_s: float) -> PreparedTask:
-    defaults: dict[str, Plain] = {"families": list(families), "budget_s": budget_s}
-    return environment_task(address, name=name, seed=seed, discount=discount, defaults=defaults)
