@@ -232,6 +232,9 @@ class Workshop:
         return model
 
     def _fit(self, model: Any, candidate: Candidate, limit_s: float) -> Fit:
+        if self.task.environment:
+            # What learns by playing writes its own files; only the baseline is left, which has nothing to learn.
+            return Fit(0.0, {"epoch": [1.0]}, "nothing to learn", 0.0)
         problem = Problem(
             train=self.task.train,
             valid=self.task.valid,

@@ -278,7 +278,22 @@ def _task(request: Request, registry: Registry) -> Task:
         )
     if request.task not in DEFAULT_METRICS:
         raise UnknownNameError("kind of task", request.task, DEFAULT_METRICS, field="task")
-    return read_task(request)
+    return _environment_task(request) if request.task == "reinforcement-learning" else read_task(request)
+
+
+def _environment_task(request: Request) -> Task:
+    """The user's own environment as a task: a name that gymnasium knows, or `file.py:function`."""
+    from steelyard.tasks.episodes import environment_task  # noqa: PLC0415  what plays in environments alone
+
+    for option in ("target", "group", "split_by", "preprocess"):
+        if getattr(request, option) is not None:
+            raise InputError(f"'{option}' is about rows, and an environment has none; leave it out.", field=option)
+    if not isinstance(request.data, str):
+        raise InputError(
+            f"'data' must be a name that gymnasium knows, or file.py:function, got {type(request.data).__name__}.",
+            field="data",
+        )
+    return environment_task(request.data, name=str(request.task), seed=request.seed)
 
 
 def _builtin_task(request: Request, name: str, registry: Registry) -> Task:
@@ -357,6 +372,8 @@ def _space(request: Request, registry: Registry, task: Task, names: tuple[str, .
     for family, own in found:
         model = own or model
         refusal = family.refusal(task)
+        if task.environment and not isinstance(family, FittedFamily):
+            refusal = "it learns from rows with answers; q-learning, sarsa and dqn learn by playing"
         if refusal is not None:
             raise InputError(f"'model' {own or family.name!r} can't learn {task.name!r}: {refusal}.", field="model")
         knobs = _knobs(family, task, is_own=own is not None)
@@ -472,10 +489,12 @@ def _trial_limit(request: Request, task: Task) -> float:
 
 def _own_files(request: Request, model: str | None) -> dict[str, str | None]:
     metric = request.goal.metric if request.goal.metric and is_user_address(request.goal.metric) else None
+    is_environment = request.task == "reinforcement-learning" and is_user_address(str(request.data))
     return {
         "model": model,
         "loss": request.loss,
         "train": request.loop,
         "preprocess": request.preprocess,
         "metric": metric,
+        **({"data": str(request.data)} if is_environment else {}),
     }

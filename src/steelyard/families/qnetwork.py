@@ -31,8 +31,7 @@ from steelyard.runtimes.onnxruntime.export import export
 from steelyard.runtimes.onnxruntime.run import OnnxRuntime
 from steelyard.runtimes.parity import check_parity
 from steelyard.tasks.environment import World, open_world
-from steelyard.tasks.episodes import SPLITS
-from steelyard.tasks.playing import Stage
+from steelyard.tasks.playing import SPLITS, Stage
 from steelyard.training.modules import module_outputs
 
 FEW = 20

@@ -22,8 +22,7 @@ from steelyard.core.protocols import Task
 from steelyard.core.task import Array
 from steelyard.families.bins import Bins
 from steelyard.tasks.environment import World, open_world
-from steelyard.tasks.episodes import SPLITS
-from steelyard.tasks.playing import Stage
+from steelyard.tasks.playing import SPLITS, Stage
 
 Rule = str
 """Either "q-learning" or "sarsa": what the next state is taken to be worth."""

@@ -34,6 +34,8 @@ class Trees:
 
     def refusal(self, task: Task) -> str | None:
         """Takes tables; its files are written by skl2onnx."""
+        if task.environment:
+            return "it learns from rows with answers; q-learning, sarsa and dqn learn by playing"
         if not isinstance(task.input, TableInput) or isinstance(task.output, TensorOutput):
             return "it needs a table; mlp and linear take other inputs"
         if importlib.util.find_spec("skl2onnx") is None:

@@ -10,7 +10,8 @@ from steelyard.core.errors import DataError
 from steelyard.core.task import Array, ClassOutput, Column, Fact, Rows, TableInput
 from steelyard.core.wire import Plain
 from steelyard.tasks.dataset import PreparedTask, hash_rows
-from steelyard.tasks.environment import DISCOUNT, World, discount_of, name_of, open_world, whole_address
+from steelyard.tasks.environment import World, discount_of, name_of, open_world, whole_address
+from steelyard.tasks.playing import SPLITS
 
 KIND = "reinforcement-learning"
 TRAIN_EPISODES = 600
@@ -22,8 +23,6 @@ VALID_EPISODES, TEST_EPISODES = 100, 200
 TEST_STEPS = 100_000
 """Where episodes are short there are more of them, as many as take so many steps if none ends before its limit."""
 MOST_EPISODES = 500
-SPLITS = 3
-"""Valid and test have seeds of two other residues than the learners, whatever the seed of the study is."""
 FEW_COLUMNS = 4
 """Numbers of an observation up to which a table of bins is tried by default."""
 BUDGET_S = 600
@@ -107,7 +106,7 @@ def environment_task(
 def episode_seeds(seed: int, split: int, count: int) -> list[int]:
     """Seeds of episodes: split 0 is for learning, 1 for valid, 2 for test; no seed is in two of them."""
     rng = random.Random(f"{seed}/{split}")  # noqa: S311  no secret
-    return [SPLITS * rng.randrange(2**28) + split for _ in range(count)]
+    return [SPLITS * number + split for number in rng.sample(range(2**28), count)]
 
 
 def watch(world: World, seed: int) -> Watched:
@@ -147,9 +146,9 @@ def watch(world: World, seed: int) -> Watched:
             f"environment {world.name!r} gave an observation or a reward that is no finite number; mend it.",
             field="data",
         )
-    first = episode_seeds(seed, 0, 1)[0]
-    again = _replayed(world, first, actions[: lengths[0]])
-    repeats = again == (rows[: len(again[0])], rewards[: len(again[1])]) and len(again[0]) == lengths[0]
+    first = slice(0, lengths[0])
+    again = _replayed(world, episode_seeds(seed, 0, TRAIN_EPISODES)[0], actions[first])
+    repeats = again == (rows[first], rewards[first])
     return Watched(seen, np.array(actions), np.array(rewards), tuple(lengths), tuple(returns), repeats)
 
 

@@ -11,8 +11,10 @@ from steelyard.tasks.environment import World, open_world
 
 LANES = 64
 """Episodes that are played side by side: enough that a step of all is one call of the runtime."""
-LONGEST = 1_000_000
-"""Seeds of episodes lie below this times the number of the split, so that no two splits share one."""
+SPLITS = 3
+"""Seeds of episodes have another residue for learning (0), valid (1) and test (2), whatever the study's seed is."""
+CONSTANT_EPISODES = 100
+"""Episodes of all constant policies together."""
 
 
 @dataclass(slots=True)
@@ -103,3 +105,21 @@ def play(address: str, run: Callable[[Feed], Array], seeds: Array) -> Array:
         return stage.returns(policy, np.asarray(seeds).reshape(-1).tolist())[:, None]
     finally:
         stage.close()
+
+
+def constant_returns(address: str, actions: int) -> Array:
+    """What a policy earns in the mean that takes the same action at every step, for each action (actions,).
+
+    Raises:
+        DataError: if the environment fails.
+    """
+    seeds = [SPLITS * number for number in range(max(1, CONSTANT_EPISODES // actions))]
+    stage = Stage.of(address)
+    try:
+        earned = [
+            float(stage.returns(lambda rows, action=action: np.full(len(rows), action), seeds).mean())
+            for action in range(actions)
+        ]
+    finally:
+        stage.close()
+    return np.array(earned)
