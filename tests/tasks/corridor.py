@@ -66,7 +66,7 @@ class Unseeded(Corridor):
 
     def reset(self, *, seed=None, options=None):
         Unseeded.begun += 1
-        self.place = Unseeded.begun % 3
+        self.place = 0 if Unseeded.begun == 1 else 2
         return self.place, {}
 
 

@@ -194,8 +194,8 @@ def _notes(plan: Plan, verdict: Verdict, trial: Trial, best: float) -> dict[str,
         kept.pop("curve", None)
     name = plan.goal_metric
     metrics = verdict.metrics[trial.key]
-    if plan.given is None:
-        # How a model fits that somebody else has trained is no question of its size.
+    if plan.given is None and not plan.task.environment:
+        # How a model fits that somebody else has trained is no question of its size; what plays has no training rows.
         found = diagnose(metrics[f"{name}_train"], metrics[name], best, plan.metric)
         kept["diagnosis"] = found.verdict
         kept["diagnosis_text"] = found.sentence

@@ -1,6 +1,7 @@
 """States of a table: every column of an observation cut into bins, their numbers put together into one."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -60,18 +61,33 @@ class Bins:
         """What one bin more of each column adds to the number of the state."""
         return tuple(math.prod(self.sizes[index + 1 :]) for index in range(len(self.sizes)))
 
-    def state(self, row: list[float]) -> int:
-        """The state of one row."""
-        found = 0
-        for value, scale, offset, size in zip(row, self.scales, self.offsets, self.sizes, strict=True):
-            place = math.floor(value * scale + offset)
-            found = found * size + (0 if place < 0 else size - 1 if place >= size else place)
-        return found
+    @property
+    def are_codes(self) -> bool:
+        """Whether every value is the number of its bin already."""
+        return all(scale == 1.0 and offset == 0.0 for scale, offset in zip(self.scales, self.offsets, strict=True))
+
+    def finder(self) -> Callable[[list[float]], int]:
+        """A function from one row to its state, the same as `states` gives."""
+        if not self.are_codes:
+            return lambda row: int(self.states(np.array([row], dtype=np.float32))[0])
+        sizes = self.sizes
+
+        def state(row: list[float]) -> int:
+            found = 0
+            for value, size in zip(row, sizes, strict=True):
+                found = found * size + min(max(int(value), 0), size - 1)
+            return found
+
+        return state
 
     def states(self, rows: Array) -> Array:
-        """The states (n,) int64 of rows (n, columns)."""
-        places = np.floor(rows * np.array(self.scales) + np.array(self.offsets))
-        within = np.clip(places, 0, np.array(self.sizes) - 1).astype(np.int64)
+        """The states (n,) int64 of rows (n, columns).
+
+        In float32, as the file computes them: a value on an edge must fall on the same side in both.
+        """
+        scales, offsets = (np.array(each, dtype=np.float32) for each in (self.scales, self.offsets))
+        places = np.floor(np.asarray(rows, dtype=np.float32) * scales + offsets)
+        within = np.clip(places, 0, np.array(self.sizes, dtype=np.float32) - 1).astype(np.int64)
         found: Array = within @ np.array(self.strides, dtype=np.int64)
         return found
 

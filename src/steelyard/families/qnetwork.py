@@ -4,8 +4,8 @@ References:
     Mnih et al.: Human-level control through deep reinforcement learning, Nature, 2015 (replay, target network).
     van Hasselt, Guez, Silver: Deep reinforcement learning with double Q-learning, AAAI, 2016.
     Huber: Robust estimation of a location parameter, Annals of Mathematical Statistics, 1964 (the loss).
-    Raffin et al.: Stable-Baselines3, Journal of Machine Learning Research, 2021 (learning in bursts of 128 steps after
-    each 256 in the environment, and its settings for a cart and a pole).
+    Raffin et al.: Stable-Baselines3, Journal of Machine Learning Research, 2021 (learning in bouts of 128 updates after
+    each 256 steps, the target network still meanwhile: its settings for a cart and a pole).
 """
 
 import copy
@@ -66,13 +66,13 @@ class Settings:
     updates: int = 128
     batch: int = 64
     memory: int = 50_000
-    rate: float = 2e-3
+    rate: float = 1e-3
     exploring: float = 0.16
     least_exploring: float = 0.04
-    target_every: int = 10
+    target_every: int = 128
     clip: float = 10.0
-    look_every: int = 2_500
-    patience: int = 8
+    look_every: int = 1_024
+    patience: int = 16
 
 
 def fit_network(

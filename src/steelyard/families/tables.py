@@ -182,7 +182,7 @@ class _Graph:
     def state_of(self, x: str, bins: Bins) -> str:
         """The number of the state (n,) of rows (n, columns), held within the table whatever the rows hold."""
         found = x
-        if any(scale != 1.0 or offset != 0.0 for scale, offset in zip(bins.scales, bins.offsets, strict=True)):
+        if not bins.are_codes:
             scales, offsets = (np.array(each, dtype=np.float32) for each in (bins.scales, bins.offsets))
             found = self.node("Mul", [found, self.constant(scales)])
             found = self.node("Floor", [self.node("Add", [found, self.constant(offsets)])])

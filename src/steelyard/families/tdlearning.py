@@ -13,8 +13,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -109,6 +108,7 @@ class _Learner:
     changes: list[list[int]]
     visits: list[int]
     half: float
+    state_of: Callable[[list[float]], int]
 
     @classmethod
     def begun(cls, task: Task, bins: Bins, rule: Rule, seed: int, schedule: Schedule) -> "_Learner":
@@ -129,6 +129,7 @@ class _Learner:
             table=[[start for _ in actions] for _ in range(bins.count)],
             changes=[[0 for _ in actions] for _ in range(bins.count)],
             visits=[0] * bins.count,
+            state_of=bins.finder(),
             half=max(10.0, schedule.settling * schedule.steps / (bins.count * len(world.labels))),
         )
 
@@ -163,7 +164,7 @@ class _Learner:
 
     def episode(self) -> int:
         """One episode of learning; its steps."""
-        table, changes, state_of, discount = self.table, self.changes, self.bins.state, self.discount
+        table, changes, state_of, discount = self.table, self.changes, self.state_of, self.discount
         half, least, on_policy = self.half, self.schedule.least_rate, self.rule == "sarsa"
         state = state_of(self.world.reset(SPLITS * self.rng.randrange(2**28)))
         action = self.choice(state)
