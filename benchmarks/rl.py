@@ -64,7 +64,10 @@ def optimum_of(name: str, steps: int) -> float:
     for _ in range(steps):
         values = np.array(
             [
-                max(sum(p * (reward + (not ended) * values[after]) for p, after, reward, ended in moves) for moves in actions.values())
+                max(
+                    sum(p * (reward + (not ended) * values[after]) for p, after, reward, ended in moves)
+                    for moves in actions.values()
+                )
                 for _, actions in sorted(chances.items())
             ]
         )

@@ -79,7 +79,8 @@ def test_files_of_tables_earn_what_the_best_policy_does(name, track, tmp_path):
 def test_candidates_with_the_same_bins_share_what_was_learned(corridor, tmp_path):
     family = type(PLAYING["sarsa"])("sarsa", "sarsa")
     notes = [
-        family.fit(Scale((("bits", bits), ("rows", 6))), corridor, 0, tmp_path / f"{bits}.onnx", 0.0) for bits in (4, 32)
+        family.fit(Scale((("bits", bits), ("rows", 6))), corridor, 0, tmp_path / f"{bits}.onnx", 0.0)
+        for bits in (4, 32)
     ]
     assert notes[0] == notes[1]
 

@@ -52,7 +52,13 @@ def test_as_many_centres_as_rows_are_the_rows():
     assert np.array_equal(centres[own], rows)
 
 
-@given(SEEDS, st.sampled_from([(7,), (3, 4), (2, 3, 3)]), st.integers(2, 5), st.sampled_from([4, 8, 32]), st.integers(2, 40))
+@given(
+    SEEDS,
+    st.sampled_from([(7,), (3, 4), (2, 3, 3)]),
+    st.integers(2, 5),
+    st.sampled_from([4, 8, 32]),
+    st.integers(2, 40),
+)
 def test_a_file_decides_as_the_table_does(tmp_path_factory, seed, sizes, actions, bits, rows):
     rng = np.random.default_rng(seed)
     bins = Bins(tuple(size / 4 for size in sizes), tuple(size / 2 for size in sizes), sizes)

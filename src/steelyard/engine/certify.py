@@ -76,9 +76,7 @@ class Certifier:
 
     def __post_init__(self) -> None:
         """Prepare to compute outputs."""
-        self._outputs = Outputs(
-            self.study.artifacts, self.lane.runtime, self.plan.threads, self.plan.task.environment
-        )
+        self._outputs = Outputs(self.study.artifacts, self.lane.runtime, self.plan.threads, self.plan.task.environment)
 
     def certify(self, trials: Sequence[Trial]) -> Verdict:
         """The verdict on the goal.

@@ -301,7 +301,8 @@ def _environment_task(request: Request) -> Task:
 def _builtin_task(request: Request, name: str, registry: Registry) -> Task:
     """A task that ships or that a plugin adds; options about the user's own data have no meaning for it."""
     if name in DEFAULT_METRICS:
-        raise InputError(f"'data' must name a file or folder for the kind {name!r}; give --data.", field="data")
+        what = "an environment" if name == "reinforcement-learning" else "a file or folder"
+        raise InputError(f"'data' must name {what} for the kind {name!r}; give --data.", field="data")
     if is_user_address(name):
         return _own_task(request, name)
     if name not in registry.names("task"):

@@ -17,7 +17,9 @@ class Dqn:
 
     def refusal(self, task: Task) -> str | None:
         """It needs an environment."""
-        return None if task.environment else "it learns by playing in an environment, and this task has rows with answers"
+        return (
+            None if task.environment else "it learns by playing in an environment, and this task has rows with answers"
+        )
 
     def knobs(self, task: Task) -> tuple[Knob, ...]:
         """Depth 1 or 2; width 8 to 128, more where actions or columns are many."""

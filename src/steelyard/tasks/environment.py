@@ -147,7 +147,9 @@ def _registered(name: str) -> Any:
             # The checker warns of style and costs a third of a step's time.
             return gymnasium.make(name, disable_env_checker=True)
     except gymnasium.error.DeprecatedEnv as error:
-        raise InputError(f"environment {name!r} is too old for this gymnasium: {_line(error)}.", field="data") from error
+        raise InputError(
+            f"environment {name!r} is too old for this gymnasium: {_line(error)}.", field="data"
+        ) from error
     except gymnasium.error.UnregisteredEnv as error:
         raise InputError(
             f"'data' must name an environment of gymnasium or file.py:function, got {name!r} ({_line(error)}).",
@@ -155,8 +157,7 @@ def _registered(name: str) -> Any:
         ) from error
     except Exception as error:  # what it takes to make one is its own: libraries, files, arguments
         raise InputError(
-            f"environment {name!r} can't be made ({type(error).__name__}: {_line(error)}); "
-            "is what it needs installed?",
+            f"environment {name!r} can't be made ({type(error).__name__}: {_line(error)}); is what it needs installed?",
             field="data",
         ) from error
 
