@@ -290,7 +290,7 @@ def test_list_suggests_its_shelves(refused, ask):
     }
 
 
-def test_environments_that_can_not_be_played_in_are_refused():
+def test_environments_that_can_not_be_played_in_are_refused(refused):
     kind = "reinforcement-learning"
     assert refused("find", kind) == (
         "input",

@@ -41,7 +41,7 @@ def track():
 @pytest.mark.parametrize("rule", ["q-learning", "sarsa"])
 def test_tables_learn_what_going_on_is_worth(rule, corridor):
     """At place p the goal is 5 − p steps of −0.1 away and gives 1, all discounted by 0.9 a step."""
-    learned = learn(corridor, Bins.of(corridor, 1), rule, 0, 60.0, QUICK)
+    learned = learn(corridor, Bins.of(corridor, 1), rule, seed=0, limit_s=60.0, schedule=QUICK)
     worth = [0.9]
     for _ in range(4):
         worth.append(-0.1 + 0.9 * worth[-1])
@@ -55,13 +55,15 @@ def test_tables_learn_what_going_on_is_worth(rule, corridor):
 
 def test_the_same_seed_gives_the_same_table(corridor):
     bins = Bins.of(corridor, 1)
-    one, again, other = (learn(corridor, bins, "sarsa", seed, 60.0, QUICK).table for seed in (0, 0, 1))
+    one, again, other = (
+        learn(corridor, bins, "sarsa", seed=seed, limit_s=60.0, schedule=QUICK).table for seed in (0, 0, 1)
+    )
     assert np.array_equal(one, again)
     assert not np.array_equal(one, other)
 
 
 def test_the_limit_ends_the_learning(corridor):
-    learned = learn(corridor, Bins.of(corridor, 1), "q-learning", 0, 0.0, QUICK)
+    learned = learn(corridor, Bins.of(corridor, 1), "q-learning", seed=0, limit_s=0.0, schedule=QUICK)
     assert learned.stopped == "time limit"
     assert len(learned.curve["epoch"]) == 1
 
@@ -87,10 +89,10 @@ def test_candidates_with_the_same_bins_share_what_was_learned(corridor, tmp_path
 
 def test_a_network_learns_and_is_written(track, tmp_path):
     settings = Settings(
-        steps=3_072, begin=256, look_every=512, exploring=0.5, updates=64, target_every=32, patience=3, rate=5e-3
+        steps=2_048, begin=256, look_every=512, exploring=0.5, updates=32, target_every=32, patience=3, rate=5e-3
     )
     scale, path = Scale((("depth", 1), ("width", 16))), tmp_path / "model.onnx"
-    notes = fit_network(scale, track, 0, path, 60.0, settings)
+    notes = fit_network(scale, track, 0, path, 60.0, settings=settings)
     earned = play(track.environment, OnnxRuntime().load(path).run, track.test.y)
     assert earned.mean() > 0.45
     assert max(notes["curve"]["valid_quality"]) > 0.45
@@ -139,7 +141,7 @@ def test_too_many_columns_for_a_table_are_refused(track):
 def test_an_environment_that_fails_ends_the_learning(corridor):
     broken = replace(corridor, environment=f"{CORRIDOR}:breaking")
     with pytest.raises(DataError, match="the wheel came off"):
-        learn(broken, Bins.of(corridor, 1), "q-learning", 0, 1.0, QUICK)
+        learn(broken, Bins.of(corridor, 1), "q-learning", seed=0, limit_s=1.0, schedule=QUICK)
 
 
 def test_the_baseline_takes_the_action_that_earns_most_by_itself(corridor):

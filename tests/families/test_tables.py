@@ -56,10 +56,10 @@ def test_as_many_centres_as_rows_are_the_rows():
     SEEDS,
     st.sampled_from([(7,), (3, 4), (2, 3, 3)]),
     st.integers(2, 5),
-    st.sampled_from([4, 8, 32]),
-    st.integers(2, 40),
+    st.tuples(st.sampled_from([4, 8, 32]), st.integers(2, 40)),
 )
-def test_a_file_decides_as_the_table_does(tmp_path_factory, seed, sizes, actions, bits, rows):
+def test_a_file_decides_as_the_table_does(tmp_path_factory, seed, sizes, actions, stored):
+    bits, rows = stored
     rng = np.random.default_rng(seed)
     bins = Bins(tuple(size / 4 for size in sizes), tuple(size / 2 for size in sizes), sizes)
     table = rng.normal(size=(bins.count, actions))

@@ -61,8 +61,8 @@ def test_what_no_table_or_network_can_act_in_is_refused():
         "sarsa and dqn choose among discrete ones; wrap it so that each action is one of a list."
     )
     assert refusal(address("spoken")) == (
-        "environment 'corridor.py:spoken' shows observations of the kind Text, which can't be read as a row of numbers; "
-        "wrap it to show a Box, a Discrete, or a Dict or Tuple of these."
+        "environment 'corridor.py:spoken' shows observations of the kind Text, which can't be read as a row of "
+        "numbers; wrap it to show a Box, a Discrete, or a Dict or Tuple of these."
     )
 
 

@@ -32,7 +32,7 @@ class Rows:
     Shapes: x (n, ...) float32 or uint8, or (n,) of a structured type with a field for each named input, in the type
     that the input takes; y (n,) int64 class indices or float32 values, or (n, width) outputs to agree with;
     groups (n,) int64 or None. Of language models y is (n, tokens), the next token of each, −1 where none is asked for.
-    Where outputs are found by playing, a row of valid or test is an episode: x its first observation, y (n, 1) its seed.
+    Where models play, a row of valid or test is an episode: x its first observation, y (n, 1) its seed.
     """
 
     x: Array

@@ -72,11 +72,11 @@ class Settings:
     target_every: int = 128
     clip: float = 10.0
     look_every: int = 1_024
-    patience: int = 16
+    patience: int = 30
 
 
 def fit_network(
-    scale: Scale, task: Task, seed: int, path: Path, limit_s: float, settings: Settings | None = None
+    scale: Scale, task: Task, seed: int, path: Path, limit_s: float, *, settings: Settings | None = None
 ) -> Plain:
     """Learn a network of action values and write the one of the best look as an ONNX file.
 

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -166,7 +167,7 @@ class _Graph:
     nodes: list[onnx.NodeProto]
     constants: list[onnx.TensorProto]
 
-    def node(self, operator: str, inputs: list[str], output: str = "", **attributes: object) -> str:
+    def node(self, operator: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
         name = output or f"v{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, inputs, [name], **attributes))
         return name

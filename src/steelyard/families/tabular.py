@@ -78,7 +78,7 @@ class Tabular:
         key = f"{task.data_hash} {bins} {seed}"
         known = self._kept.get(key)
         if known is None or (known.stopped == "time limit" and limit_s > 1.1 * known.train_s):
-            known = learn(task, bins, self.rule, seed, limit_s)
+            known = learn(task, bins, self.rule, seed=seed, limit_s=limit_s)
             while len(self._kept) >= MOST_TABLES:
                 self._kept.pop(next(iter(self._kept)))
             self._kept[key] = known

@@ -14,6 +14,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -23,8 +24,8 @@ from steelyard.families.bins import Bins
 from steelyard.tasks.environment import World, open_world
 from steelyard.tasks.playing import SPLITS, Stage
 
-Rule = str
-"""Either "q-learning" or "sarsa": what the next state is taken to be worth."""
+Rule = Literal["q-learning", "sarsa"]
+"""What the next state is taken to be worth: its best action, or the one that is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,9 @@ class Learned:
     train_s: float
 
 
-def learn(task: Task, bins: Bins, rule: Rule, seed: int, limit_s: float, schedule: Schedule | None = None) -> Learned:
+def learn(
+    task: Task, bins: Bins, rule: Rule, *, seed: int, limit_s: float, schedule: Schedule | None = None
+) -> Learned:
     """Learn a table in the task's environment.
 
     The greedy policy is looked at every so often by playing the validation episodes; the table of the best look is

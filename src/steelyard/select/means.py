@@ -80,9 +80,11 @@ def mean_form(
         return MeanForm(_table(differs, np.ones(len(differs))), _less, float)
     if metric.name in ("rmse", "r2"):
         errors = squared_errors(candidate, targets), squared_errors(reference, targets)
-        if metric.name == "rmse":
-            return _rmse(*errors, relative=relative, floor=floor)
-        return _r2(*errors, deviations(targets), relative=relative, floor=floor)
+        return (
+            _rmse(*errors, relative=relative, floor=floor)
+            if metric.name == "rmse"
+            else _r2(*errors, deviations(targets), relative=relative, floor=floor)
+        )
     if metric.name == "perplexity" and relative:
         return _perplexity(reference, candidate, targets)
     if metric.name == "return":

@@ -188,7 +188,7 @@ def _limit(environment: Any) -> int | None:
 
     while isinstance(environment, gymnasium.Wrapper):
         if isinstance(environment, gymnasium.wrappers.TimeLimit):
-            return int(environment._max_episode_steps)  # noqa: SLF001  its specification may be another's
+            return int(environment._max_episode_steps)
         environment = environment.env
     spec = environment.spec
     return None if spec is None or spec.max_episode_steps is None else int(spec.max_episode_steps)
