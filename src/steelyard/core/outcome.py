@@ -139,6 +139,26 @@ class FailedTrial:
 
 
 @dataclass(frozen=True, slots=True)
+class StoppedTrial:
+    """A candidate whose training was stopped as hopeless, after `epoch`: its best quality by then, and what it needed.
+
+    `why` is what it could not become any more: "front", better than every candidate that costs no more, or "goal", near
+    the goal.
+    """
+
+    key: str
+    epoch: int
+    quality: float
+    needed: float
+    why: str
+    name: str = ""
+
+    def to_json(self) -> Plain:
+        """The plain form."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+@dataclass(frozen=True, slots=True)
 class Passage:
     """What the gate said of the last steps of a candidate: whether they made it smaller or faster than it was before.
 
@@ -185,7 +205,8 @@ class Outcome:
     `waterfall`, `flips` and `sensitivity`. `generations` are of a search by evolution alone.
     `scaling` says for each family with enough points how its knobs should grow. `reachable` is of `find` alone: by
     metric what its members cost from the cheapest to the dearest, `low`, `high` and `unit`; either end is None where it
-    is not known. `exploring` says by family what shared weights were worth, where they were asked for.
+    is not known. `exploring` says by family what shared weights were worth, where they were asked for. `stopped` are
+    the candidates whose training was stopped early; `counts` has their number where there are any.
     """
 
     study: str
@@ -213,6 +234,7 @@ class Outcome:
     scaling: tuple[Scaling, ...] = ()
     reachable: Mapping[str, Any] = field(default_factory=dict)
     exploring: Mapping[str, Any] = field(default_factory=dict)
+    stopped: tuple[StoppedTrial, ...] = ()
 
     def to_json(self) -> Plain:
         """The JSON of `find` and `compress`: schema 1. What only some of them tell is absent where there is none."""
@@ -244,6 +266,8 @@ class Outcome:
             told["gate"] = [passage.to_json() for passage in self.gate]
         if self.generations:
             told["generations"] = [each.to_json() for each in self.generations]
+        if self.stopped:
+            told["stopped"] = [each.to_json() for each in self.stopped]
         if self.exploring:
             told["exploring"] = dict(self.exploring)
         if self.reachable:
@@ -279,4 +303,5 @@ class Outcome:
             scaling=tuple(Scaling.from_json(each) for each in plain.get("scaling", ())),
             reachable=plain.get("reachable", {}),
             exploring=plain.get("exploring", {}),
+            stopped=tuple(StoppedTrial(**each) for each in plain.get("stopped", ())),
         )
