@@ -32,8 +32,8 @@ from steelyard.store.snapshot import read_study
 
 TABLES = Path(__file__).parent / "search"
 SHARED = Path(__file__).parents[2] / "shared" / "data"
-SEEDS, SHARE = 20, 0.5
-"""Runs of each strategy, and the part of the space that a run tries."""
+SEEDS, SHARES = 10, (0.5, 1.0)
+"""Runs of each strategy, and the parts of the space that runs try."""
 FAR, SLOWER = 20.0, 1.2
 """The corner of the hypervolume: permitted drops below the reference, and latency as a share of the reference's."""
 STRATEGIES = ("random", "nsga2")
@@ -160,10 +160,10 @@ def volume(trials: Sequence[Trial], problem: StudyProblem, worst: float, latency
     return float(hypervolume(np.array(points), np.array([worst, SLOWER])))
 
 
-def compared(plan: Plan, table: Mapping[str, Trial], seed: int) -> dict[str, Any]:
-    """One seed of one strategy, with early stopping and without."""
+def compared(plan: Plan, table: Mapping[str, Trial], seed: int, share: float) -> dict[str, Any]:
+    """One seed of one strategy on a part of the space, with early stopping and without."""
     problem = StudyProblem(plan.goal, plan.metric, seed)
-    most = round(SHARE * plan.space.size)
+    most = round(share * plan.space.size)
     runs = {
         with_halving: Replay(plan, table, Halving.of(plan, problem) if with_halving else None, problem, most).run()
         for with_halving in (True, False)
@@ -197,8 +197,9 @@ def figures_of(name: str, question: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"candidates": len(table)}
     for strategy in STRATEGIES:
         plan = replace(steelyard.resolve(**question), strategy=registry.get("strategy", strategy), halving=True)
-        runs = [compared(replace(plan, seed=seed), table, seed) for seed in range(SEEDS)]
-        found[strategy] = summed(runs)
+        for share in SHARES:
+            runs = [compared(replace(plan, seed=seed), table, seed, share) for seed in range(SEEDS)]
+            found[f"{strategy}, {share:.0%} of the space"] = summed(runs)
     return found
 
 
@@ -228,15 +229,17 @@ def summed(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", nargs="?", choices=("record", "replay"), default="replay")
+    parser.add_argument("--table", choices=list(questions(SHARED)), action="append")
     parser.add_argument("--folder", type=Path, default=Path.home() / ".cache" / "steelyard-benchmarks" / "halving")
     parser.add_argument("--shared", type=Path, default=SHARED)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
+    chosen = {name: each for name, each in questions(asked.shared).items() if name in (asked.table or (name,))}
     if asked.what == "record":
-        for name, question in questions(asked.shared).items():
+        for name, question in chosen.items():
             record(name, question, asked.folder)
         return
-    write_result(asked.json, command_line(), {n: figures_of(n, q) for n, q in questions(asked.shared).items()})
+    write_result(asked.json, command_line(), {name: figures_of(name, each) for name, each in chosen.items()})
 
 
 if __name__ == "__main__":
