@@ -32,8 +32,8 @@ from steelyard.store.snapshot import read_study
 
 TABLES = Path(__file__).parent / "search"
 SHARED = Path(__file__).parents[2] / "shared" / "data"
-SEEDS, SHARES = 10, (0.5, 1.0)
-"""Runs of each strategy, and the parts of the space that runs try."""
+SHARES = (0.5, 1.0)
+"""The parts of the space that runs try."""
 FAR, SLOWER = 20.0, 1.2
 """The corner of the hypervolume: permitted drops below the reference, and latency as a share of the reference's."""
 STRATEGIES = ("random", "nsga2")
@@ -189,16 +189,16 @@ def compared(plan: Plan, table: Mapping[str, Trial], seed: int, share: float) ->
     }
 
 
-def figures_of(name: str, question: Mapping[str, Any]) -> dict[str, Any]:
-    """All strategies on one table."""
+def figures_of(name: str, question: Mapping[str, Any], strategies: Sequence[str], seeds: int) -> dict[str, Any]:
+    """Strategies on one table."""
     plain = json.loads(gzip.decompress(table_path(name).read_bytes()))
     table = {trial.key: trial for trial in map(Trial.from_json, plain)}
     table = {key: trial for key, trial in table.items() if not isinstance(trial.outcome, Failure)}
     found: dict[str, Any] = {"candidates": len(table)}
-    for strategy in STRATEGIES:
+    for strategy in strategies:
         plan = replace(steelyard.resolve(**question), strategy=registry.get("strategy", strategy), halving=True)
         for share in SHARES:
-            runs = [compared(replace(plan, seed=seed), table, seed, share) for seed in range(SEEDS)]
+            runs = [compared(replace(plan, seed=seed), table, seed, share) for seed in range(seeds)]
             found[f"{strategy}, {share:.0%} of the space"] = summed(runs)
     return found
 
@@ -230,6 +230,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", nargs="?", choices=("record", "replay"), default="replay")
     parser.add_argument("--table", choices=list(questions(SHARED)), action="append")
+    parser.add_argument("--strategy", choices=STRATEGIES, action="append")
+    parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--folder", type=Path, default=Path.home() / ".cache" / "steelyard-benchmarks" / "halving")
     parser.add_argument("--shared", type=Path, default=SHARED)
     parser.add_argument("--json", type=Path)
@@ -239,7 +241,11 @@ def main() -> None:
         for name, question in chosen.items():
             record(name, question, asked.folder)
         return
-    write_result(asked.json, command_line(), {name: figures_of(name, each) for name, each in chosen.items()})
+    write_result(
+        asked.json,
+        command_line(),
+        {name: figures_of(name, each, asked.strategy or STRATEGIES, asked.seeds) for name, each in chosen.items()},
+    )
 
 
 if __name__ == "__main__":
