@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from compression_data import SHARED
 from environment import command_line, write_result
 
 import steelyard
@@ -31,7 +32,7 @@ from steelyard.select.quality import loss
 from steelyard.store.snapshot import read_study
 
 TABLES = Path(__file__).parent / "search"
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+
 SHARES = (0.5, 1.0)
 """The parts of the space that runs try."""
 FAR, SLOWER = 20.0, 1.2
