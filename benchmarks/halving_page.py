@@ -23,9 +23,10 @@ def table(plain: dict[str, Any]) -> str:
             if strategy != "candidates":
                 lines.append(f"| {name}, {strategy} | {' | '.join(cells(told))} |")
     seeds = {told["seeds"] for found in plain["figures"].values() for told in found.values() if isinstance(told, dict)}
+    where = machine(plain["environment"])
     told = (
         f"Medians of {', '.join(map(str, sorted(seeds)))} seeds, with the least and the largest, each with and without "
-        f"early stopping on the same table of recorded curves. `{plain['command']}`: {machine(plain["environment"])}."
+        f"early stopping on the same table of recorded curves. `{plain['command']}`: {where}."
     )
     return "\n".join([*lines, "", told])
 
