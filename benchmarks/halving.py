@@ -1,10 +1,10 @@
 """What stopping hopeless trainings saves, and what it changes: replayed on recorded learning curves.
 
 `record` searches two spaces by `grid`, every training to its end, and keeps curves, costs and seconds as tables.
-Without it, strategies are replayed on the tables, each seed twice: with and without early stopping. A run proposes as
-many candidates either way; a training that is stopped costs its share of epochs. Told are the seconds of training, the
-hypervolume (validation quality from the reference's less 20 points or 20 %, latency to 1.2 of the reference's), whether
-the choice on validation is the same, and how many stopped candidates were on the front of the other run.
+Without it, strategies are replayed on the tables that are kept, each seed twice: with and without early stopping. A run
+proposes as many candidates either way; a training that is stopped costs its share of epochs. Told are the seconds of
+training, the hypervolume (validation quality from the reference's less 20 points or 20 %, latency to 1.2 of the
+reference's), whether the choice on validation is the same, and how many stopped candidates would have been on the front.
 """
 
 import argparse
@@ -242,6 +242,7 @@ def main() -> None:
         for name, question in chosen.items():
             record(name, question, asked.folder)
         return
+    chosen = {name: each for name, each in chosen.items() if table_path(name).is_file()}
     write_result(
         asked.json,
         command_line(),
