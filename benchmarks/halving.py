@@ -4,7 +4,7 @@
 Without it, strategies are replayed on the tables that are kept, each seed twice: with and without early stopping. A run
 proposes as many candidates either way; a training that is stopped costs its share of epochs. Told are the seconds of
 training, the hypervolume (validation quality from the reference's less 20 points or 20 %, latency to 1.2 of the
-reference's), whether the choice on validation is the same, and how many stopped candidates would have been on the front.
+reference's), whether the choice on validation is the same, and how many stopped candidates were on the front then.
 """
 
 import argparse

@@ -202,11 +202,11 @@ def ended(epoch, why="front", reach=0.5, metric="accuracy", width=2):
 def test_the_answer_tells_what_was_stopped_in_one_sentence():
     trials = [*some(), ended(2), ended(8, "goal", width=4), ended(4, width=8)]
     assert told(trials, plan()) == (
-        "3 candidates were stopped early, after 2 to 8 epochs where others took 10: 2 could not be better than what "
-        "costs no more any more, 1 could not come near the goal any more",
+        "3 candidates were stopped early, after 2 to 8 epochs where others took 10: 2 could not become better than "
+        "what costs no more, 1 could not come near the goal",
     )
     assert told([ended(4)], plan()) == (
-        "1 candidate was stopped early, after 4 epochs: 1 could not be better than what costs no more any more",
+        "1 candidate was stopped early, after 4 epochs: 1 could not become better than what costs no more",
     )
     assert told(some(), plan()) == ()
 

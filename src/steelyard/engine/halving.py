@@ -27,7 +27,7 @@ from steelyard.select.dearer import Measured
 from steelyard.select.quality import loss
 from steelyard.select.rungs import Errors, Learned, rungs
 
-_REASONS = {"front": "be better than what costs no more", "goal": "come near the goal"}
+_REASONS = {"front": "become better than what costs no more", "goal": "come near the goal"}
 FAR = 5.0
 """Permitted drops below the reference from which a candidate is far from the goal."""
 NOISE = 0.5
@@ -235,7 +235,7 @@ def told(trials: Sequence[Trial], plan: Plan) -> tuple[str, ...]:
     reasons = Counter(end.why for end in ends)
     text = f"{len(ends)} candidate{'s were' if len(ends) > 1 else ' was'} stopped early, after {span} epochs"
     text += f" where others took {usual[len(usual) // 2]}" if usual else ""
-    parts = [f"{reasons[why]} could not {what} any more" for why, what in _REASONS.items() if reasons[why]]
+    parts = [f"{reasons[why]} could not {what}" for why, what in _REASONS.items() if reasons[why]]
     sentences = [f"{text}: {', '.join(parts)}"]
     doubtful = sum(_may_matter(end, plan, trials) for end in ends)
     if doubtful:
