@@ -23,10 +23,10 @@ def table(plain: dict[str, Any]) -> str:
             if strategy != "candidates":
                 lines.append(f"| {name}, {strategy} | {' | '.join(cells(told))} |")
     seeds = {told["seeds"] for found in plain["figures"].values() for told in found.values() if isinstance(told, dict)}
-    where = machine(plain["environment"])
+    where, command = machine(plain["environment"]), plain["command"].split(" --")[0]
     told = (
         f"Medians of {', '.join(map(str, sorted(seeds)))} seeds, with the least and the largest, each with and without "
-        f"early stopping on the same table of recorded curves. `{plain['command']}`: {where}."
+        f"early stopping on the same table of recorded curves. `{command}`: {where}."
     )
     return "\n".join([*lines, "", told])
 
