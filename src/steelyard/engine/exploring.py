@@ -22,6 +22,8 @@ from steelyard.store.study import Study
 
 FACT = "explored"
 """The fact of the study that holds what exploring found, by family."""
+LOOKED = "looked"
+"""The fact of the study that holds what looks at forms of explored scales found, by family."""
 SHARE = 0.33
 """The part of the search's time that exploring all families may take."""
 LEAST_SCALES = 6
@@ -60,7 +62,9 @@ class Explorations:
         if plan.sharing == "never" or plan.given is not None or plan.warm is not None:
             return None
         facts: dict[str, Plain] = study.get(FACT, {})
-        known = [each for found in facts.values() for each in explored_by(found, plan.goal_metric)]
+        known = [
+            each for found in (*facts.values(), *looked_of(study)) for each in explored_by(found, plan.goal_metric)
+        ]
         # What was cheaper to train alone within an earlier budget is shared all the same where that is asked for.
         settled = {name for name, found in facts.items() if "explored" in found or plan.sharing != "always"}
         todo = [each for each in plan.space.families if each.size >= LEAST_SCALES and each.family not in settled]
@@ -87,7 +91,8 @@ class Explorations:
             left_s,
             most=min(space.size, plan.budget.trials or space.size),
             workers=plan.workers,
-            looks=plan.space.runtime == "onnxruntime" and plan.batch == plan.threads == 1,
+            batch=plan.batch,
+            threads=plan.threads,
             forced=plan.sharing == "always",
         )
         return workers.submit(asked, 2 * limit_s + min(GRACE_S, left_s), listener(self.NAME))
@@ -140,19 +145,26 @@ def explored_by(found: Plain, metric: str) -> list[Explored]:
     return [Explored.from_json(each) for each in found["explored"]]
 
 
+def looked_of(study: Study) -> list[Plain]:
+    """What looks at forms of explored scales found, by family."""
+    facts: dict[str, Plain] = study.get(LOOKED, {})
+    return list(facts.values())
+
+
 def explored_keys(study: Study) -> set[str]:
-    """Keys of the candidates that shared weights have been judged at."""
+    """Keys of the candidates that shared weights have been judged at: sub-networks, and forms of theirs."""
     facts: dict[str, Plain] = study.get(FACT, {})
-    return {Explored.from_json(each).candidate.key for found in facts.values() for each in found.get("explored", ())}
+    found = (*facts.values(), *looked_of(study))
+    return {Explored.from_json(each).candidate.key for one in found for each in one.get("explored", ())}
 
 
 def seconds_of(study: Study) -> dict[str, float]:
     """Seconds that exploring took, as of training and of the rest of making."""
     facts: dict[str, Plain] = study.get(FACT, {})
-    spent = [found.get("seconds", {}) for found in facts.values()]
+    spent = [found.get("seconds", {}) for found in (*facts.values(), *looked_of(study))]
     return {
         "train": sum(each.get("share", 0.0) for each in spent),
-        "export": sum(each.get("explore", 0.0) for each in spent),
+        "export": sum(each.get("explore", 0.0) + each.get("look", 0.0) for each in spent),
     }
 
 
@@ -160,7 +172,8 @@ def told(study: Study, trials: Sequence[Trial], metric: Metric) -> dict[str, Pla
     """By family what exploring found, and how its estimates agree with what was confirmed of uncompressed candidates.
 
     `rank_correlation` is Spearman's, `error` the root mean square of estimate less confirmed quality; both are null
-    below `LEAST_PAIRS` pairs. A family that could not share weights has the reason instead, as `refused`.
+    below `LEAST_PAIRS` pairs. A family that could not share weights has the reason instead, as `refused`. `forms` tells
+    the same of compressed forms that were looked at, absent without any.
     """
     facts: dict[str, Plain] = study.get(FACT, {})
     confirmed = {
@@ -168,14 +181,34 @@ def told(study: Study, trials: Sequence[Trial], metric: Metric) -> dict[str, Pla
         for trial in trials
         if isinstance(trial.outcome, Measurement) and metric.name in trial.outcome.metrics
     }
-    return {family: _told(found, confirmed, metric.name) for family, found in facts.items()}
+    looked: dict[str, Plain] = study.get(LOOKED, {})
+    return {family: _told(found, looked.get(family), confirmed, metric.name) for family, found in facts.items()}
 
 
-def _told(found: Plain, confirmed: Mapping[str, float], metric: str) -> Plain:
+def _told(found: Plain, looked: Plain | None, confirmed: Mapping[str, float], metric: str) -> Plain:
     if "refused" in found:
         return {"refused": found["refused"]}
-    comparable = explored_by(found, metric)
-    pairs = [(each.quality, confirmed[each.candidate.key]) for each in comparable if each.candidate.key in confirmed]
+    told: Plain = {
+        "explored": len(found["explored"]),
+        "train_s": found["trained"]["train_s"],
+        "shared": found["shared"],
+        "files": found["files"],
+        **_agreement(explored_by(found, metric), confirmed),
+    }
+    if looked is None:
+        return told
+    forms = {
+        "explored": len(looked["explored"]),
+        "look_s": looked["seconds"]["look"],
+        "refused": dict(looked["refused"]),
+        **_agreement(explored_by(looked, metric), confirmed),
+    }
+    return {**told, "forms": forms}
+
+
+def _agreement(found: Sequence[Explored], confirmed: Mapping[str, float]) -> Plain:
+    """How estimates of quality agree with what was confirmed."""
+    pairs = [(each.quality, confirmed[each.candidate.key]) for each in found if each.candidate.key in confirmed]
     correlation, error = None, None
     if len(pairs) >= LEAST_PAIRS:
         table = np.array(pairs)
@@ -183,12 +216,4 @@ def _told(found: Plain, confirmed: Mapping[str, float], metric: str) -> Plain:
         ranks = np.apply_along_axis(rankdata, 0, table)
         if (ranks.std(axis=0) > 0).all():
             correlation = float(np.corrcoef(ranks.T)[0, 1])
-    return {
-        "explored": len(found["explored"]),
-        "train_s": found["trained"]["train_s"],
-        "shared": found["shared"],
-        "files": found["files"],
-        "pairs": len(pairs),
-        "rank_correlation": correlation,
-        "error": error,
-    }
+    return {"pairs": len(pairs), "rank_correlation": correlation, "error": error}

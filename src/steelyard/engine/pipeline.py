@@ -25,6 +25,7 @@ from steelyard.engine.conversion import floor_model, floor_ports
 from steelyard.engine.elsewhere import check_minimized, check_study, choose_elsewhere
 from steelyard.engine.exploring import Explorations, seconds_of
 from steelyard.engine.lane import INPUT_ROWS, Lane, lanes, make_protocol, nominal_time
+from steelyard.engine.lookrounds import LookRounds
 from steelyard.engine.messages import WorkerSetup
 from steelyard.engine.pack import Render, located, pack, task_manifest
 from steelyard.engine.plan import Plan
@@ -391,6 +392,7 @@ def _search(run: Run, workers: LocalWorkers, lane: Lane) -> Search:
     cpus = set(lanes(plan.workers)[1])
     # Several threads use every processor, so nothing may be trained meanwhile.
     has_threads = max([plan.threads, *plan.space.threads]) > 1
+    explorations = Explorations.of(plan, run.study)
     return Search(
         plan=plan,
         study=run.study,
@@ -403,7 +405,8 @@ def _search(run: Run, workers: LocalWorkers, lane: Lane) -> Search:
         wall_s=lambda: run.wall_s,
         takes_turns=has_threads or cpus == {lane.protocol.cpu},
         prepare=run.start.prepare,
-        explorations=Explorations.of(plan, run.study),
+        explorations=explorations,
+        looks=None if explorations is None else LookRounds(plan, run.study, explorations),
         survey=_survey(run, lane),
     )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from steelyard.core.candidate import FamilySpace, Knob, Setting, Space, StepSetting
+from steelyard.core.candidate import FamilySpace, Knob, Setting, Space
 from steelyard.core.errors import InputError, SteelyardError, UnknownNameError
 from steelyard.core.goal import COST_METRICS, Budget, Goal
 from steelyard.core.measured import read_measured
@@ -14,6 +14,7 @@ from steelyard.core.protocols import Family, Metric, Strategy, Task
 from steelyard.core.registry import Registry
 from steelyard.core.userfile import absolute_address, is_user_address, load_function
 from steelyard.core.wire import file_sha256
+from steelyard.engine.forms import MIXED, PIPELINES, UNCOMPRESSED, Steps, pipelines_asked
 from steelyard.engine.lane import default_workers
 from steelyard.engine.options import check_choices, loading_knobs, options_of
 from steelyard.engine.plan import Plan, Sharing
@@ -26,10 +27,6 @@ from steelyard.tasks.metrics import DEFAULT_METRICS, METRICS, metrics_of
 BUILTIN = "steelyard.builtin:registry"
 DEFAULT_STRATEGY = "elastic"
 """What searches where nothing is asked for; it shares weights where that pays, and always where it is asked for."""
-PIPELINES: tuple[tuple[StepSetting, ...], ...] = ((), (StepSetting("quantize"),))
-"""Pipelines of compression steps that are searched: none, and int8."""
-UNCOMPRESSED: tuple[tuple[StepSetting, ...], ...] = ((),)
-"""Pipelines for runtimes whose files are not made of ONNX files, which the steps work on."""
 LARGEST_SETTING = 2**16
 """No knob of the families that ship goes beyond it."""
 RESERVED = frozenset((*METRICS, *COST_METRICS.values(), "parameters", "macs"))
@@ -48,7 +45,7 @@ class Request:
     those along which depth, width and resolution grow together. `measured` is a file that a kit's `measure.py` wrote: a
     finished study answers by its costs.
     `warm_start` is the home of an earlier study, whose front is proposed first. `seeds` is with how many seeds the
-    finalists are trained.
+    finalists are trained. `steps` are names of the compression steps that are searched; None for the default.
     """
 
     task: str | Task
@@ -81,6 +78,7 @@ class Request:
     scale: Literal["free", "compound"] = "free"
     warm_start: Path | None = None
     seeds: int | None = None
+    steps: tuple[str, ...] | None = None
 
 
 def resolve(request: Request) -> Plan:
@@ -131,6 +129,7 @@ def resolve(request: Request) -> Plan:
         sharing=_sharing(request),
         scale=request.scale or "free",
         seeds=request.seeds or 1,
+        added=() if request.steps is not None else tuple(each for each in space.pipelines if each in MIXED),
     )
     if request.warm_start is None:
         return plan
@@ -369,14 +368,28 @@ def _space(request: Request, registry: Registry, task: Task, names: tuple[str, .
         theirs = {knob.name for each in families for knob in each.knobs}
         raise UnknownNameError("knob", unknown[0], theirs | known.keys(), field="knob")
     options = options_of({name: choices for name, choices in asked.items() if name not in used}, known)
-    takes_onnx = "onnx" in registry.get("exporter", request.runtime).sources
-    space = Space(tuple(families), PIPELINES if takes_onnx else UNCOMPRESSED, request.runtime, options)
+    space = Space(tuple(families), _pipelines(request, registry), request.runtime, options)
     if space.size > MOST_CANDIDATES:
         raise InputError(
             f"'knob' spans {space.size:.3g} candidates, more than {MOST_CANDIDATES:,}; give fewer choices.",
             field="knob",
         )
     return space, model
+
+
+def _pipelines(request: Request, registry: Registry) -> tuple[Steps, ...]:
+    """The pipelines of the steps asked for, or of int8, and where estimates are cheap of mixed precision."""
+    takes_onnx = "onnx" in registry.get("exporter", request.runtime).sources
+    if request.steps is None:
+        mixed = MIXED if _sharing(request) != "never" else ()
+        return (*PIPELINES, *mixed) if takes_onnx else UNCOMPRESSED
+    found = pipelines_asked(request.steps, registry)
+    if not takes_onnx:
+        raise InputError(
+            f"'steps' can't be searched for {request.runtime}, whose files are not made of ONNX files; leave it out.",
+            field="steps",
+        )
+    return found
 
 
 def _family(name: str, registry: Registry) -> tuple[Family, str | None]:

@@ -19,6 +19,7 @@ from steelyard.core.trial import Failure, Measurement, Trial
 from steelyard.engine.busy import BusyClock
 from steelyard.engine.exploring import Explorations
 from steelyard.engine.lane import Costs, Lane
+from steelyard.engine.lookrounds import LookRounds, Standing
 from steelyard.engine.messages import Assignment, Made
 from steelyard.engine.plan import Plan
 from steelyard.engine.problem import StudyProblem
@@ -42,6 +43,7 @@ REFERENCE_SHARE, CANDIDATE_SHARE, LESSON_SHARE = 0.35, 0.2, 0.12
 VERBS = {
     "share": "training shared weights of",
     "explore": "exploring",
+    "look": "looking at",
     "train": "training",
     "compress": "compressing",
     "export": "exporting",
@@ -77,6 +79,7 @@ class Search:
     takes_turns: bool = False
     prepare: Callable[[], object] = nothing
     explorations: Explorations | None = None
+    looks: LookRounds | None = None
     survey: Survey | None = None
     finished: list[Trial] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
@@ -99,7 +102,7 @@ class Search:
         while True:
             self._assign()
             self._measure()
-            if not (self._making or self._measuring or self._is_surveying or self._is_exploring):
+            if not (self._making or self._measuring or self._is_surveying or self._is_exploring or self._is_looking):
                 break
             self._wait()
 
@@ -126,6 +129,8 @@ class Search:
             candidate = self._next()
             if candidate is None:
                 return
+            if self._looks_first(candidate):
+                continue
             limit_s = self._limit(candidate)
             self._making[candidate.key] = candidate
             future = self.workers.submit(
@@ -148,6 +153,31 @@ class Search:
         if future is not None:
             future.add_done_callback(self._later(self._explored))
 
+    @property
+    def _is_looking(self) -> bool:
+        return self.looks is not None and self.looks.is_running
+
+    def _looks_first(self, candidate: Candidate) -> bool:
+        """Whether a worker has begun to look at forms like this one, instead of making it."""
+        if self.looks is None:
+            return False
+        standing = Standing(self.finished, self._pending, self._told(), self._left())
+        future = self.looks.begin(candidate, standing, self.workers, self._stage_listener)
+        if future is not None:
+            future.add_done_callback(self._later(self._looked))
+        return future is not None
+
+    def _looked(self, future: "Future[Made]") -> None:
+        if self.looks is not None:
+            for text in self.looks.end(future):
+                self.listen(Event("fact", text))
+            self._leave(self.looks.NAME)
+
+    @property
+    def _pending(self) -> list[Candidate]:
+        """What is being made, waits, or is being measured."""
+        return [*self._making.values(), *(each.candidate for each in (*self._waiting, *self._measuring))]
+
     def _note_time(self) -> None:
         """Tell the explorations how much time there is for confirming."""
         if self.explorations is not None:
@@ -164,7 +194,7 @@ class Search:
     def _next(self) -> Candidate | None:
         """References, the baseline, an earlier front, then what the strategy proposes; None when the search is over."""
         known = {trial.key for trial in self.finished}
-        pending = [*self._making.values(), *(each.candidate for each in (*self._waiting, *self._measuring))]
+        pending = self._pending
         begun = known | {candidate.key for candidate in pending}
         if self._has_minimum(len(begun)):
             if self._is_over(len(begun)):
@@ -176,7 +206,8 @@ class Search:
         if candidate is None and self._awaits_reference():
             return None
         if candidate is None:
-            candidate = self.plan.strategy.propose(self.plan.space, self.finished, pending, self._told())
+            space = self.plan.space if self.looks is None else self.looks.space()
+            candidate = self.plan.strategy.propose(space, self.finished, pending, self._told())
             if candidate is None and not pending:
                 self.ended = "the strategy has nothing left to propose"
         return candidate
@@ -238,7 +269,12 @@ class Search:
 
     def _measure(self) -> None:
         """Start a round for what waits, if the lane is free."""
-        if self._measuring or self._is_surveying or not self._waiting or (self.takes_turns and self._making):
+        if (
+            self._measuring
+            or self._is_surveying
+            or not self._waiting
+            or (self.takes_turns and (self._making or self._is_looking))
+        ):
             return
         if self._is_late(min(len(self._waiting), BATCH)):
             log.info("no time to measure %d candidates; the same command with a larger budget will", len(self._waiting))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from steelyard.core.candidate import Candidate, Space
+from steelyard.core.candidate import Candidate, Setting, Space, StepSetting
 from steelyard.core.protocols import Problem
 from steelyard.core.trial import Trial
 from steelyard.strategies.features import features_of
@@ -22,6 +22,11 @@ WORST_SHARE = 0.25
 """A model that has lost this part of what there is to learn, between the baseline and the best, is of no use."""
 LEAST_LOOKS, MOST_LOOKS = 8, 300
 """Candidates whose cost was looked at from which those of others are forecast, and how many are used for it."""
+Form = tuple[tuple[StepSetting, ...], tuple[tuple[str, Setting], ...]]
+"""What one scale is tried as: its steps, and the options it is loaded with."""
+PLAIN: Form = ((), ())
+NOTHING = (math.nan, math.nan)
+"""What is known where no look was taken: no loss, no cost."""
 SLACK = math.log(1.2)
 """Beyond the largest model's cost, in logarithms: what costs more is of no use either."""
 
@@ -95,21 +100,44 @@ def _estimated(
     costs = np.array([math.nan if guess is None else guess[1] for guess in guesses])
     seen = np.flatnonzero(np.isfinite(costs))
     missing = np.flatnonzero(~np.isfinite(costs))
+    forms = [(candidate.steps, candidate.options) for candidate in weighed]
+    looks = np.array(
+        [
+            (None if form == PLAIN else problem.estimate(each)) or NOTHING
+            for each, form in zip(weighed, forms, strict=True)
+        ]
+    )
     if len(seen) < LEAST_LOOKS:
-        return losses, None
+        return _moved(losses, looks[:, 0], forms), None
     if len(missing):
         # A scale that no look was taken at costs about what those like it do.
         some = seen[:: max(1, len(seen) // MOST_LOOKS)]
         costs[missing] = predict(features[some], costs[some][:, None], features[missing]).means[:, 0]
-    # What is confirmed of a form tells how its cost relates to the quick look at the uncompressed file.
-    forms = [(candidate.steps, candidate.options) for candidate in weighed]
-    gaps: dict[object, list[float]] = {}
+    losses, costs = _moved(losses, looks[:, 0], forms), _moved(costs, looks[:, 1], forms)
+    # What is confirmed of a form tells how its cost relates to what looks say of it.
+    gaps: dict[Form, list[float]] = {}
     for at, (_, cost) in zip(known, objectives, strict=True):
         gaps.setdefault(forms[at], []).append(float(cost - costs[at]))
-    plain = float(np.median(gaps.get(((), ()), [0.0])))
+    plain = float(np.median(gaps.get(PLAIN, [0.0])))
     costs = costs + np.array([float(np.median(gaps[form])) if form in gaps else plain for form in forms])
     costs[known] = objectives[:, 1]
     return losses, costs[:, None]
+
+
+def _moved(values: Array, looks: Array, forms: Sequence[Form]) -> Array:
+    """What a look at a form itself found; of others the uncompressed scale's, moved as that form moved others.
+
+    Args:
+        values: (n,) losses or costs of the uncompressed scale of each candidate.
+        looks: (n,) what looks found of the candidate itself, NaN where there was none.
+        forms: n, the steps and options of each.
+    """
+    moves: dict[Form, list[float]] = {}
+    for at in np.flatnonzero(np.isfinite(looks) & np.isfinite(values)):
+        moves.setdefault(forms[at], []).append(float(looks[at] - values[at]))
+    middle = {form: float(np.median(each)) for form, each in moves.items()}
+    moved = values + np.array([middle.get(form, 0.0) for form in forms])
+    return np.where(np.isfinite(looks), looks, moved)
 
 
 def _reference(finished: Sequence[Trial], objectives: Array, estimates: Array | None, problem: Problem) -> Array:
