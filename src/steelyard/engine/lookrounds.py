@@ -47,9 +47,9 @@ class Standing:
 class LookRounds:
     """Looks at forms, before what is proposed is confirmed.
 
-    A proposal whose form nobody has looked at yet starts a round: a worker makes the forms of its scale, and of the
-    scales that would be proposed next, from the shared weights without training, and judges them. What was found is a
-    fact of the study.
+    A proposal of a scale whose forms nobody has looked at starts a round: a worker makes the forms of that scale, and
+    of those that would be proposed next, from the shared weights without training, and judges them. What was found is
+    a fact of the study.
     """
 
     NAME: ClassVar[str] = "compressed forms of explored scales"
@@ -60,7 +60,7 @@ class LookRounds:
     is_running: bool = False
     left_s: float | None = None
     tried: set[str] = field(default_factory=set)
-    _family: str = ""
+    _asked: tuple[Candidate, ...] = ()
 
     def space(self) -> Space:
         """The space as the strategy is to see it: without forms that can't be made, or that nothing speaks for yet."""
@@ -79,10 +79,7 @@ class LookRounds:
         listener: Callable[[str], Callable[[str], None]],
     ) -> "Future[Made] | None":
         """Have the forms around a proposal looked at; None where there is nothing to look at, or no time."""
-        known = self.explorations.known
-        if self.is_running or candidate.is_plain or candidate.key in known or candidate.key in self.tried:
-            return None
-        if candidate.uncompressed.key not in known:
+        if self.is_running or candidate in self.plan.firsts or not self._unseen(candidate.uncompressed):
             return None
         if self.left_s is None:
             self.left_s = UNTIMED_S if standing.left_s is None else SHARE * standing.left_s
@@ -90,9 +87,8 @@ class LookRounds:
             return None
         ahead = AHEAD if self.tried else FIRST_AHEAD
         forms = self._forms(candidate, standing, ahead)
-        self.tried |= {each.key for each in forms}
         limit_s = max(1.0, ROUND_SHARE * self.left_s)
-        self._family, self.is_running = candidate.family, True
+        self._asked, self.is_running = forms, True
         space = self.plan.space.family(candidate.family)
         asked = FormLooks(space, forms, limit_s, self.plan.batch, self.plan.threads)
         return workers.submit(asked, 2 * limit_s + GRACE_S, listener(self.NAME))
@@ -111,9 +107,13 @@ class LookRounds:
         found = explored_by(made.notes, self.plan.goal_metric)
         self.explorations.known.update({each.candidate.key: each for each in found})
         facts: dict[str, Plain] = self.study.get(LOOKED, {})
-        facts[self._family] = _together(facts.get(self._family), made.notes, took)
+        family = self._asked[0].family
+        facts[family] = _together(facts.get(family), made.notes, took)
         self.study.put(LOOKED, facts)
-        yield f"{self._family}: {len(found)} forms looked at, {took:.0f} s"
+        # What the round had no time for may be looked at later.
+        refused = [each.key for each in self._asked if steps_text(each.steps) in made.notes["refused"]]
+        self.tried |= {*refused, *(each.candidate.key for each in found)}
+        yield f"{family}: {len(found)} forms looked at, {took:.0f} s"
 
     def _forms(self, candidate: Candidate, standing: Standing, ahead: int) -> tuple[Candidate, ...]:
         """Unseen forms of the scale of a proposal, and of those that would come next; each scale's together."""
@@ -125,17 +125,20 @@ class LookRounds:
             if coming is None:
                 break
             chosen.append(coming)
-        own = [each.uncompressed for each in chosen if each.family == candidate.family]
+        own = dict.fromkeys(each.uncompressed for each in chosen if each.family == candidate.family)
+        return tuple(form for plain in own for form in self._unseen(plain))
+
+    def _unseen(self, plain: Candidate) -> list[Candidate]:
+        """Forms of an explored scale that nobody has looked at; mixed precision only where int8 loses too much."""
         known = self.explorations.known
-        return tuple(
-            form
-            for plain in dict.fromkeys(own)
-            if plain.key in known
-            for steps, options in space.forms()
+        if plain.key not in known:
+            return []
+        forms = [
+            replace(plain, steps=steps, options=options)
+            for steps, options in self.space().forms()
             if (steps or options) and (steps not in self.plan.added or self._loses(plain))
-            for form in (replace(plain, steps=steps, options=options),)
-            if form.key not in known and form.key not in self.tried
-        )
+        ]
+        return [each for each in forms if each.key not in known and each.key not in self.tried]
 
     def _loses(self, plain: Candidate) -> bool:
         """Whether a scale loses too much in int8, by looks."""

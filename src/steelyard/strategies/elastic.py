@@ -63,7 +63,7 @@ class Elastic:
             objectives,
             costs=costs,
             estimates=estimates,
-            reference=_reference(finished, objectives, estimates, problem),
+            reference=_reference(finished, objectives, estimates, costs, problem),
             pending=barred,
             seed=problem.seed,
         )
@@ -140,13 +140,17 @@ def _moved(values: Array, looks: Array, forms: Sequence[Form]) -> Array:
     return np.where(np.isfinite(looks), looks, moved)
 
 
-def _reference(finished: Sequence[Trial], objectives: Array, estimates: Array | None, problem: Problem) -> Array:
+def _reference(
+    finished: Sequence[Trial], objectives: Array, estimates: Array | None, costs: Array | None, problem: Problem
+) -> Array:
     """The worst corner: a quarter of the way from the best loss to the baseline's, and beyond the dearest cost.
 
-    Without a baseline it is the worst loss that is known or estimated.
+    Without a baseline it is the worst loss that is known or estimated, and before anything is known the worst estimate.
     """
     if not len(objectives):
-        return np.array([np.inf, np.inf])
+        if estimates is None or costs is None:
+            return np.array([np.inf, np.inf])
+        return np.array([float(np.nanmax(estimates)) + 1e-9, float(costs.max()) + SLACK])
     baseline = [
         score[0] for trial in finished if trial.candidate.family == "baseline" and (score := problem.score(trial))
     ]
