@@ -10,7 +10,7 @@ from steelyard.core.explored import Explored
 from steelyard.engine.clock import Clock
 from steelyard.engine.elastic import SharedWeights
 from steelyard.engine.formlooks import look_at_forms
-from steelyard.engine.forms import INT8, MIXED
+from steelyard.engine.forms import INT8
 from steelyard.engine.messages import Exploration, FormLooks
 from steelyard.tasks.metrics import METRICS
 from steelyard.testing.fakes import FakeTask
@@ -18,6 +18,7 @@ from steelyard.training.recipe import Recipe
 
 TASK = FakeTask.image()
 SPACE = FamilySpace("cnn", (Knob("depth", (1, 2)), Knob("width", (2, 8)), Knob("resolution", (8,))))
+CHAINS = (StepSetting("quantize", (("chains", True),)),)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def look(elastic, *steps, options=((),), runtime="onnxruntime", scale=SPACE.larg
 
 
 def test_each_form_is_judged_timed_and_weighed(elastic):
-    steps = ((INT8,), MIXED[0], (StepSetting("quantize", (("bits", 4), ("mode", "weights"), ("packed", False))),))
+    steps = ((INT8,), CHAINS, (StepSetting("quantize", (("bits", 4), ("mode", "weights"), ("packed", False))),))
     found, made = look(elastic, *steps)
     assert [each.candidate.steps for each in found] == list(steps)
     assert all(0 <= each.quality <= 1 and each.latency_s > 0 for each in found)
@@ -66,10 +67,11 @@ def test_a_form_that_can_not_be_made_is_told_and_the_others_are_looked_at(elasti
     found, made = look(elastic, twice, (INT8,))
     assert [each.candidate.steps for each in found] == [(INT8,)]
     assert list(made.notes["refused"]) == ["quantize ×2"]
+    assert made.notes["barred"] == [Candidate("cnn", SPACE.largest, twice).to_json()]
 
 
 def test_one_form_is_always_looked_at_however_short_the_time(elastic):
-    found, _ = look(elastic, (INT8,), MIXED[0], limit_s=0.0)
+    found, _ = look(elastic, (INT8,), CHAINS, limit_s=0.0)
     assert len(found) == 1
 
 

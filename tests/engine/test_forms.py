@@ -53,6 +53,19 @@ def test_all_steps_together_are_few_enough_to_be_looked_at():
         "quantize (mode dynamic)",
         "quantize (mode weights, no packed)",
         "quantize (bits 4, mode weights, no packed)",
+        "encode",
+        "sparsify (ratio 0.8), share",
+        "sparsify (ratio 0.5), quantize",
+        "sparsify (ratio 0.8), quantize",
+        "sparsify (ratio 0.5), encode",
+        "sparsify (ratio 0.8), encode",
+        "share, encode",
+        "quantize, encode",
+        "quantize (mode weights, no packed), encode",
+        "quantize (bits 4, mode weights, no packed), encode",
+        "sparsify (ratio 0.8), share, encode",
+        "sparsify (ratio 0.5), quantize, encode",
+        "sparsify (ratio 0.8), quantize, encode",
     ]
 
 

@@ -75,10 +75,15 @@ def begin(looks, candidate, left_s=100.0, workers=None):
     return looks.begin(candidate, standing, workers or Workers(), lambda _: None)
 
 
-def ended(looks, *qualities, refused=(), took=2.0):
+def ended(looks, *qualities, refused=(), barred=(), took=2.0):
     """A round that found such qualities of the first forms asked for, in order."""
     found = [Explored(each, quality, 100, 1e-5, 500) for each, quality in zip(looks._asked, qualities, strict=False)]
-    notes = {"metric": "accuracy", "explored": [each.to_json() for each in found], "refused": dict(refused)}
+    notes = {
+        "metric": "accuracy",
+        "explored": [each.to_json() for each in found],
+        "refused": dict(refused),
+        "barred": [each.to_json() for each in barred],
+    }
     future: Future[Made] = Future()
     future.set_result(Made("", {}, {"look": took}, trained=False, notes=notes))
     return list(looks.end(future))
@@ -149,11 +154,22 @@ def test_mixed_precision_enters_where_int8_alone_loses_too_much():
     assert begin(looks, plain(1)) is None
 
 
-def test_steps_that_no_model_takes_leave_the_space():
+def test_forms_that_can_not_be_made_are_told_as_failed_and_leave_the_space_if_no_scale_takes_them():
     looks = rounds((*PIPELINES, CHAINS), added=())
     begin(looks, plain(1))
-    ended(looks, 0.9, refused={"quantize (chains)": "no"})
+    ended(looks, 0.9, refused={"quantize (chains)": "no"}, barred=[form(1, CHAINS)])
+    assert [each.candidate for each in looks.failed()] == [form(1, CHAINS)]
+    assert looks.space().pipelines == (*PIPELINES, CHAINS)
+    begin(looks, plain(2))
+    ended(looks, 0.9, refused={"quantize (chains)": "no"}, barred=[form(2, CHAINS), form(3, CHAINS)])
     assert looks.space().pipelines == PIPELINES
+    assert told_forms(looks)["refused"] == {"quantize (chains)": "no"}
+
+
+def told_forms(looks):
+    shared = {"metric": "accuracy", "explored": [], "trained": {"train_s": 1.0}, "files": {}, "shared": 1.0}
+    looks.study.put("explored", {"one": shared})
+    return told(looks.study, [], METRICS["accuracy"])["one"]["forms"]
 
 
 def test_what_a_round_had_no_time_for_is_asked_for_again():

@@ -34,12 +34,18 @@ def look_at_forms(elastic: SharedWeights, asked: FormLooks, clock: Clock) -> Mad
     """Look at forms one after the other until the time is over; at least one.
 
     Returns:
-        Notes with the forms `explored`, and those `refused`: the steps in words, with why they can't be applied.
+        Notes with the forms `explored`; those `barred`, whose steps can't be applied; and `refused`: why, by the steps
+        in words.
     """
     with clock.stage("look"), tempfile.TemporaryDirectory() as scratch:
         judge = _FormJudge(elastic, asked, Path(scratch))
-        found, refused = judge.looked()
-    notes = {"explored": [each.to_json() for each in found], "refused": refused, "metric": elastic.goal_metric.name}
+        found = judge.looked()
+    notes = {
+        "metric": elastic.goal_metric.name,
+        "explored": [each.to_json() for each in found],
+        "refused": judge.refused,
+        "barred": [each.to_json() for each in judge.barred],
+    }
     return Made("", {}, clock.seconds, trained=False, notes=notes)
 
 
@@ -52,6 +58,8 @@ class _FormJudge:
     folder: Path
     look: Look = field(init=False)
     files: SubnetFiles = field(init=False)
+    refused: dict[str, str] = field(default_factory=dict)
+    barred: list[Candidate] = field(default_factory=list)
     _models: dict[Scale, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -67,20 +75,20 @@ class _FormJudge:
         )
         self.files = elastic.files(asked.space, self.folder)
 
-    def looked(self) -> tuple[list[Explored], dict[str, str]]:
+    def looked(self) -> list[Explored]:
         until = time.perf_counter() + self.asked.limit_s
         found: list[Explored] = []
-        refused: dict[str, str] = {}
         for _, group in itertools.groupby(self.asked.candidates, key=lambda each: each.scale):
             for steps, forms in self._by_steps(tuple(group)):
                 if found and time.perf_counter() > until:
-                    return found, refused
+                    return found
                 try:
                     found += self._of_steps(steps, forms)
                 except SteelyardError as error:
                     log.info("%s can't be looked at: %s", forms[0], error.message)
-                    refused[steps_text(steps)] = error.message
-        return found, refused
+                    self.refused[steps_text(steps)] = error.message
+                    self.barred += forms
+        return found
 
     def _by_steps(self, candidates: tuple[Candidate, ...]) -> Iterator[tuple[tuple[StepSetting, ...], list[Candidate]]]:
         """The candidates of one scale by their steps: those that differ in options alone have one file."""

@@ -1,17 +1,18 @@
 """The engine's side of looks at forms: which forms of explored scales a worker looks at before one is confirmed."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
-from steelyard.core.candidate import Candidate, Space, steps_text
+from steelyard.core.candidate import Candidate, Space
 from steelyard.core.errors import WorkerError
 from steelyard.core.explored import Explored
-from steelyard.core.trial import Trial
+from steelyard.core.trial import Failure, Trial
 from steelyard.core.wire import Plain
 from steelyard.engine.exploring import LOOKED, Explorations, explored_by
-from steelyard.engine.forms import INT8
+from steelyard.engine.forms import INT8, Steps
 from steelyard.engine.messages import FormLooks, Made
 from steelyard.engine.plan import Plan
 from steelyard.engine.problem import StudyProblem
@@ -29,6 +30,8 @@ ROUND_SHARE = 0.34
 """The part of the time for looks that one round may take."""
 LOSES = 0.25
 """The part of the permitted drop that int8 alone may lose before mixed precision is looked at."""
+LEAST_REFUSALS = 3
+"""Scales that must refuse a pipeline, none taking it, before it leaves the space."""
 GRACE_S = 60.0
 """Seconds after its limit at which a round counts as hung, beside the same time again."""
 
@@ -111,8 +114,7 @@ class LookRounds:
         facts[family] = _together(facts.get(family), made.notes, took)
         self.study.put(LOOKED, facts)
         # What the round had no time for may be looked at later.
-        refused = [each.key for each in self._asked if steps_text(each.steps) in made.notes["refused"]]
-        self.tried |= {*refused, *(each.candidate.key for each in found)}
+        self.tried |= {each.key for each in self._barred()} | {each.candidate.key for each in found}
         yield f"{family}: {len(found)} forms looked at, {took:.0f} s"
 
     def _forms(self, candidate: Candidate, standing: Standing, ahead: int) -> tuple[Candidate, ...]:
@@ -120,7 +122,7 @@ class LookRounds:
         space, chosen = self.space(), [candidate]
         while len({each.scale for each in chosen}) < ahead and len(chosen) < 2 * ahead:
             coming = self.plan.strategy.propose(
-                space, standing.finished, [*standing.pending, *chosen], standing.problem
+                space, [*standing.finished, *self.failed()], [*standing.pending, *chosen], standing.problem
             )
             if coming is None:
                 break
@@ -161,27 +163,30 @@ class LookRounds:
             if each.candidate.steps == (INT8,)
         )
 
-    def _refused(self) -> set[object]:
-        """Pipelines that no family that was looked at could take."""
+    def failed(self) -> list[Trial]:
+        """Forms that can't be made, as the strategy is to hear of them: like candidates that failed."""
+        return [Trial(0, each, Failure("look", "its steps can't be applied.")) for each in self._barred()]
+
+    def _barred(self) -> list[Candidate]:
         facts: dict[str, Plain] = self.study.get(LOOKED, {})
-        refused = [set(found["refused"]) for found in facts.values()]
-        everywhere = set.intersection(*refused) if refused else set()
+        return [Candidate.from_json(each) for found in facts.values() for each in found["barred"]]
+
+    def _refused(self) -> set[Steps]:
+        """Pipelines that none of the scales could take that they were looked at for."""
+        counts = Counter(each.steps for each in self._barred())
         made = {each.candidate.steps for each in self.explorations.known.values()}
-        return {
-            steps
-            for steps in self.plan.space.pipelines
-            if steps and steps_text(steps) in everywhere and steps not in made
-        }
+        return {steps for steps, count in counts.items() if count >= LEAST_REFUSALS and steps not in made}
 
 
 def _together(before: Plain | None, notes: Mapping[str, Plain], took: float) -> Plain:
     """What rounds found, with those before."""
-    earlier = before or {"explored": [], "refused": {}, "seconds": {"look": 0.0}}
+    earlier = before or {"explored": [], "refused": {}, "barred": [], "seconds": {"look": 0.0}}
     if earlier.get("metric", notes["metric"]) != notes["metric"]:
         earlier = {**earlier, "explored": []}
     return {
         "metric": notes["metric"],
         "explored": [*earlier["explored"], *notes["explored"]],
         "refused": {**earlier["refused"], **notes["refused"]},
+        "barred": [*earlier["barred"], *notes["barred"]],
         "seconds": {"look": earlier["seconds"]["look"] + took},
     }

@@ -84,6 +84,11 @@ class Plan:
         return (*self.space.references(), Candidate("baseline", Scale(), (), self.space.runtime))
 
     @property
+    def size(self) -> int:
+        """How many candidates there are, without those of added pipelines."""
+        return self.space.size // len(self.space.pipelines) * (len(self.space.pipelines) - len(self.added))
+
+    @property
     def earlier(self) -> tuple[Candidate, ...]:
         """What is made after those and before anything else: the front of an earlier study."""
         return () if self.warm is None else self.warm.proposals

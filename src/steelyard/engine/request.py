@@ -389,6 +389,11 @@ def _pipelines(request: Request, registry: Registry) -> tuple[Steps, ...]:
             f"'steps' can't be searched for {request.runtime}, whose files are not made of ONNX files; leave it out.",
             field="steps",
         )
+    if "encode" in request.steps and registry.get("runtime", request.runtime).suffix != ".onnx":
+        raise InputError(
+            f"'steps' encode makes ONNX files smaller, but {request.runtime} has files of its own; leave encode out.",
+            field="steps",
+        )
     return found
 
 

@@ -206,8 +206,10 @@ class Search:
         if candidate is None and self._awaits_reference():
             return None
         if candidate is None:
-            space = self.plan.space if self.looks is None else self.looks.space()
-            candidate = self.plan.strategy.propose(space, self.finished, pending, self._told())
+            space, failed = self.plan.space, []
+            if self.looks is not None:
+                space, failed = self.looks.space(), self.looks.failed()
+            candidate = self.plan.strategy.propose(space, [*self.finished, *failed], pending, self._told())
             if candidate is None and not pending:
                 self.ended = "the strategy has nothing left to propose"
         return candidate
@@ -424,7 +426,7 @@ class Search:
         self.listen(Event("stage", text, len(self.finished), self._total(), self._left()))
 
     def _total(self) -> int | None:
-        trials, size = self.plan.budget.trials, self.plan.space.size + 1
+        trials, size = self.plan.budget.trials, self.plan.size + 1
         return min(trials, size) if trials is not None else size
 
     def _left(self) -> float | None:
