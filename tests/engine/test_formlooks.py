@@ -19,6 +19,7 @@ from steelyard.training.recipe import Recipe
 TASK = FakeTask.image()
 SPACE = FamilySpace("cnn", (Knob("depth", (1, 2)), Knob("width", (2, 8)), Knob("resolution", (8,))))
 CHAINS = (StepSetting("quantize", (("chains", True),)),)
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

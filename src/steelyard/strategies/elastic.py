@@ -133,7 +133,7 @@ def _moved(values: Array, looks: Array, forms: Sequence[Form]) -> Array:
         forms: n, the steps and options of each.
     """
     moves: dict[Form, list[float]] = {}
-    for at in np.flatnonzero(np.isfinite(looks) & np.isfinite(values)):
+    for at in np.flatnonzero(np.isfinite(looks) & np.isfinite(values)).tolist():
         moves.setdefault(forms[at], []).append(float(looks[at] - values[at]))
     middle = {form: float(np.median(each)) for form, each in moves.items()}
     moved = values + np.array([middle.get(form, 0.0) for form in forms])
