@@ -65,6 +65,7 @@ def resolve(task: Any, **options: Any) -> Plan:
     for name in ("model", "steps"):
         if isinstance(options.get(name), list):
             options[name] = tuple(options[name])
+    options = _with_scenario(options, kind=task if isinstance(task, str) and options.get("data") is not None else None)
     options["knobs"] = knobs_from(options.get("knobs") or {})
     return resolve_request(Request(task=task, **options))
 
@@ -125,6 +126,7 @@ def resolve_compress(model: Any, data: Any = None, **options: Any) -> Plan:
     for name in ("out", "weights"):
         if isinstance(options.get(name), str):
             options[name] = Path(options[name])
+    options = _with_scenario(options)
     named = str(model) if isinstance(model, Path) else model
     return resolve_request(CompressRequest(model=named, data=data, **options))
 
@@ -252,6 +254,18 @@ def kit(bundle: str | Path, out: str | Path | None = None, *, samples: Any = Non
 
     path, _ = make_kit(Path(bundle), None if out is None else Path(out), samples=samples, preprocess=preprocess)
     return path
+
+
+def _with_scenario(options: dict[str, Any], *, kind: str | None = None) -> dict[str, Any]:
+    """Options, and what the scenario that they name says of those not given."""
+    if options.get("scenario") is None:
+        return options
+    from steelyard.select.scenario import read_scenario  # noqa: PLC0415  needed here alone
+
+    scenario = read_scenario(str(options["scenario"]))
+    found = {"goal": scenario.goal, **scenario.options_for(strategy=options.get("strategy")), **options}
+    families = None if kind is None else scenario.families_for(kind)
+    return found if families is None else {"model": families, **found}
 
 
 def prepare_rendering() -> None:

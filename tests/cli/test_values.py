@@ -149,3 +149,12 @@ def test_a_runtime_that_reads_no_onnx_has_no_steps():
         "'steps' can't be searched for torch, whose files are not made of ONNX files; leave it out.",
         "steps",
     )
+
+
+def test_a_scenario_fills_in_what_is_not_given():
+    plan = steelyard.resolve("digits", scenario="mobile", strategy="ga")
+    assert (plan.scenario, plan.goal.max_size_bytes, plan.goal.max_latency_s) == ("mobile", 6e6, 0.1)
+    assert plan.strategy.weight_speed == 0.3
+    own = steelyard.resolve("digits", scenario="cloud", goal=Goal(max_drop=0.05), batch=2)
+    assert (own.goal, own.batch) == (Goal(max_drop=0.05), 2)
+    assert steelyard.resolve("digits", scenario="cloud").batch == 8

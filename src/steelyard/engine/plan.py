@@ -43,8 +43,9 @@ class Plan:
     another machine, which the choice is made by instead of this one's. `given` is the model to be compressed, where
     there is one. `sharing` says whether models of a family share weights before they are confirmed.
     `scale` is "compound" where the space is restricted to a ladder. `warm` is what an earlier
-    study has to offer. `seeds` is with how many seeds the finalists are trained. `added` are pipelines of the space
-    that are only tried where estimates speak for them; they are no part of the identity.
+    study has to offer. `seeds` is with how many seeds the finalists are trained. `scenario` names where
+    the goal is from. `added` are pipelines of the space that are only tried where estimates speak for them; they are
+    no part of the identity.
     """
 
     task: Task
@@ -75,6 +76,7 @@ class Plan:
     warm: WarmStart | None = None
     seeds: int = 1
     added: tuple[tuple[StepSetting, ...], ...] = ()
+    scenario: str = ""
 
     @property
     def firsts(self) -> tuple[Candidate, ...]:
