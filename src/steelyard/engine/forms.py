@@ -43,6 +43,35 @@ QUANTIZED: tuple[StepSetting, ...] = (
 found as it runs, or of the weights alone, in 8 bits or in 4."""
 
 
+def pipelines_for(asked: Sequence[str] | None, registry: Registry, runtime: str, *, shares: bool) -> tuple[Steps, ...]:
+    """The pipelines that are searched for a runtime.
+
+    Args:
+        asked: names of steps; None for int8 and, where weights are shared, mixed precision.
+        registry: of steps, exporters and runtimes.
+        runtime: that ships.
+        shares: whether models share weights, so that estimates are cheap.
+
+    Raises:
+        InputError: if steps are asked for that can't be searched, or that are of no use to the runtime.
+    """
+    takes_onnx = "onnx" in registry.get("exporter", runtime).sources
+    if asked is None:
+        return (*PIPELINES, *(MIXED if shares else ())) if takes_onnx else UNCOMPRESSED
+    found = pipelines_asked(asked, registry)
+    if not takes_onnx:
+        raise InputError(
+            f"'steps' can't be searched for {runtime}, whose files are not made of ONNX files; leave it out.",
+            field="steps",
+        )
+    if "encode" in asked and registry.get("runtime", runtime).suffix != ".onnx":
+        raise InputError(
+            f"'steps' encode makes ONNX files smaller, but {runtime} has files of its own; leave encode out.",
+            field="steps",
+        )
+    return found
+
+
 def pipelines_asked(asked: Sequence[str], registry: Registry) -> tuple[Steps, ...]:
     """Every pipeline of the steps that were asked for, the empty one first, the shorter ones before the longer.
 

@@ -14,7 +14,7 @@ from steelyard.core.protocols import Family, Metric, Strategy, Task
 from steelyard.core.registry import Registry
 from steelyard.core.userfile import absolute_address, is_user_address, load_function
 from steelyard.core.wire import file_sha256
-from steelyard.engine.forms import MIXED, PIPELINES, UNCOMPRESSED, Steps, pipelines_asked
+from steelyard.engine.forms import MIXED, pipelines_for
 from steelyard.engine.lane import default_workers
 from steelyard.engine.options import check_choices, loading_knobs, options_of
 from steelyard.engine.plan import Plan, Sharing
@@ -397,33 +397,14 @@ def _space(request: Request, registry: Registry, task: Task, names: tuple[str, .
         theirs = {knob.name for each in families for knob in each.knobs}
         raise UnknownNameError("knob", unknown[0], theirs | known.keys(), field="knob")
     options = options_of({name: choices for name, choices in asked.items() if name not in used}, known)
-    space = Space(tuple(families), _pipelines(request, registry), request.runtime, options)
+    pipelines = pipelines_for(request.steps, registry, request.runtime, shares=_sharing(request) != "never")
+    space = Space(tuple(families), pipelines, request.runtime, options)
     if space.size > MOST_CANDIDATES:
         raise InputError(
             f"'knob' spans {space.size:.3g} candidates, more than {MOST_CANDIDATES:,}; give fewer choices.",
             field="knob",
         )
     return space, model
-
-
-def _pipelines(request: Request, registry: Registry) -> tuple[Steps, ...]:
-    """The pipelines of the steps asked for, or of int8, and where estimates are cheap of mixed precision."""
-    takes_onnx = "onnx" in registry.get("exporter", request.runtime).sources
-    if request.steps is None:
-        mixed = MIXED if _sharing(request) != "never" else ()
-        return (*PIPELINES, *mixed) if takes_onnx else UNCOMPRESSED
-    found = pipelines_asked(request.steps, registry)
-    if not takes_onnx:
-        raise InputError(
-            f"'steps' can't be searched for {request.runtime}, whose files are not made of ONNX files; leave it out.",
-            field="steps",
-        )
-    if "encode" in request.steps and registry.get("runtime", request.runtime).suffix != ".onnx":
-        raise InputError(
-            f"'steps' encode makes ONNX files smaller, but {request.runtime} has files of its own; leave encode out.",
-            field="steps",
-        )
-    return found
 
 
 def _family(name: str, registry: Registry) -> tuple[Family, str | None]:
