@@ -93,6 +93,7 @@ def search(folder, study, space, *, strategy=GRID, trials=None, earlier=(), refu
         goal=Goal(),
         goal_metric="accuracy",
         metric=ACCURACY,
+        size=space.size,
         space=space,
         strategy=strategy,
         budget=Budget(None, trials),
