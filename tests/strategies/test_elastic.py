@@ -87,7 +87,7 @@ def test_a_form_that_was_looked_at_is_judged_by_its_own_look():
 
 
 def test_a_form_nobody_saw_is_moved_as_it_moved_other_scales():
-    space, asked = looked(lambda scale: (0.4, -1.0) if scale["width"] < 4 else None)
+    space, asked = looked(lambda scale: (0.4, 0.01 * scale["width"]) if scale["width"] < 4 else None)
     finished = [measured(0, space.references()[0], quality=0.9, latency_s=1.0)]
     pending = [each for each in space.candidates() if not each.steps and each != space.references()[0]]
     found = ELASTIC.propose(space, finished, pending[:-1], asked)

@@ -72,6 +72,11 @@ def pipelines_for(asked: Sequence[str] | None, registry: Registry, runtime: str,
     return found
 
 
+def added_to(pipelines: Sequence[Steps], asked: Sequence[str] | None) -> tuple[Steps, ...]:
+    """Those of the pipelines that nobody asked for, which are tried where estimates speak for them."""
+    return () if asked is not None else tuple(each for each in pipelines if each in MIXED)
+
+
 def pipelines_asked(asked: Sequence[str], registry: Registry) -> tuple[Steps, ...]:
     """Every pipeline of the steps that were asked for, the empty one first, the shorter ones before the longer.
 

@@ -14,7 +14,7 @@ from steelyard.core.protocols import Family, Metric, Strategy, Task
 from steelyard.core.registry import Registry
 from steelyard.core.userfile import absolute_address, is_user_address, load_function
 from steelyard.core.wire import file_sha256
-from steelyard.engine.forms import MIXED, pipelines_for
+from steelyard.engine.forms import added_to, pipelines_for
 from steelyard.engine.lane import default_workers
 from steelyard.engine.options import check_choices, loading_knobs, options_of
 from steelyard.engine.plan import Plan, Sharing
@@ -131,7 +131,7 @@ def resolve(request: Request) -> Plan:
         sharing=_sharing(request),
         scale=request.scale or "free",
         seeds=request.seeds or 1,
-        added=() if request.steps is not None else tuple(each for each in space.pipelines if each in MIXED),
+        added=added_to(space.pipelines, request.steps),
         scenario=Path(request.scenario).stem if request.scenario else "",
     )
     if request.warm_start is None:
@@ -399,9 +399,10 @@ def _space(request: Request, registry: Registry, task: Task, names: tuple[str, .
     options = options_of({name: choices for name, choices in asked.items() if name not in used}, known)
     pipelines = pipelines_for(request.steps, registry, request.runtime, shares=_sharing(request) != "never")
     space = Space(tuple(families), pipelines, request.runtime, options)
-    if space.size > MOST_CANDIDATES:
+    size = space.size // len(pipelines) * (len(pipelines) - len(added_to(pipelines, request.steps)))
+    if size > MOST_CANDIDATES:
         raise InputError(
-            f"'knob' spans {space.size:.3g} candidates, more than {MOST_CANDIDATES:,}; give fewer choices.",
+            f"'knob' spans {size:.3g} candidates, more than {MOST_CANDIDATES:,}; give fewer choices.",
             field="knob",
         )
     return space, model
