@@ -89,8 +89,7 @@ def find(task: Any, *, listen: Listener = silent, started: float | None = None, 
     began = time.monotonic() if started is None else started
     worker = WorkerProcess()
     try:
-        # A worker imports for seconds; it starts before the question is read, on another core.
-        worker.start()
+        _start_early(worker, options.get("out"))
         plan = resolve(task, **options)
         from steelyard.engine.pipeline import Start  # noqa: PLC0415  loads the storage, which `load` must not
         from steelyard.engine.pipeline import find as run  # noqa: PLC0415
@@ -98,6 +97,15 @@ def find(task: Any, *, listen: Listener = silent, started: float | None = None, 
         return run(plan, rendered, listen, start=Start(began, worker, prepare_rendering))
     finally:
         worker.kill()
+
+
+def _start_early(worker: WorkerProcess, out: str | Path | None) -> None:
+    """Start a worker before the question is read, on another core: it imports for seconds.
+
+    Where a study is there already it may be finished, and need none; if it goes on, the worker starts then.
+    """
+    if out is None or not (Path(out) / "study.db").exists():
+        worker.start()
 
 
 def resolve_compress(model: Any, data: Any = None, **options: Any) -> Plan:
@@ -155,7 +163,7 @@ def compress(
     began = time.monotonic() if started is None else started
     worker = WorkerProcess()
     try:
-        worker.start()
+        _start_early(worker, options.get("out"))
         plan = resolve_compress(model, data, **options)
         from steelyard.engine.pipeline import Start  # noqa: PLC0415  loads the storage, which `load` must not
         from steelyard.engine.pipeline import find as run  # noqa: PLC0415
