@@ -125,12 +125,13 @@ class Search:
             self._explore()
         if self._is_exploring:
             return
-        while self.workers.free and len(self._waiting) < AHEAD and not is_held:
+        # What is made next depends on what is looked at now; a round takes a few seconds.
+        while self.workers.free and len(self._waiting) < AHEAD and not (is_held or self._is_looking):
             candidate = self._next()
             if candidate is None:
                 return
             if self._looks_first(candidate):
-                continue
+                return
             limit_s = self._limit(candidate)
             self._making[candidate.key] = candidate
             future = self.workers.submit(
