@@ -44,8 +44,8 @@ class Plan:
     there is one. `sharing` says whether models of a family share weights before they are confirmed.
     `scale` is "compound" where the space is restricted to a ladder. `warm` is what an earlier
     study has to offer. `seeds` is with how many seeds the finalists are trained. `scenario` names where
-    the goal is from. `added` are pipelines of the space that are only tried where estimates speak for them; they are
-    no part of the identity.
+    the goal is from. `halving` says whether hopeless trainings are stopped early. `added` are pipelines of the space
+    that are only tried where estimates speak for them; they are no part of the identity.
     """
 
     task: Task
@@ -76,6 +76,7 @@ class Plan:
     warm: WarmStart | None = None
     seeds: int = 1
     added: tuple[tuple[StepSetting, ...], ...] = ()
+    halving: bool = False
     scenario: str = ""
 
     @property

@@ -45,8 +45,9 @@ class Request:
     those along which depth, width and resolution grow together. `measured` is a file that a kit's `measure.py` wrote: a
     finished study answers by its costs.
     `warm_start` is the home of an earlier study, whose front is proposed first. `seeds` is with how many seeds the
-    finalists are trained. `scenario` is the name or file that the goal is from. `steps` are names of the compression
-    steps that are searched; None for the default.
+    finalists are trained. `scenario` is the name or file that the goal is from. `halving` is whether trainings that
+    have become hopeless are stopped early, where that can be told. `steps` are names of the compression steps that are
+    searched; None for the default.
     """
 
     task: str | Task
@@ -80,6 +81,7 @@ class Request:
     warm_start: Path | None = None
     seeds: int | None = None
     steps: tuple[str, ...] | None = None
+    halving: bool | None = None
     scenario: str | None = None
 
 
@@ -132,6 +134,7 @@ def resolve(request: Request) -> Plan:
         scale=request.scale or "free",
         seeds=request.seeds or 1,
         added=added_to(space.pipelines, request.steps),
+        halving=request.halving is not False,
         scenario=Path(request.scenario).stem if request.scenario else "",
     )
     if request.warm_start is None:
