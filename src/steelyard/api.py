@@ -104,7 +104,7 @@ def _start_early(worker: WorkerProcess, out: str | Path | None) -> None:
 
     Where a study is there already it may be finished, and need none; if it goes on, the worker starts then.
     """
-    if out is None or not (Path(out) / "study.db").exists():
+    if not isinstance(out, str | Path) or not (Path(out) / "study.db").exists():
         worker.start()
 
 
