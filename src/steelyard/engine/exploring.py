@@ -32,6 +32,8 @@ LEAST_PAIRS = 4
 """Pairs of estimate and truth below which their agreement is not told."""
 LEAST_S = 5.0
 """Less time than this is not worth an exploration."""
+WITHOUT = "is cut step by step, without shared weights"
+"""What happens to a given model whose structures can't be explored."""
 GRACE_S = 60.0
 """Seconds after its limit at which an exploration counts as hung, beside the same time again."""
 
@@ -57,13 +59,16 @@ class Explorations:
     @classmethod
     def of(cls, plan: Plan, study: Study) -> Self | None:
         """The explorations of a plan; None where its models are not to share weights."""
-        if plan.sharing == "never" or plan.given is not None or plan.warm is not None:
+        if plan.sharing == "never" or plan.warm is not None:
             return None
         facts: dict[str, Plain] = study.get(FACT, {})
         known = [each for found in facts.values() for each in explored_by(found, plan.goal_metric)]
         # What was cheaper to train alone within an earlier budget is shared all the same where that is asked for.
         settled = {name for name, found in facts.items() if "explored" in found or plan.sharing != "always"}
-        todo = [each for each in plan.space.families if each.size >= LEAST_SCALES and each.family not in settled]
+        least = LEAST_SCALES if plan.given is None else 1
+        todo = [each for each in plan.space.families if each.size >= least and each.family not in settled]
+        if plan.given is not None and structures_refused(plan):
+            todo = []
         return cls(plan, study, todo, {each.candidate.key: each for each in known})
 
     def begin(
@@ -89,6 +94,9 @@ class Explorations:
             workers=plan.workers,
             looks=plan.space.runtime == "onnxruntime" and plan.batch == plan.threads == 1,
             forced=plan.sharing == "always",
+            max_drop=plan.goal.max_drop,
+            relative=plan.goal.is_relative(metric_in_unit_range=plan.metric.in_unit_range),
+            minimize=plan.goal.minimize,
         )
         return workers.submit(asked, 2 * limit_s + min(GRACE_S, left_s), listener(self.NAME))
 
@@ -104,16 +112,18 @@ class Explorations:
         except WorkerError as error:
             facts = {**self.study.get(FACT, {}), self._family: {"refused": error.message}}
             self.study.put(FACT, facts)
-            yield self._sort, f"{self._family} is trained from scratch, scale by scale: {error.message}"
+            instead = "is trained from scratch, scale by scale" if self.plan.given is None else WITHOUT
+            yield self._sort, f"{self._family} {instead}: {error.message}"
             return
         notes = {**made.notes, "seconds": dict(made.seconds)}
         found = explored_by(notes, self.plan.goal_metric)
         self.known.update({each.candidate.key: each for each in found})
         self.study.put(FACT, {**self.study.get(FACT, {}), self._family: notes})
         trained = notes["trained"]
+        what = "scales" if self.plan.given is None else "structures"
         yield (
             "fact",
-            f"{self._family}: {len(notes['explored'])} scales explored by shared weights, "
+            f"{self._family}: {len(notes['explored'])} {what} explored by shared weights, "
             f"trained {trained['train_s']:.0f} s",
         )
 
@@ -123,6 +133,11 @@ class Explorations:
 
     def untold(self) -> Iterator[str]:
         """Sentences on families that are not explored although that was asked for."""
+        if self.plan.given is not None:
+            refused = structures_refused(self.plan)
+            if refused and self.plan.sharing == "always":
+                yield f"{self.plan.given.name} {WITHOUT}: {refused}"
+            return
         for each in self.plan.space.families if self.plan.sharing == "always" else ():
             if each.size < LEAST_SCALES:
                 yield f"{each.family} has {each.size} scales, too few to share weights: each is trained from scratch"
@@ -131,6 +146,16 @@ class Explorations:
     def _sort(self) -> str:
         """Whoever asked for shared weights must hear that there are none; a default that does not apply is a fact."""
         return "notice" if self.plan.sharing == "always" else "fact"
+
+
+def structures_refused(plan: Plan) -> str:
+    """Why the structures of a given model are not explored; empty where they are."""
+    names = {step.name for steps in plan.space.pipelines for step in steps}
+    if plan.given is not None and not plan.given.is_module:
+        return "a file without training code has no weights that can be trained."
+    if not {"prune", "distill"} <= names:
+        return "structures are explored where the steps prune and distill may be used."
+    return ""
 
 
 def explored_by(found: Plain, metric: str) -> list[Explored]:

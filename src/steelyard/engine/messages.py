@@ -82,7 +82,8 @@ class Exploration:
 
     `left_s` are the seconds that the search has: where `most` scales can be trained alone in half of them by `workers`
     processes, sharing is refused, unless it is `forced`. `looks` asks for a quick look at latencies, which is one of
-    ONNX Runtime with one thread and one row.
+    ONNX Runtime with one thread and one row. Structures of a given model are explored around the permitted drop, by
+    the cost that is minimised.
     """
 
     space: FamilySpace
@@ -93,6 +94,9 @@ class Exploration:
     workers: int = 1
     looks: bool = True
     forced: bool = False
+    max_drop: float = 0.0
+    relative: bool = False
+    minimize: str = "latency"
 
     def to_json(self) -> Plain:
         """The plain form, told apart from an assignment's by its field `explore`."""

@@ -89,18 +89,31 @@ class StudyProblem:
             return None
         return lost / self.goal.max_drop if self.goal.max_drop > 0 else (0.0 if lost <= 0 else math.inf)
 
+    def worst_loss(self, finished: Sequence[Trial], share: float = 1.0) -> float | None:
+        """The loss of quality at a share of the permitted drop; None before a plain model is measured."""
+        best = self._best_plain(finished)
+        if best is None:
+            return None
+        is_relative = self.goal.is_relative(metric_in_unit_range=self.metric.in_unit_range)
+        unit = max(abs(best), self.floor) if is_relative else 1.0
+        return loss(self.metric, best) + share * self.goal.max_drop * unit
+
     def _lost(self, quality: float, finished: Sequence[Trial]) -> float:
         """The drop of a quality against the best uncompressed one; 0 where none is measured yet."""
+        best = self._best_plain(finished)
+        if best is None:
+            return 0.0
+        relative = self.goal.is_relative(metric_in_unit_range=self.metric.in_unit_range)
+        return drop(self.metric, best, quality, relative=relative, floor=self.floor)
+
+    def _best_plain(self, finished: Sequence[Trial]) -> float | None:
+        """The quality of the best uncompressed model; None where none is measured yet."""
         plain = [
             self._quality(each)
             for each in finished
             if each.candidate.is_plain and isinstance(each.outcome, Measurement)
         ]
-        if not plain:
-            return 0.0
-        best = min(plain, key=lambda value: loss(self.metric, value))
-        relative = self.goal.is_relative(metric_in_unit_range=self.metric.in_unit_range)
-        return drop(self.metric, best, quality, relative=relative, floor=self.floor)
+        return min(plain, key=lambda value: loss(self.metric, value)) if plain else None
 
     def _quality(self, trial: Trial) -> float:
         assert isinstance(trial.outcome, Measurement)  # noqa: S101  callers have checked; narrows the type
