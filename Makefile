@@ -65,6 +65,7 @@ bench-search: $(READY)  ## Benchmarks of searching alone.
 	$(BIN)/python benchmarks/search_replay.py --json benchmarks/results/search.json
 	$(BIN)/python benchmarks/search_page.py
 	$(BIN)/python benchmarks/search_memory.py --json benchmarks/results/search-memory.json
+	$(BIN)/python benchmarks/compress_elastic.py --json benchmarks/results/compress-elastic.json
 	$(BIN)/python benchmarks/search_goals.py --json benchmarks/results/search-goals.json
 
 docs: $(READY)  ## The documentation's code blocks, executed, and its links, checked.

@@ -60,3 +60,9 @@ def test_good_enough_needs_every_limit():
     best, small = trial(0.95, width=64), trial(0.95)
     assert not problem(max_latency_s=1e-5).is_good_enough(small, [best, small])
     assert problem(max_latency_s=3e-5).is_good_enough(small, [best, small])
+
+
+def test_the_worst_loss_is_that_of_the_best_plain_model_and_a_share_of_the_permitted_drop():
+    assert problem(max_drop=0.02).worst_loss([]) is None
+    assert math.isclose(problem(max_drop=0.02).worst_loss([trial(0.95), trial(0.9)], 0.5), -0.94)
+    assert math.isclose(problem(max_drop=0.02, relative=True).worst_loss([trial(0.5)]), -0.49)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.stats import rankdata
@@ -94,9 +94,7 @@ class Explorations:
             workers=plan.workers,
             looks=plan.space.runtime == "onnxruntime" and plan.batch == plan.threads == 1,
             forced=plan.sharing == "always",
-            max_drop=plan.goal.max_drop,
-            relative=plan.goal.is_relative(metric_in_unit_range=plan.metric.in_unit_range),
-            minimize=plan.goal.minimize,
+            **({} if plan.given is None else _aimed(plan)),
         )
         return workers.submit(asked, 2 * limit_s + min(GRACE_S, left_s), listener(self.NAME))
 
@@ -148,11 +146,17 @@ class Explorations:
         return "notice" if self.plan.sharing == "always" else "fact"
 
 
+def _aimed(plan: Plan) -> dict[str, Any]:
+    """What structures of a given model are explored around."""
+    is_relative = plan.goal.is_relative(metric_in_unit_range=plan.metric.in_unit_range)
+    return {"max_drop": plan.goal.max_drop, "relative": is_relative, "minimize": plan.goal.minimize}
+
+
 def structures_refused(plan: Plan) -> str:
     """Why the structures of a given model are not explored; empty where they are."""
     names = {step.name for steps in plan.space.pipelines for step in steps}
     if plan.given is not None and not plan.given.is_module:
-        return "a file without training code has no weights that can be trained."
+        return "a file without training code has no weights to train."
     if not {"prune", "distill"} <= names:
         return "structures are explored where the steps prune and distill may be used."
     return ""
@@ -201,13 +205,7 @@ def _told(found: Plain, confirmed: Mapping[str, float], metric: str) -> Plain:
         return {"refused": found["refused"]}
     comparable = explored_by(found, metric)
     pairs = [(each.quality, confirmed[each.candidate.key]) for each in comparable if each.candidate.key in confirmed]
-    correlation, error = None, None
-    if len(pairs) >= LEAST_PAIRS:
-        table = np.array(pairs)
-        error = float(np.sqrt(np.mean((table[:, 0] - table[:, 1]) ** 2)))
-        ranks = np.apply_along_axis(rankdata, 0, table)
-        if (ranks.std(axis=0) > 0).all():
-            correlation = float(np.corrcoef(ranks.T)[0, 1])
+    correlation, error = agreement(pairs)
     return {
         "explored": len(found["explored"]),
         "train_s": found["trained"]["train_s"],
@@ -217,3 +215,16 @@ def _told(found: Plain, confirmed: Mapping[str, float], metric: str) -> Plain:
         "rank_correlation": correlation,
         "error": error,
     }
+
+
+def agreement(pairs: Sequence[tuple[float, float]]) -> tuple[float | None, float | None]:
+    """Spearman's rank correlation of pairs of estimate and truth, and the root mean square of their differences.
+
+    Both are None below `LEAST_PAIRS` pairs, the correlation also where either is all alike.
+    """
+    if len(pairs) < LEAST_PAIRS:
+        return None, None
+    table = np.array(pairs)
+    error = float(np.sqrt(np.mean((table[:, 0] - table[:, 1]) ** 2)))
+    ranks = np.apply_along_axis(rankdata, 0, table)
+    return (float(np.corrcoef(ranks.T)[0, 1]) if (ranks.std(axis=0) > 0).all() else None), error

@@ -43,12 +43,16 @@ from steelyard.training.weights import load_state, save_state
 
 EXPLORING_SHARE = 0.3
 """The part of an exploration's time that judging and timing structures may take."""
+LEAST_SHARE = 0.2
+"""The part that training has in any case, however long tracing and scoring the model took."""
 EPOCHS, LEAST_STEPS = 40, 4_000
 """Passes over the training rows at most, but at least so many steps: small data need many passes."""
 POOL, BASES = 160, 16
 """Structures that are trained, and shares of the time that each way of shrinking gives one of them for."""
 JUDGED_ROWS, FOCUS_ROWS, NORM_ROWS = 2_000, 500, 256
 """Validation rows that structures are judged on, in the training and after it; rows that statistics take."""
+TRIES = 200
+"""Tries to breed a structure that is not known yet."""
 FIRST_SHARE = 0.4
 """The part of the exploring after which new structures are bred from the best so far, not drawn."""
 HOPELESS = 6.0
@@ -79,9 +83,10 @@ class SharedStructures:
 
         def make(folder: Path) -> Plain:
             with clock.stage("share"):
+                start = time.perf_counter()
                 net = self._fresh()
                 explorer = _Explorer(net, self.chain, asked)
-                done = explorer.trained()
+                done = explorer.trained(time.perf_counter() - start)
             with clock.stage("explore"), tempfile.TemporaryDirectory() as scratch:
                 found, files = explorer.explored(Path(scratch))
                 save_state(net.module, folder / WEIGHTS)
@@ -156,12 +161,12 @@ class _Explorer:
         self.reference = jury(lesson.teacher).loss
         self.slimming = Slimming(self.net, lesson, self._spent, jury)
 
-    def trained(self) -> Trained:
-        """Train the shared weights."""
+    def trained(self, used_s: float) -> Trained:
+        """Train the shared weights in the time that is left; what came before has used some."""
         rows = len(self.chain.task.train)
         batch = max(2, Recipe().batch_size(rows) // 2)
         epochs = max(EPOCHS, math.ceil(LEAST_STEPS * batch / rows))
-        limit_s = (1 - EXPLORING_SHARE) * self.asked.limit_s
+        limit_s = max((1 - EXPLORING_SHARE) * self.asked.limit_s - used_s, LEAST_SHARE * self.asked.limit_s)
         return self.slimming.train(Course(epochs, batch, limit_s, self.chain.seed, RATE), self._drawn)
 
     def explored(self, folder: Path) -> tuple[list[Explored], Plain]:
@@ -175,19 +180,16 @@ class _Explorer:
             used = (time.perf_counter() - start) / limit_s
             if used >= 1 and found:
                 break
-            sizes = self._bred(found) if used > FIRST_SHARE or not drawn else drawn.pop(0)
-            if sizes is None or sizes in found:
-                if not drawn and sizes is None:
-                    break
-                continue
+            is_drawn = drawn and (used <= FIRST_SHARE or not found)
+            sizes = drawn.pop(0) if is_drawn else self._bred(found)
+            if sizes is None:
+                break
             try:
                 one = looker.look(sizes)
             except SteelyardError as error:
                 looker.refused = looker.refused or error.message
-                if len(found) == 0 and used >= 1:
-                    break
                 continue
-            if math.isfinite(one.quality):
+            if sizes not in found and math.isfinite(one.quality):
                 found[sizes] = one
         if not found:
             raise WorkerError(f"no structure could be judged: {looker.refused}", stage="explore")
@@ -196,7 +198,7 @@ class _Explorer:
     def _bred(self, found: dict[Sizes, Explored]) -> Sizes | None:
         """A new structure like the best so far, or between two of them; None where tries find none."""
         best = self._front(found)
-        for _ in range(200):
+        for _ in range(TRIES if best else 0):
             one, other = (best[int(self.random.integers(len(best)))] for _ in range(2))
             child = varied(self.net, crossed(one, other, self.random), self.random)
             if child not in found and child != self.net.full:
@@ -231,7 +233,7 @@ class _Explorer:
         bases = ladder(self.net, np.geomspace(high, low, BASES).tolist())
         found = dict.fromkeys(bases)
         whole = self.net.cost(self.net.full)
-        for _ in range(20 * POOL):
+        for _ in range(4 * POOL):
             if len(found) >= POOL:
                 break
             other = varied(self.net, bases[int(self.random.integers(len(bases)))], self.random)
