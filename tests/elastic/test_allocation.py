@@ -1,12 +1,14 @@
 """How many channels stay."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from steelyard.elastic.allocation import Arithmetic, by_macs, by_ratio, by_sizes, falling_sizes, units_of
 from steelyard.core.errors import InputError
+from steelyard.elastic.allocation import Arithmetic, by_macs, by_ratio, by_sizes, falling_sizes, units_of
 from steelyard.elastic.groups import Group
 from steelyard.elastic.trying import anatomy_of
 
@@ -135,7 +137,5 @@ def test_sizes_fall_one_unit_at_a_time_and_so_does_the_cost():
     path = list(falling_sizes(units, scores, lambda sizes: float(sum(sizes))))
     assert path[0] == ([32, 32], 64.0)
     assert path[-1][0] == [unit.sizes[-1] for unit in units]
-    assert all(
-        sum(x != y for x, y in zip(a, b, strict=True)) == 1 for (a, _), (b, _) in zip(path, path[1:], strict=False)
-    )
+    assert all(sum(x != y for x, y in zip(a, b, strict=True)) == 1 for (a, _), (b, _) in itertools.pairwise(path))
     assert [cost for _, cost in path] == sorted((cost for _, cost in path), reverse=True)
