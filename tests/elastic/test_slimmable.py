@@ -75,6 +75,8 @@ def test_a_ladder_keeps_each_share_of_the_cost_by_every_way_of_shrinking(net):
     found = ladder(net, [0.5, 0.2])
     assert len(found) == len(set(found)) >= 3
     assert min(net.cost(sizes) for sizes in found) <= 0.2 * whole
+    # Not one ratio for all groups.
+    assert any(first / 32 > 1.5 * second / 12 or second / 12 > 1.5 * first / 32 for first, second in found)
     assert all(net.cost(sizes, "macs") <= 0.55 * net.cost(net.full, "macs") for sizes in found)
 
 

@@ -122,7 +122,8 @@ class Slimming:
         optimizer = torch.optim.Adam(parameters, lr=rate, foreach=False)
         loss = _Mixed(self.lesson, self.jury)
         self.pool = _by_cost(self.net, drawn(self.low, self.high))
-        focuses, first, lasts = list(FOCUSES), math.nan, []
+        focuses, first = list(FOCUSES), math.nan
+        lasts: list[tuple[float, float]] = []
         total, step, stopped = course.epochs * self.lesson.steps(course.batch), 0, "epochs"
         for batch in self._batches(course):
             used = (time.perf_counter() - start) / course.limit_s

@@ -15,7 +15,7 @@ import numpy as np
 from steelyard.core.candidate import Candidate, FamilySpace, Knob, Scale
 from steelyard.core.errors import SteelyardError, WorkerError
 from steelyard.core.explored import Explored
-from steelyard.core.protocols import Family, Metric, Session, Task
+from steelyard.core.protocols import Family, Feed, Metric, Session, Task
 from steelyard.core.task import Array, Rows, ValueOutput, feed_of
 from steelyard.core.wire import Plain
 from steelyard.elastic.sandwich import Course, Trained, step_s, train_supernet
@@ -275,7 +275,7 @@ class _Judge:
         return Explored(candidate, float(quality), len(self.rows), latency_s, path.stat().st_size)
 
 
-def quick_latency(session: Session, row: Array) -> float:
+def quick_latency(session: Session, row: Feed) -> float:
     """The median time of some calls on one row, in this process."""
     took = []
     for _ in range(CALLS + CALLS // 3):
