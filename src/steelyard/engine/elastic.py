@@ -16,7 +16,7 @@ from steelyard.core.candidate import Candidate, FamilySpace, Knob, Scale
 from steelyard.core.errors import SteelyardError, WorkerError
 from steelyard.core.explored import Explored
 from steelyard.core.protocols import Family, Feed, Metric, Session, Task
-from steelyard.core.task import Array, Rows, ValueOutput, feed_of
+from steelyard.core.task import Rows, ValueOutput, feed_of
 from steelyard.core.wire import Plain
 from steelyard.elastic.sandwich import Course, Trained, step_s, train_supernet
 from steelyard.elastic.statistics import reestimate_norms
