@@ -17,6 +17,12 @@ registry = Registry(
             "mlp": Lazy("steelyard.families.mlp:MLP"),
             "cnn": Lazy("steelyard.families.cnn:CNN"),
             "resnet": Lazy("steelyard.families.resnet:RESNET"),
+            "resnet-bottleneck": Lazy("steelyard.families.resnet:BOTTLENECK"),
+            "lenet": Lazy("steelyard.families.lenet:LENET"),
+            "mobilenetv2": Lazy("steelyard.families.mobilenet:MOBILENETV2"),
+            "efficientnet": Lazy("steelyard.families.mobilenet:EFFICIENTNET"),
+            "squeezenet": Lazy("steelyard.families.squeezenet:SQUEEZENET"),
+            "vit": Lazy("steelyard.families.vit:VIT"),
         },
         "step": {
             "clean": Lazy("steelyard.steps.clean:CLEAN"),

@@ -125,6 +125,31 @@ class Miss:
 
 
 @dataclass(frozen=True, slots=True)
+class Deciding:
+    """A limit without which alone another candidate would have been chosen.
+
+    Attributes:
+        limit: `max_latency` and the like, `max_drop`, `min_quality`, or `proof`.
+        asked: what was asked, in `unit`; of a proof the confidence.
+        excluded: candidates that meet everything else, and are cheaper than the chosen one where that meets all.
+        instead: the key of the cheapest of them, and `name` for people.
+        times: how many times cheaper than the chosen one it is; None where that can't be said.
+    """
+
+    limit: str
+    asked: float
+    unit: Unit
+    excluded: int
+    instead: str
+    name: str
+    times: float | None
+
+    def to_json(self) -> Plain:
+        """The plain form."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+@dataclass(frozen=True, slots=True)
 class FailedTrial:
     """A candidate that ended in a failure."""
 
@@ -185,7 +210,8 @@ class Outcome:
     `waterfall`, `flips` and `sensitivity`. `generations` are of a search by evolution alone.
     `scaling` says for each family with enough points how its knobs should grow. `reachable` is of `find` alone: by
     metric what its members cost from the cheapest to the dearest, `low`, `high` and `unit`; either end is None where it
-    is not known. `exploring` says by family what shared weights were worth, where they were asked for.
+    is not known. `exploring` says by family what shared weights were worth, where they were asked for. `decided`
+    are the limits that the choice hung on; `scenario` is the name of the one that asked for them, empty where none did.
     """
 
     study: str
@@ -213,6 +239,8 @@ class Outcome:
     scaling: tuple[Scaling, ...] = ()
     reachable: Mapping[str, Any] = field(default_factory=dict)
     exploring: Mapping[str, Any] = field(default_factory=dict)
+    decided: tuple[Deciding, ...] = ()
+    scenario: str = ""
 
     def to_json(self) -> Plain:
         """The JSON of `find` and `compress`: schema 1. What only some of them tell is absent where there is none."""
@@ -246,6 +274,10 @@ class Outcome:
             told["generations"] = [each.to_json() for each in self.generations]
         if self.exploring:
             told["exploring"] = dict(self.exploring)
+        if self.decided:
+            told["decided"] = [each.to_json() for each in self.decided]
+        if self.scenario:
+            told["scenario"] = self.scenario
         if self.reachable:
             told["reachable"] = dict(self.reachable)
         return {**told, "explanation": dict(self.explanation)} if self.explanation else told
@@ -279,4 +311,6 @@ class Outcome:
             scaling=tuple(Scaling.from_json(each) for each in plain.get("scaling", ())),
             reachable=plain.get("reachable", {}),
             exploring=plain.get("exploring", {}),
+            decided=tuple(Deciding(**each) for each in plain.get("decided", ())),
+            scenario=plain.get("scenario", ""),
         )

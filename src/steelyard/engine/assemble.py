@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from steelyard.core.environment import Environment
-from steelyard.core.outcome import FailedTrial, Outcome, Point
+from steelyard.core.outcome import Deciding, FailedTrial, Miss, Outcome, Point
 from steelyard.core.quantity import Quantity
 from steelyard.core.trial import Failure, Measurement, Trial
 from steelyard.core.wire import content_key
@@ -16,6 +16,7 @@ from steelyard.engine.explaining import explanation
 from steelyard.engine.gate import dropped
 from steelyard.engine.plan import Plan
 from steelyard.engine.scaling import scalings
+from steelyard.select.deciding import PROOF, Contender, asked_of, deciding
 from steelyard.select.diagnosis import diagnose
 from steelyard.select.explain import Standing, reason
 from steelyard.select.limits import misses
@@ -68,11 +69,45 @@ def assemble(  # noqa: PLR0917  what the pipeline hands over
         notices=(*study.get("notices", []), *verdict.notices, *untold),
         scaling=scaling,
         exploring=exploring.told(study, trials, plan.metric),
+        decided=_decided(plan, verdict, confirmed),
+        scenario=plan.scenario,
     )
     if plan.given is None:
         return outcome
     told = explanation(outcome.points, outcome.chosen, metric=plan.goal_metric, flips=verdict.flips)
     return replace(outcome, gate=verdict.gate, explanation=told)
+
+
+def _decided(plan: Plan, verdict: Verdict, confirmed: Sequence[Trial]) -> tuple[Deciding, ...]:
+    """Which limits the choice hung on."""
+    contenders = []
+    for trial in confirmed:
+        cost = verdict.metrics[trial.key].get(plan.goal.cost_metric)
+        if trial.candidate.family == "baseline" or cost is None or trial.key in dropped(verdict.gate):
+            continue
+        missed = {each.limit for each in _missed(plan, verdict, trial)}
+        if (
+            verdict.status == "certified"
+            and verdict.certified is not None
+            and not missed
+            and trial.key not in (*verdict.certified.rejected, verdict.reference.key)
+        ):
+            missed = {PROOF}
+        contenders.append(Contender(trial.key, str(trial.candidate), cost.value, frozenset(missed)))
+    return deciding(contenders, verdict.chosen.key, asked_of(plan.goal))
+
+
+def _missed(plan: Plan, verdict: Verdict, trial: Trial) -> tuple[Miss, ...]:
+    if trial.key == verdict.chosen.key:
+        return verdict.misses
+    metrics = verdict.metrics[trial.key]
+    return misses(
+        plan.goal,
+        metrics,
+        drop=verdict.valid_drops[trial.key],
+        quality=metrics[plan.goal_metric].value,
+        higher_is_better=plan.metric.higher_is_better,
+    )
 
 
 def _counts(trials: Sequence[Trial], explored: set[str]) -> dict[str, int]:

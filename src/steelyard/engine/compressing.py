@@ -70,6 +70,7 @@ class CompressRequest:
     preprocess: str | None = None
     plugins: tuple[str, ...] = ()
     trust: bool = False
+    scenario: str | None = None
 
 
 def resolve_compress(request: CompressRequest) -> Plan:
@@ -129,6 +130,7 @@ def resolve_compress(request: CompressRequest) -> Plan:
         files={**model.files, **_own_files(request)},
         given=model,
         sharing="always" if request.strategy == "elastic" else "never",
+        scenario=Path(request.scenario).stem if request.scenario else "",
     )
 
 

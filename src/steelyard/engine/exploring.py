@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from scipy.stats import rankdata
 
 from steelyard.core.candidate import FamilySpace
 from steelyard.core.errors import WorkerError
@@ -224,6 +223,8 @@ def agreement(pairs: Sequence[tuple[float, float]]) -> tuple[float | None, float
     """
     if len(pairs) < LEAST_PAIRS:
         return None, None
+    from scipy.stats import rankdata  # noqa: PLC0415  half a second that no other search needs
+
     table = np.array(pairs)
     error = float(np.sqrt(np.mean((table[:, 0] - table[:, 1]) ** 2)))
     ranks = np.apply_along_axis(rankdata, 0, table)
