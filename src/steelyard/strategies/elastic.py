@@ -45,7 +45,8 @@ class Elastic:
         """The next candidate; None when all are finished or pending."""
         if any(each.steps for each in problem.explored()):
             return propose_structure(space, finished, pending, problem)
-        if _is_tree(space):
+        if len(space.families) == 1 and not space.families[0].knobs:
+            # One model as it is given: what there is to choose are its pipelines, and there is a walk for these.
             return SHRINK.propose(space, finished, pending, problem)
         failed = {trial.key for trial in finished if problem.score(trial) is None}
         weighed = [each for each in _weighed(space, finished, pending, problem) if each.key not in failed]
@@ -70,12 +71,6 @@ class Elastic:
             seed=problem.seed,
         )
         return weighed[chosen]
-
-
-def _is_tree(space: Space) -> bool:
-    """Whether pipelines go on from one another, as those of a given model do: there is a walk for these."""
-    known = set(space.pipelines)
-    return any(steps[:end] in known for steps in space.pipelines for end in range(1, len(steps)))
 
 
 def _weighed(
