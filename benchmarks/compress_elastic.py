@@ -42,7 +42,7 @@ from steelyard.core.trial import Failure, Measurement, Trial  # noqa: E402
 from steelyard.engine.compressing import CompressRequest, resolve_compress  # noqa: E402
 from steelyard.engine.elastic import quick_latency  # noqa: E402
 from steelyard.engine.evaluating import outputs_of  # noqa: E402
-from steelyard.engine.exploring import CONFIRMATIONS, SHARE, agreement  # noqa: E402
+from steelyard.engine.exploring import RECOVERIES, SHARE, agreement  # noqa: E402
 from steelyard.engine.messages import Assignment, Exploration, WorkerSetup  # noqa: E402
 from steelyard.engine.plan import Plan  # noqa: E402
 from steelyard.engine.problem import StudyProblem  # noqa: E402
@@ -126,7 +126,7 @@ class Race:
         lesson_s = LESSON_SHARE * self.budget_s
         if self.plan.sharing == "always":
             self.explore()
-            lesson_s = self.left_s / CONFIRMATIONS * 2
+            lesson_s = self.left_s / RECOVERIES
         while self.left_s > 0:
             candidate = self.plan.strategy.propose(self.plan.space, self.finished, [], self.problem)
             if candidate is None:

@@ -27,6 +27,8 @@ LEAST_SCALES = 6
 """Fewer scales than this are trained alone sooner than shared weights are."""
 CONFIRMATIONS = 12
 """Candidates that are to be confirmed in the time that exploring leaves: each may learn for such a part of it."""
+RECOVERIES = 6
+"""The same of a given model's structures: a structure learns longer, and some learn once more."""
 LEAST_PAIRS = 4
 """Pairs of estimate and truth below which their agreement is not told."""
 LEAST_S = 5.0
@@ -99,7 +101,8 @@ class Explorations:
 
     def lesson_s(self, *, is_reference: bool) -> float:
         """Seconds that a candidate may learn for from shared weights; the reference twice as long."""
-        return self.left_s / CONFIRMATIONS * (2 if is_reference else 1)
+        parts = CONFIRMATIONS if self.plan.given is None else RECOVERIES
+        return self.left_s / parts * (2 if is_reference else 1)
 
     def end(self, future: "Future[Made]") -> Iterator[tuple[str, str]]:
         """Take what an exploration found; yields sentences for the user, each a fact or a notice."""
