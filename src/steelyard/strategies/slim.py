@@ -114,7 +114,7 @@ class _Slim:
         return bool(steps) and "sizes" in dict(steps[0].settings) and all(each == steps[1] for each in steps[1:])
 
     def _body(self, begun: set[str]) -> Candidate | None:
-        """The structure whose confirmation is expected to add most hypervolume of (permitted drop, cost)."""
+        """The structure expected to add most hypervolume of (permitted drop, cost below that of the best so far)."""
         bodies = list(self.problem.explored())[:MOST_BODIES]
         worst = self.problem.worst_loss(self.finished, WITHIN)
         failed = {each.key for each in self.finished if isinstance(each.outcome, Failure)}
@@ -135,11 +135,17 @@ class _Slim:
             objectives,
             costs=costs,
             estimates=estimates,
-            reference=np.array([worst, self._cost(plain)]),
+            reference=np.array([worst, self._bar(plain)]),
             pending=barred,
             seed=self.problem.seed,
         )
         return weighed[chosen] if weighed[chosen].key not in begun else None
+
+    def _bar(self, plain: Trial) -> float:
+        """The cost that a structure must stay below to be of use: that of the cheapest safe one, or the plain model's."""
+        spent = {each.key: self.problem.spent(each.candidate, self.finished) for each in self.finished}
+        safe = [each for each in self.finished if self._is_body(each.candidate) and _is_safe(spent[each.key])]
+        return min((self._cost(each) for each in safe), default=self._cost(plain))
 
     def _estimated(
         self, weighed: Sequence[Candidate], known: NDArray[np.int64], objectives: Array
@@ -165,6 +171,10 @@ def propose_structure(
     walked as by `shrink`.
     """
     return _Slim(space, finished, pending, problem).propose()
+
+
+def _is_safe(spent: float | None) -> bool:
+    return spent is not None and spent <= SAFE
 
 
 def _features(weighed: Sequence[Candidate]) -> Array:
