@@ -142,7 +142,7 @@ class _Slim:
         return weighed[chosen] if weighed[chosen].key not in begun else None
 
     def _bar(self, plain: Trial) -> float:
-        """The cost that a structure must stay below to be of use: that of the cheapest safe one, or the plain model's."""
+        """The cost that a structure must stay below to be of use: of the cheapest safe one, or of the plain model."""
         spent = {each.key: self.problem.spent(each.candidate, self.finished) for each in self.finished}
         safe = [each for each in self.finished if self._is_body(each.candidate) and _is_safe(spent[each.key])]
         return min((self._cost(each) for each in safe), default=self._cost(plain))
