@@ -24,6 +24,7 @@ def refusal(ask):
         ({"seed": 1.5}, "'seed' must be between 0 and 2147483647, got 1.5.", "seed"),
         ({"batch": True}, "'batch' must be a whole number from 1 to 65536, got True.", "batch"),
         ({"seeds": 0}, "'seeds' must be a whole number from 1 to 100, got 0.", "seeds"),
+        ({"halving": "no"}, "'halving' must be True, False or None, got 'no'.", "halving"),
         ({"seeds": 1000}, "'seeds' must be a whole number from 1 to 100, got 1000.", "seeds"),
         ({"model": 3}, "'model' must be a name, or names, got 3.", "model"),
         ({"model": ["mlp", 3]}, "'model' must be a name, or names, got ('mlp', 3).", "model"),

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 
 from steelyard.core.environment import Environment
-from steelyard.core.outcome import Deciding, FailedTrial, Miss, Outcome, Point
+from steelyard.core.outcome import Deciding, FailedTrial, Miss, Outcome, Point, StoppedTrial
 from steelyard.core.quantity import Quantity
 from steelyard.core.trial import Failure, Measurement, Trial
 from steelyard.core.wire import content_key
-from steelyard.engine import exploring
+from steelyard.engine import exploring, halving
 from steelyard.engine.certify import Metrics, Verdict
 from steelyard.engine.explaining import explanation
 from steelyard.engine.gate import dropped
@@ -46,6 +46,10 @@ def assemble(  # noqa: PLR0917  what the pipeline hands over
         for trial in trials
         if isinstance(trial.outcome, Failure)
     ]
+    stopped = tuple(
+        StoppedTrial(trial.key, end.epoch, end.quality, end.needed, end.why, str(trial.candidate))
+        for trial, end in halving.stopped_trials(trials)
+    )
     scaling, untold = scalings(plan, verdict.metrics, confirmed)
     outcome = Outcome(
         study=content_key(plan.identity),
@@ -60,13 +64,14 @@ def assemble(  # noqa: PLR0917  what the pipeline hands over
         drop=verdict.drop,
         counts=_counts(trials, exploring.explored_keys(study)),
         failures=tuple(failures),
+        stopped=stopped,
         splits={**plan.rows, "how": plan.task.split_how},
         spent={name: seconds for name, seconds in spent.items() if name != "wall_s"},
         wall_s=spent["wall_s"],
         bundle=plan.out.resolve(),
         environment=environment,
         facts=plan.task.facts,
-        notices=(*study.get("notices", []), *verdict.notices, *untold),
+        notices=(*study.get("notices", []), *halving.told(trials, plan), *verdict.notices, *untold),
         scaling=scaling,
         exploring=exploring.told(study, trials, plan.metric),
         decided=_decided(plan, verdict, confirmed),
@@ -114,15 +119,20 @@ def _counts(trials: Sequence[Trial], explored: set[str]) -> dict[str, int]:
     """Explored: quality was computed at all; trained: own weights trained; measured: confirmed; failed: ended so."""
     measured = sum(isinstance(trial.outcome, Measurement) for trial in trials)
     late = sum(isinstance(trial.outcome, Failure) and trial.outcome.stage == "measure" for trial in trials)
+    stopped = {trial.key for trial, _ in halving.stopped_trials(trials)}
     known = {
-        trial.key for trial in trials if isinstance(trial.outcome, Measurement) or trial.outcome.stage == "measure"
+        trial.key
+        for trial in trials
+        if isinstance(trial.outcome, Measurement)
+        or (isinstance(trial.outcome, Failure) and trial.outcome.stage == "measure")
     }
-    return {
-        "explored": measured + late + len(explored - known),
+    counts = {
+        "explored": measured + late + len((explored | stopped) - known),
         "trained": sum(trial.trained for trial in trials),
         "measured": measured,
-        "failed": len(trials) - measured,
+        "failed": len(trials) - measured - len(stopped),
     }
+    return {**counts, "stopped": len(stopped)} if stopped else counts
 
 
 def _front(plan: Plan, verdict: Verdict, confirmed: Sequence[Trial]) -> list[str]:

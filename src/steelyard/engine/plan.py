@@ -44,7 +44,7 @@ class Plan:
     there is one. `sharing` says whether models of a family share weights before they are confirmed.
     `scale` is "compound" where the space is restricted to a ladder. `warm` is what an earlier
     study has to offer. `seeds` is with how many seeds the finalists are trained. `scenario` names where
-    the goal is from.
+    the goal is from. `halving` says whether hopeless trainings are stopped early.
     """
 
     task: Task
@@ -74,6 +74,7 @@ class Plan:
     scale: str = "free"
     warm: WarmStart | None = None
     seeds: int = 1
+    halving: bool = False
     scenario: str = ""
 
     @property

@@ -91,29 +91,37 @@ class StudyProblem:
 
     def worst_loss(self, finished: Sequence[Trial], share: float = 1.0) -> float | None:
         """The loss of quality at a share of the permitted drop; None before a plain model is measured."""
-        best = self._best_plain(finished)
+        quality = self.below(share, finished)
+        return None if quality is None else loss(self.metric, quality)
+
+    def below(self, times: float, finished: Sequence[Trial]) -> float | None:
+        """The quality that is so many permitted drops below the best uncompressed one; None before there is one.
+
+        Where no drop is permitted, a hundredth of that quality stands for one.
+        """
+        best = self._best(finished)
         if best is None:
             return None
-        is_relative = self.goal.is_relative(metric_in_unit_range=self.metric.in_unit_range)
-        unit = max(abs(best), self.floor) if is_relative else 1.0
-        return loss(self.metric, best) + share * self.goal.max_drop * unit
+        goal = self.goal
+        is_share = goal.max_drop == 0 or goal.is_relative(metric_in_unit_range=self.metric.in_unit_range)
+        unit = (goal.max_drop or 0.01) * (max(abs(best), self.floor) if is_share else 1.0)
+        return best - times * unit if self.metric.higher_is_better else best + times * unit
 
-    def _lost(self, quality: float, finished: Sequence[Trial]) -> float:
-        """The drop of a quality against the best uncompressed one; 0 where none is measured yet."""
-        best = self._best_plain(finished)
-        if best is None:
-            return 0.0
-        relative = self.goal.is_relative(metric_in_unit_range=self.metric.in_unit_range)
-        return drop(self.metric, best, quality, relative=relative, floor=self.floor)
-
-    def _best_plain(self, finished: Sequence[Trial]) -> float | None:
-        """The quality of the best uncompressed model; None where none is measured yet."""
+    def _best(self, finished: Sequence[Trial]) -> float | None:
         plain = [
             self._quality(each)
             for each in finished
             if each.candidate.is_plain and isinstance(each.outcome, Measurement)
         ]
         return min(plain, key=lambda value: loss(self.metric, value)) if plain else None
+
+    def _lost(self, quality: float, finished: Sequence[Trial]) -> float:
+        """The drop of a quality against the best uncompressed one; 0 where none is measured yet."""
+        best = self._best(finished)
+        if best is None:
+            return 0.0
+        relative = self.goal.is_relative(metric_in_unit_range=self.metric.in_unit_range)
+        return drop(self.metric, best, quality, relative=relative, floor=self.floor)
 
     def _quality(self, trial: Trial) -> float:
         assert isinstance(trial.outcome, Measurement)  # noqa: S101  callers have checked; narrows the type

@@ -48,7 +48,8 @@ class Request:
     those along which depth, width and resolution grow together. `measured` is a file that a kit's `measure.py` wrote: a
     finished study answers by its costs.
     `warm_start` is the home of an earlier study, whose front is proposed first. `seeds` is with how many seeds the
-    finalists are trained. `scenario` is the name or file that the goal is from.
+    finalists are trained. `scenario` is the name or file that the goal is from. `halving` is whether trainings that
+    have become hopeless are stopped early, where that can be told.
     """
 
     task: str | Task
@@ -81,6 +82,7 @@ class Request:
     scale: Literal["free", "compound"] = "free"
     warm_start: Path | None = None
     seeds: int | None = None
+    halving: bool | None = None
     scenario: str | None = None
 
 
@@ -132,6 +134,7 @@ def resolve(request: Request) -> Plan:
         sharing=_sharing(request),
         scale=request.scale or "free",
         seeds=request.seeds or 1,
+        halving=request.halving is not False,
         scenario=Path(request.scenario).stem if request.scenario else "",
     )
     if request.warm_start is None:
