@@ -71,3 +71,9 @@ def test_looks_at_forms_are_estimates_but_no_explored_scales():
     assert asked.explored() == (plain,)
     assert asked.estimate(form) == (loss(METRICS["accuracy"], 0.8), math.log(1e-5))
     assert asked.estimate(replace(form, options=(("threads", 2),))) is None
+
+
+def test_the_worst_loss_is_that_of_the_best_plain_model_and_a_share_of_the_permitted_drop():
+    assert problem(max_drop=0.02).worst_loss([]) is None
+    assert math.isclose(problem(max_drop=0.02).worst_loss([trial(0.95), trial(0.9)], 0.5), -0.94)
+    assert math.isclose(problem(max_drop=0.02, relative=True).worst_loss([trial(0.5)]), -0.49)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -29,10 +29,14 @@ LEAST_SCALES = 6
 """Fewer scales than this are trained alone sooner than shared weights are."""
 CONFIRMATIONS = 12
 """Candidates that are to be confirmed in the time that exploring leaves: each may learn for such a part of it."""
+RECOVERIES = 6
+"""The same of a given model's structures: a structure learns longer, and some learn once more."""
 LEAST_PAIRS = 4
 """Pairs of estimate and truth below which their agreement is not told."""
 LEAST_S = 5.0
 """Less time than this is not worth an exploration."""
+WITHOUT = "is cut step by step, without shared weights"
+"""What happens to a given model whose structures can't be explored."""
 GRACE_S = 60.0
 """Seconds after its limit at which an exploration counts as hung, beside the same time again."""
 
@@ -58,7 +62,7 @@ class Explorations:
     @classmethod
     def of(cls, plan: Plan, study: Study) -> Self | None:
         """The explorations of a plan; None where its models are not to share weights."""
-        if plan.sharing == "never" or plan.given is not None or plan.warm is not None:
+        if plan.sharing == "never" or plan.warm is not None:
             return None
         facts: dict[str, Plain] = study.get(FACT, {})
         known = [
@@ -66,7 +70,10 @@ class Explorations:
         ]
         # What was cheaper to train alone within an earlier budget is shared all the same where that is asked for.
         settled = {name for name, found in facts.items() if "explored" in found or plan.sharing != "always"}
-        todo = [each for each in plan.space.families if each.size >= LEAST_SCALES and each.family not in settled]
+        least = LEAST_SCALES if plan.given is None else 1
+        todo = [each for each in plan.space.families if each.size >= least and each.family not in settled]
+        if plan.given is not None and structures_refused(plan):
+            todo = []
         return cls(plan, study, todo, {each.candidate.key: each for each in known})
 
     def begin(
@@ -93,12 +100,14 @@ class Explorations:
             batch=plan.batch,
             threads=plan.threads,
             forced=plan.sharing == "always",
+            **({} if plan.given is None else _aimed(plan)),
         )
         return workers.submit(asked, 2 * limit_s + min(GRACE_S, left_s), listener(self.NAME))
 
     def lesson_s(self, *, is_reference: bool) -> float:
         """Seconds that a candidate may learn for from shared weights; the reference twice as long."""
-        return self.left_s / CONFIRMATIONS * (2 if is_reference else 1)
+        parts = CONFIRMATIONS if self.plan.given is None else RECOVERIES
+        return self.left_s / parts * (2 if is_reference else 1)
 
     def end(self, future: "Future[Made]") -> Iterator[tuple[str, str]]:
         """Take what an exploration found; yields sentences for the user, each a fact or a notice."""
@@ -108,16 +117,18 @@ class Explorations:
         except WorkerError as error:
             facts = {**self.study.get(FACT, {}), self._family: {"refused": error.message}}
             self.study.put(FACT, facts)
-            yield self._sort, f"{self._family} is trained from scratch, scale by scale: {error.message}"
+            instead = "is trained from scratch, scale by scale" if self.plan.given is None else WITHOUT
+            yield self._sort, f"{self._family} {instead}: {error.message}"
             return
         notes = {**made.notes, "seconds": dict(made.seconds)}
         found = explored_by(notes, self.plan.goal_metric)
         self.known.update({each.candidate.key: each for each in found})
         self.study.put(FACT, {**self.study.get(FACT, {}), self._family: notes})
         trained = notes["trained"]
+        what = "scales" if self.plan.given is None else "structures"
         yield (
             "fact",
-            f"{self._family}: {len(notes['explored'])} scales explored by shared weights, "
+            f"{self._family}: {len(notes['explored'])} {what} explored by shared weights, "
             f"trained {trained['train_s']:.0f} s",
         )
 
@@ -127,6 +138,11 @@ class Explorations:
 
     def untold(self) -> Iterator[str]:
         """Sentences on families that are not explored although that was asked for."""
+        if self.plan.given is not None:
+            refused = structures_refused(self.plan)
+            if refused and self.plan.sharing == "always":
+                yield f"{self.plan.given.name} {WITHOUT}: {refused}"
+            return
         for each in self.plan.space.families if self.plan.sharing == "always" else ():
             if each.size < LEAST_SCALES:
                 yield f"{each.family} has {each.size} scales, too few to share weights: each is trained from scratch"
@@ -135,6 +151,22 @@ class Explorations:
     def _sort(self) -> str:
         """Whoever asked for shared weights must hear that there are none; a default that does not apply is a fact."""
         return "notice" if self.plan.sharing == "always" else "fact"
+
+
+def _aimed(plan: Plan) -> dict[str, Any]:
+    """What structures of a given model are explored around."""
+    is_relative = plan.goal.is_relative(metric_in_unit_range=plan.metric.in_unit_range)
+    return {"max_drop": plan.goal.max_drop, "relative": is_relative, "minimize": plan.goal.minimize}
+
+
+def structures_refused(plan: Plan) -> str:
+    """Why the structures of a given model are not explored; empty where they are."""
+    names = {step.name for steps in plan.space.pipelines for step in steps}
+    if plan.given is not None and not plan.given.is_module:
+        return "a file without training code has no weights to train."
+    if not {"prune", "distill"} <= names:
+        return "structures are explored where the steps prune and distill may be used."
+    return ""
 
 
 def explored_by(found: Plain, metric: str) -> list[Explored]:
@@ -208,13 +240,20 @@ def _told(found: Plain, looked: Plain | None, confirmed: Mapping[str, float], me
 def _agreement(found: Sequence[Explored], confirmed: Mapping[str, float]) -> Plain:
     """How estimates of quality agree with what was confirmed."""
     pairs = [(each.quality, confirmed[each.candidate.key]) for each in found if each.candidate.key in confirmed]
-    correlation, error = None, None
-    if len(pairs) >= LEAST_PAIRS:
-        table = np.array(pairs)
-        error = float(np.sqrt(np.mean((table[:, 0] - table[:, 1]) ** 2)))
-        from scipy.stats import rankdata  # noqa: PLC0415  half a second that no other search needs
-
-        ranks = np.apply_along_axis(rankdata, 0, table)
-        if (ranks.std(axis=0) > 0).all():
-            correlation = float(np.corrcoef(ranks.T)[0, 1])
+    correlation, error = agreement(pairs)
     return {"pairs": len(pairs), "rank_correlation": correlation, "error": error}
+
+
+def agreement(pairs: Sequence[tuple[float, float]]) -> tuple[float | None, float | None]:
+    """Spearman's rank correlation of pairs of estimate and truth, and the root mean square of their differences.
+
+    Both are None below `LEAST_PAIRS` pairs, the correlation also where either is all alike.
+    """
+    if len(pairs) < LEAST_PAIRS:
+        return None, None
+    from scipy.stats import rankdata  # noqa: PLC0415  half a second that no other search needs
+
+    table = np.array(pairs)
+    error = float(np.sqrt(np.mean((table[:, 0] - table[:, 1]) ** 2)))
+    ranks = np.apply_along_axis(rankdata, 0, table)
+    return (float(np.corrcoef(ranks.T)[0, 1]) if (ranks.std(axis=0) > 0).all() else None), error

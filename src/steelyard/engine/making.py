@@ -25,6 +25,7 @@ from steelyard.engine.inspecting import audit_file
 from steelyard.engine.messages import EARLIER_NOTES, HOPELESS, SEED_FOLDER, Assignment, Exploration, FormLooks, Made
 from steelyard.engine.modulesteps import ModuleSteps
 from steelyard.engine.once import made_once
+from steelyard.engine.slimming import SharedStructures
 from steelyard.engine.stepping import calibration, leading, step_of
 from steelyard.engine.takeover import earlier_fit, keep_weights
 from steelyard.graph.audit import check_quantized
@@ -64,6 +65,7 @@ class Workshop:
     loop: Callable[..., Any] | None = None
     chain: Chain | None = None
     elastic: SharedWeights | None = None
+    structures: SharedStructures | None = None
 
     def explore(self, asked: Exploration, tell: Callable[[str], None]) -> Made:
         """Train the shared weights of a family and judge its scales.
@@ -71,6 +73,8 @@ class Workshop:
         Raises:
             WorkerError: if its models can't share weights, or need not.
         """
+        if self.structures is not None:
+            return self.structures.explore(asked, Clock(tell))
         if self.elastic is None:
             raise WorkerError("a training loop of your own trains one model at a time.", stage="share")
         return self.elastic.explore(asked, Clock(tell))

@@ -86,7 +86,7 @@ class Exploration:
 
     `left_s` are the seconds that the search has: where `most` scales can be trained alone in half of them by `workers`
     processes, sharing is refused, unless it is `forced`. A quick look at latencies is taken with `batch` rows and
-    `threads`.
+    `threads`. Structures of a given model are explored around the permitted drop, by the cost that is minimised.
     """
 
     space: FamilySpace
@@ -98,6 +98,9 @@ class Exploration:
     batch: int = 1
     threads: int = 1
     forced: bool = False
+    max_drop: float = 0.0
+    relative: bool = False
+    minimize: str = "latency"
 
     def to_json(self) -> Plain:
         """The plain form, told apart from an assignment's by its field `explore`."""

@@ -408,7 +408,7 @@ def _search(run: Run, workers: LocalWorkers, lane: Lane) -> Search:
         takes_turns=has_threads or cpus == {lane.protocol.cpu},
         prepare=run.start.prepare,
         explorations=explorations,
-        looks=None if explorations is None else LookRounds(plan, run.study, explorations),
+        looks=None if explorations is None or plan.given is not None else LookRounds(plan, run.study, explorations),
         survey=_survey(run, lane),
         halving=Halving.of(plan, problem),
     )

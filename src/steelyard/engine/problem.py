@@ -89,6 +89,11 @@ class StudyProblem:
             return None
         return lost / self.goal.max_drop if self.goal.max_drop > 0 else (0.0 if lost <= 0 else math.inf)
 
+    def worst_loss(self, finished: Sequence[Trial], share: float = 1.0) -> float | None:
+        """The loss of quality at a share of the permitted drop; None before a plain model is measured."""
+        quality = self.below(share, finished)
+        return None if quality is None else loss(self.metric, quality)
+
     def below(self, times: float, finished: Sequence[Trial]) -> float | None:
         """The quality that is so many permitted drops below the best uncompressed one; None before there is one.
 

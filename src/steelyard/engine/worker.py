@@ -80,7 +80,7 @@ def open_workshop(setup: WorkerSetup) -> Any:
         families[name] = Own(name, load_function(setup.model, field="model"))
     task = load(Path(setup.task))
     metrics = {metric_name(address): metric_of(address) for address in setup.metrics}
-    chain, elastic = None, None
+    chain, elastic, structures = None, None, None
     own_loss = load_function(recipe.loss, field="loss") if recipe.loss else None
     loop = load_function(recipe.loop, field="train") if recipe.loop else None
     if setup.shares and loop is None:
@@ -96,6 +96,11 @@ def open_workshop(setup: WorkerSetup) -> Any:
 
         given = GivenModel.from_json(setup.given)
         chain = Chain(given, task, registry, metrics[setup.goal_metric], setup.seed, Path(setup.fits))
+        if given.is_module:
+            from steelyard.engine.slimming import SharedStructures  # noqa: PLC0415  imports torch
+
+            structures = SharedStructures(chain)
+            chain.sliced = structures.sliced
     return Workshop(
         task=task,
         registry=registry,
@@ -110,6 +115,7 @@ def open_workshop(setup: WorkerSetup) -> Any:
         loop=loop,
         chain=chain,
         elastic=elastic,
+        structures=structures,
     )
 
 

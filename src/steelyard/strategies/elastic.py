@@ -12,6 +12,8 @@ from steelyard.core.protocols import Problem
 from steelyard.core.trial import Trial
 from steelyard.strategies.features import features_of
 from steelyard.strategies.promising import most_promising
+from steelyard.strategies.shrink import SHRINK
+from steelyard.strategies.slim import propose_structure
 from steelyard.strategies.surrogate import predict
 from steelyard.strategies.uniform import random_order
 
@@ -36,7 +38,8 @@ class Elastic:
     """Proposes the candidate whose confirmation is expected to add most hypervolume of (loss of quality, cost).
 
     Where an elastic model has been explored, its estimates are the first guess: their observed error against what is
-    confirmed decides how far they are believed. The cost is the one that the goal minimises.
+    confirmed decides how far they are believed. The cost is the one that the goal minimises. Of a model that is given,
+    `slim` proposes the structures that were explored; where none were, `shrink` walks the pipelines.
     """
 
     name: str = "elastic"
@@ -45,6 +48,11 @@ class Elastic:
         self, space: Space, finished: Sequence[Trial], pending: Sequence[Candidate], problem: Problem
     ) -> Candidate | None:
         """The next candidate; None when all are finished or pending."""
+        if any(each.steps for each in problem.explored()):
+            return propose_structure(space, finished, pending, problem)
+        if len(space.families) == 1 and not space.families[0].knobs:
+            # One model as it is given: what there is to choose are its pipelines, and there is a walk for these.
+            return SHRINK.propose(space, finished, pending, problem)
         failed = {trial.key for trial in finished if problem.score(trial) is None}
         weighed = [each for each in _weighed(space, finished, pending, problem) if each.key not in failed]
         place = {candidate.key: at for at, candidate in enumerate(weighed)}
