@@ -1,7 +1,7 @@
 """One candidate's life up to its model file: train, export, check parity, compress, evaluate. Runs in a worker."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,13 @@ from steelyard.engine.clock import Clock
 from steelyard.engine.conversion import SOURCE_SUFFIX, artifact_bytes, floor_model, floor_ports
 from steelyard.engine.elastic import SharedWeights
 from steelyard.engine.evaluating import outputs_of
+from steelyard.engine.formlooks import look_at_forms
 from steelyard.engine.inspecting import audit_file
-from steelyard.engine.messages import EARLIER_NOTES, HOPELESS, SEED_FOLDER, Assignment, Exploration, Made
+from steelyard.engine.messages import EARLIER_NOTES, HOPELESS, SEED_FOLDER, Assignment, Exploration, FormLooks, Made
+from steelyard.engine.modulesteps import ModuleSteps
 from steelyard.engine.once import made_once
+from steelyard.engine.slimming import SharedStructures
+from steelyard.engine.stepping import calibration, leading, step_of
 from steelyard.engine.takeover import earlier_fit, keep_weights
 from steelyard.graph.audit import check_quantized
 from steelyard.graph.counting import count
@@ -63,6 +67,7 @@ class Workshop:
     loop: Callable[..., Any] | None = None
     chain: Chain | None = None
     elastic: SharedWeights | None = None
+    structures: SharedStructures | None = None
 
     def explore(self, asked: Exploration, tell: Callable[[str], None]) -> Made:
         """Train the shared weights of a family and judge its scales.
@@ -70,9 +75,21 @@ class Workshop:
         Raises:
             WorkerError: if its models can't share weights, or need not.
         """
+        if self.structures is not None:
+            return self.structures.explore(asked, Clock(tell))
         if self.elastic is None:
             raise WorkerError("a training loop of your own trains one model at a time.", stage="share")
         return self.elastic.explore(asked, Clock(tell))
+
+    def look(self, asked: FormLooks, tell: Callable[[str], None]) -> Made:
+        """Look at forms of scales that share weights.
+
+        Raises:
+            WorkerError: if there are no shared weights.
+        """
+        if self.elastic is None:
+            raise WorkerError("there are no shared weights to look at.", stage="look")
+        return look_at_forms(self.elastic, asked, Clock(tell))
 
     def make(self, assignment: Assignment, tell: Callable[[str], None]) -> Made:
         """Make one candidate.
@@ -100,6 +117,10 @@ class Workshop:
         steps = candidate.steps
         if self.chain is None:
             source, notes, trained = self._trained(candidate.uncompressed.file, assignment, clock)
+            on_module = leading(steps, self.registry)
+            if on_module:
+                source, notes, trained = self._module_stepped(candidate, on_module, notes, assignment.limit_s, clock)
+                steps = steps[len(on_module) :]
         else:
             source, notes, trained = self.chain.made(candidate, assignment.limit_s, clock)
             steps = steps[len(self.chain.module_steps(steps)) :]
@@ -176,6 +197,27 @@ class Workshop:
                 f"{got.shape}.",
                 stage="parity",
             )
+
+    def _module_stepped(
+        self, candidate: Candidate, steps: tuple[StepSetting, ...], notes: dict[str, Any], limit_s: float, clock: Clock
+    ) -> tuple[Path, dict[str, Any], bool]:
+        """The ONNX file of a trained model after steps on its module, which may train it further; made once a study."""
+        before = self.fits / candidate.uncompressed.key
+        home = self.fits / replace(candidate.file, steps=steps).key / "module"
+        stepped = ModuleSteps(self.task, self.registry, self.metrics[self.goal_metric], self.seed, self.loss)
+
+        def apply(folder: Path) -> Plain:
+            model = self._built(candidate)
+            with clock.stage("compress"):
+                model, done = stepped.applied(model, before, steps, limit_s)
+            with clock.stage("export"):
+                export(model, _example(self.task.train), folder / f"model{SOURCE_SUFFIX}")
+            return {"steps": done}
+
+        found = made_once(home, "steps.json", apply)
+        took = sum(float(each.get("train_s", 0.0)) for each in found["steps"])
+        notes = {**notes, "steps": found["steps"], "train_s": notes["train_s"] + took}
+        return home / f"model{SOURCE_SUFFIX}", notes, True
 
     def _fitted(self, candidate: Candidate, home: Path, assignment: Assignment) -> tuple[Any, Fit, str]:
         """A trained model, how it was trained, and where it started: an earlier study, shared weights, or scratch."""
@@ -319,9 +361,7 @@ class Workshop:
         done: list[Plain] = []
         path = source
         for number, setting in enumerate(steps):
-            step = self.registry.get("step", setting.name)
-            if setting.settings:
-                step = type(step)(**dict(setting.settings))
+            step = step_of(self.registry, "step", setting)
             target = folder / f"step{number}{SOURCE_SUFFIX}"
             report = step.apply(path, target, calibration(self.task.train, self.seed))
             if setting.name == "quantize":
@@ -371,13 +411,6 @@ def _as_fit(done: Recovered, sign: float) -> Fit:
 def _step_file(steps: tuple[StepSetting, ...]) -> str:
     """The name of the last step's ONNX file."""
     return f"step{len(steps) - 1}{SOURCE_SUFFIX}"
-
-
-def calibration(train: Rows, seed: int, size: int = 64) -> Iterator[Feed]:
-    """Batches of training inputs in a seeded order, so that sorted data don't mislead a calibration."""
-    order = np.random.default_rng(seed).permutation(len(train))
-    for start in range(0, len(train), size):
-        yield feed_of(train.x[np.sort(order[start : start + size])])
 
 
 def _sample(rows: Rows, most: int, seed: int) -> Rows:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from steelyard.core.candidate import FamilySpace, Knob, Setting, Space, StepSetting
+from steelyard.core.candidate import FamilySpace, Knob, Setting, Space
 from steelyard.core.errors import InputError, SteelyardError, UnknownNameError
 from steelyard.core.goal import COST_METRICS, Budget, Goal
 from steelyard.core.measured import read_measured
@@ -15,6 +15,7 @@ from steelyard.core.registry import Registry
 from steelyard.core.userfile import absolute_address, is_user_address, load_function
 from steelyard.core.wire import file_sha256
 from steelyard.engine.alone import Question, check_alone, default_families
+from steelyard.engine.forms import added_to, pipelines_for
 from steelyard.engine.lane import default_workers
 from steelyard.engine.options import check_choices, loading_knobs, options_of
 from steelyard.engine.plan import Plan, Sharing
@@ -27,10 +28,6 @@ from steelyard.tasks.metrics import DEFAULT_METRICS, METRICS, metrics_of, more_m
 BUILTIN = "steelyard.builtin:registry"
 DEFAULT_STRATEGY = "elastic"
 """What searches where nothing is asked for; it shares weights where that pays, and always where it is asked for."""
-PIPELINES: tuple[tuple[StepSetting, ...], ...] = ((), (StepSetting("quantize"),))
-"""Pipelines of compression steps that are searched: none, and int8."""
-UNCOMPRESSED: tuple[tuple[StepSetting, ...], ...] = ((),)
-"""Pipelines for runtimes whose files are not made of ONNX files, which the steps work on."""
 LARGEST_SETTING = 2**16
 """No knob of the families that ship goes beyond it."""
 RESERVED = frozenset((*METRICS, *COST_METRICS.values(), "parameters", "macs"))
@@ -50,7 +47,8 @@ class Request:
     finished study answers by its costs.
     `warm_start` is the home of an earlier study, whose front is proposed first. `seeds` is with how many seeds the
     finalists are trained. `scenario` is the name or file that the goal is from. `halving` is whether trainings that
-    have become hopeless are stopped early, where that can be told.
+    have become hopeless are stopped early, where that can be told. `steps` are names of the compression steps that are
+    searched; None for the default.
     """
 
     task: str | Task
@@ -83,6 +81,7 @@ class Request:
     scale: Literal["free", "compound"] = "free"
     warm_start: Path | None = None
     seeds: int | None = None
+    steps: tuple[str, ...] | None = None
     halving: bool | None = None
     scenario: str | None = None
 
@@ -135,6 +134,7 @@ def resolve(request: Request) -> Plan:
         sharing=_sharing(request),
         scale=request.scale or "free",
         seeds=request.seeds or 1,
+        added=added_to(space.pipelines, request.steps),
         halving=request.halving is not False,
         scenario=Path(request.scenario).stem if request.scenario else "",
     )
@@ -421,11 +421,12 @@ def _space(request: Request, registry: Registry, task: Task, names: tuple[str, .
         theirs = {knob.name for each in families for knob in each.knobs}
         raise UnknownNameError("knob", unknown[0], theirs | known.keys(), field="knob")
     options = options_of({name: choices for name, choices in asked.items() if name not in used}, known)
-    takes_onnx = "onnx" in registry.get("exporter", request.runtime).sources
-    space = Space(tuple(families), PIPELINES if takes_onnx else UNCOMPRESSED, request.runtime, options)
-    if space.size > MOST_CANDIDATES:
+    pipelines = pipelines_for(request.steps, registry, request.runtime, shares=_sharing(request) != "never")
+    space = Space(tuple(families), pipelines, request.runtime, options)
+    size = space.size // len(pipelines) * (len(pipelines) - len(added_to(pipelines, request.steps)))
+    if size > MOST_CANDIDATES:
         raise InputError(
-            f"'knob' spans {space.size:.3g} candidates, more than {MOST_CANDIDATES:,}; give fewer choices.",
+            f"'knob' spans {size:.3g} candidates, more than {MOST_CANDIDATES:,}; give fewer choices.",
             field="knob",
         )
     return space, model

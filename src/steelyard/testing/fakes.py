@@ -171,6 +171,10 @@ class FakeProblem:
             return None
         return (1.0 - trial.outcome.metrics["accuracy"].value) / (1.0 - self.good_enough)
 
+    def worst_loss(self, finished: Sequence[Trial], share: float = 1.0) -> float | None:
+        """A share of the loss at the accuracy that is good enough, whatever else has finished."""
+        return share * (1.0 - self.good_enough) if finished else None
+
 
 @dataclass(frozen=True, slots=True)
 class FakeStrategy:
