@@ -10,6 +10,8 @@ registry = Registry(
             "wine": Lazy("steelyard.tasks.builtin:wine"),
             "diabetes": Lazy("steelyard.tasks.builtin:diabetes"),
             "linear": Lazy("steelyard.tasks.builtin:linear"),
+            "blobs": Lazy("steelyard.tasks.builtin:blobs"),
+            "moons": Lazy("steelyard.tasks.builtin:moons"),
         },
         "family": {
             "baseline": Lazy("steelyard.families.baseline:BASELINE"),
@@ -17,6 +19,7 @@ registry = Registry(
             "mlp": Lazy("steelyard.families.mlp:MLP"),
             "cnn": Lazy("steelyard.families.cnn:CNN"),
             "resnet": Lazy("steelyard.families.resnet:RESNET"),
+            "kmeans": Lazy("steelyard.families.kmeans:KMEANS"),
             "trees": Lazy("steelyard.families.trees:TREES_FAMILY"),
         },
         "step": {

@@ -12,6 +12,7 @@ from steelyard.core.trial import Failure, Measurement, Trial
 from steelyard.core.wire import content_key
 from steelyard.engine import exploring
 from steelyard.engine.certify import Metrics, Verdict
+from steelyard.engine.contest import contest
 from steelyard.engine.explaining import explanation
 from steelyard.engine.gate import dropped
 from steelyard.engine.plan import Plan
@@ -46,6 +47,7 @@ def assemble(  # noqa: PLR0917  what the pipeline hands over
         if isinstance(trial.outcome, Failure)
     ]
     scaling, untold = scalings(plan, verdict.metrics, confirmed)
+    won = contest(plan.metric, verdict.metrics, confirmed)
     outcome = Outcome(
         study=content_key(plan.identity),
         task=plan.task.name,
@@ -65,7 +67,7 @@ def assemble(  # noqa: PLR0917  what the pipeline hands over
         bundle=plan.out.resolve(),
         environment=environment,
         facts=plan.task.facts,
-        notices=(*study.get("notices", []), *verdict.notices, *untold),
+        notices=(*study.get("notices", []), *verdict.notices, *untold, *([won] if won else ())),
         scaling=scaling,
         exploring=exploring.told(study, trials, plan.metric),
     )
