@@ -373,7 +373,8 @@ def _space(request: Request, registry: Registry, task: Task, names: tuple[str, .
         raise UnknownNameError("knob", unknown[0], theirs | known.keys(), field="knob")
     options = options_of({name: choices for name, choices in asked.items() if name not in used}, known)
     takes_onnx = "onnx" in registry.get("exporter", request.runtime).sources
-    space = Space(tuple(families), PIPELINES if takes_onnx else UNCOMPRESSED, request.runtime, options)
+    steppable = takes_onnx and any(each.is_module for each in families)
+    space = Space(tuple(families), PIPELINES if steppable else UNCOMPRESSED, request.runtime, options)
     if space.size > MOST_CANDIDATES:
         raise InputError(
             f"'knob' spans {space.size:.3g} candidates, more than {MOST_CANDIDATES:,}; give fewer choices.",
