@@ -1,6 +1,7 @@
 """How many clusters are found in mixtures whose number is known, in crescents and in none; k-means' files on digits."""
 
 import argparse
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    mixtures = [judged(*mixture(number)) for number in range(MIXTURES)]
+    mixtures = []
+    for number in range(MIXTURES):
+        mixtures.append(judged(*mixture(number)))
+        print(number, mixtures[-1]["clusters"], mixtures[-1]["chosen"], file=sys.stderr, flush=True)
     right = sum(each["chosen"] is not None and each["chosen"]["clusters"] == each["clusters"] for each in mixtures)
     noise = np.random.default_rng(0).normal(size=(600, 3))
     figures = {

@@ -11,6 +11,10 @@ Labels = NDArray[np.int64]
 
 NEIGHBOURS = 10
 """Nearest points that each point is linked to."""
+FEWEST = 25
+"""Points of a cluster: of fewer, nearly all are neighbours, and no cut through them is easy."""
+MOST = 100.0
+"""Ratio beyond which a boundary is called no worse."""
 SMALLER_SIDE = 0.25
 """Share of a cluster's links that the smaller side of a cut through it holds at least: a stray point is no half."""
 
@@ -38,7 +42,8 @@ class Links:
         The conductance of a boundary is the share of the links of the smaller of two neighbouring clusters that go
         over to the other; that of a cut through a cluster, the same of the two halves that are easiest to part. The
         boundary is divided by the easier cut of its two clusters: well below 1, it runs through a gap; near 1, it
-        could as well run anywhere. The largest such ratio of all pairs.
+        could as well run anywhere. The largest such ratio of all pairs, `MOST` at most: a cluster in parts is cut for
+        nothing. It is `MOST` too where a cluster has fewer points than `FEWEST`.
 
         A clustering is good where cuts between clusters are cheap and cuts through them are dear; that holds for
         clusters of any shape. Dense linear algebra, O(n³ / clusters²).
@@ -53,6 +58,8 @@ class Links:
         if len(names) < 2:
             return 1.0
         members = [np.flatnonzero(labels == name) for name in names]
+        if min(len(each) for each in members) < FEWEST:
+            return MOST
         belongs = np.stack([labels == name for name in names]).astype(np.float64)
         between = belongs @ self.weights @ belongs.T
         volumes = between.sum(axis=1)
@@ -62,7 +69,7 @@ class Links:
             for other in range(one):
                 over = between[one, other] / max(min(volumes[one], volumes[other]), 1e-12)
                 worst = max(worst, over / max(min(through[one], through[other]), 1e-12))
-        return float(worst)
+        return min(float(worst), MOST)
 
 
 def _easiest_cut(weights: Floats) -> float:

@@ -28,6 +28,7 @@ _INPUTS: dict[TaskKind, type] = {
     "image-classification": ImageInput,
     "tabular-classification": TableInput,
     "tabular-regression": TableInput,
+    "clustering": TableInput,
 }
 _OUTPUTS: dict[TaskKind, Any] = {
     "image-classification": ClassOutput,
@@ -36,6 +37,7 @@ _OUTPUTS: dict[TaskKind, Any] = {
     "classification": ClassOutput,
     "regression": ValueOutput,
     "language-modelling": TensorOutput,
+    "clustering": ClassOutput,
     "label-free": (ClassOutput, TensorOutput),
 }
 
@@ -130,6 +132,10 @@ def _check_inputs(name: str, rows: Rows, spec: InputSpec) -> None:
 def _check_targets(name: str, rows: Rows, kind: TaskKind, output: OutputSpec) -> None:
     if kind in ("label-free", "language-modelling"):
         require(rows.y.ndim >= 2, f"targets of '{name}' must be outputs (n, width), got shape {rows.y.shape}.")
+        return
+    if kind == "clustering":
+        fits = rows.y.ndim == 2 and rows.y.shape[1] > 1 and np.isfinite(rows.y).all()
+        require(fits, f"targets of '{name}' must be a cluster and finite features a row, got shape {rows.y.shape}.")
         return
     require(rows.y.ndim == 1, f"targets of '{name}' must have one axis, got shape {rows.y.shape}.")
     if isinstance(output, ClassOutput):
