@@ -113,7 +113,7 @@ def _numbers(points: Array, train: Array, found: Found) -> Array:
     labels = found.chosen.labels
     sample = train[found.rows][labels >= 0]
     nearest = [cdist(points[at : at + 1000], sample).argmin(axis=1) for at in range(0, len(points), 1000)]
-    return labels[labels >= 0][np.concatenate(nearest)]
+    return np.asarray(labels[labels >= 0][np.concatenate(nearest)])
 
 
 def fact_of(found: Found) -> Fact:

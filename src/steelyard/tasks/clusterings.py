@@ -8,7 +8,7 @@ rows (stability), and its boundaries must run through gaps (`steelyard.statistic
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
@@ -25,7 +25,7 @@ MOST_CLUSTERS = 20
 ROWS_A_CLUSTER = 8
 """Rows that a cluster has on average at least."""
 ALGORITHMS = ("kmeans", "hierarchical", "dbscan")
-LINKAGES = ("ward", "average", "single")
+LINKAGES: tuple[Literal["ward", "average", "single"], ...] = ("ward", "average", "single")
 DISTANCES = ("euclidean", "manhattan")
 RADII = 8
 """Radii that are tried for DBSCAN, from the median distance to the `NEAR`-th neighbour upwards."""
@@ -133,7 +133,7 @@ def clusterings(points: Array, seed: int, *, distances: tuple[str, ...] = ("eucl
 
 
 def _distances(points: Array, distance: str) -> Array:
-    return cdist(points, points, {"euclidean": "euclidean", "manhattan": "cityblock"}[distance])
+    return np.asarray(cdist(points, points, "cityblock" if distance == "manhattan" else "euclidean"))
 
 
 def _algorithms(points: Array, apart: Array, distance: str, seed: int) -> dict[str, Fit]:

@@ -100,10 +100,10 @@ def from_arrays(
     origin = "'x'"
     columns = _frame(x)
     if kind == "clustering":
-        rows = _array(x) if columns is None else np.zeros(0)
-        if rows.ndim > 2:
+        array = _array(x) if columns is None else np.zeros(0)
+        if array.ndim > 2:
             raise DataError("'x' must hold a table for clustering, got images.", field="data")
-        flat = columns_of(rows) if columns is None else columns
+        flat = columns_of(array) if columns is None else columns
         drawn = source_without_target(flat, origin=origin, left_out=y if isinstance(y, str) else None)
         inputs, targets, name, own = drawn.x, drawn.y, drawn.target, drawn.split
     elif columns is not None and (y is None or isinstance(y, str)):
