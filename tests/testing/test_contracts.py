@@ -124,7 +124,7 @@ def test_a_broken_task_is_named(task, part):
 @pytest.mark.parametrize("name", [name for name in METRICS if name not in ("output_error", "perplexity")])
 def test_every_metric_keeps_the_contract(name):
     assert isinstance(METRICS[name], Metric)
-    check_metric(METRICS[name], NUMBERS if name in ("rmse", "r2") else CLASSES)
+    check_metric(METRICS[name], NUMBERS if name in ("rmse", "r2", "mae") else CLASSES)
 
 
 def metric(compute, higher=True, unit_range=False, worst=-math.inf):

@@ -358,3 +358,6 @@ class Problem(Protocol):
 
         Known as soon as the candidate is made, before it is measured. None where it is not made, or not yet.
         """
+
+    def worst_loss(self, finished: Sequence[Trial], share: float = 1.0) -> float | None:
+        """The loss of quality at a share of the permitted drop; None before a plain model is measured."""

@@ -1,7 +1,7 @@
 """One candidate's life up to its model file: train, export, check parity, compress, evaluate. Runs in a worker."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,13 @@ from steelyard.engine.clock import Clock
 from steelyard.engine.conversion import SOURCE_SUFFIX, artifact_bytes, floor_model, floor_ports
 from steelyard.engine.elastic import SharedWeights
 from steelyard.engine.evaluating import outputs_of
+from steelyard.engine.formlooks import look_at_forms
 from steelyard.engine.inspecting import audit_file
-from steelyard.engine.messages import EARLIER_NOTES, SEED_FOLDER, Assignment, Exploration, Made
+from steelyard.engine.messages import EARLIER_NOTES, HOPELESS, SEED_FOLDER, Assignment, Exploration, FormLooks, Made
+from steelyard.engine.modulesteps import ModuleSteps
 from steelyard.engine.once import made_once
+from steelyard.engine.slimming import SharedStructures
+from steelyard.engine.stepping import calibration, leading, step_of
 from steelyard.engine.takeover import earlier_fit, keep_weights
 from steelyard.graph.audit import check_quantized
 from steelyard.graph.counting import count
@@ -31,7 +35,7 @@ from steelyard.runtimes.onnxruntime.export import export
 from steelyard.runtimes.onnxruntime.run import OnnxRuntime
 from steelyard.runtimes.parity import check_parity
 from steelyard.select.quality import quality_interval
-from steelyard.training.fit import Fit, Problem, fit
+from steelyard.training.fit import Fit, HopelessError, Problem, fit
 from steelyard.training.modules import module_outputs, stable_rate_of
 from steelyard.training.recipe import Recipe
 from steelyard.training.recovery import Recovered
@@ -63,6 +67,7 @@ class Workshop:
     loop: Callable[..., Any] | None = None
     chain: Chain | None = None
     elastic: SharedWeights | None = None
+    structures: SharedStructures | None = None
 
     def explore(self, asked: Exploration, tell: Callable[[str], None]) -> Made:
         """Train the shared weights of a family and judge its scales.
@@ -70,9 +75,21 @@ class Workshop:
         Raises:
             WorkerError: if its models can't share weights, or need not.
         """
+        if self.structures is not None:
+            return self.structures.explore(asked, Clock(tell))
         if self.elastic is None:
             raise WorkerError("a training loop of your own trains one model at a time.", stage="share")
         return self.elastic.explore(asked, Clock(tell))
+
+    def look(self, asked: FormLooks, tell: Callable[[str], None]) -> Made:
+        """Look at forms of scales that share weights.
+
+        Raises:
+            WorkerError: if there are no shared weights.
+        """
+        if self.elastic is None:
+            raise WorkerError("there are no shared weights to look at.", stage="look")
+        return look_at_forms(self.elastic, asked, Clock(tell))
 
     def make(self, assignment: Assignment, tell: Callable[[str], None]) -> Made:
         """Make one candidate.
@@ -86,12 +103,24 @@ class Workshop:
                 replace(assignment, seed=None), tell
             )
         clock = Clock(tell)
-        candidate = assignment.candidate
         if assignment.untrained:
-            return self._untrained(candidate, clock)
+            return self._untrained(assignment.candidate, clock)
+        try:
+            return self._made(assignment, clock)
+        except HopelessError as short:
+            noted = {"epoch": short.epoch, "quality": short.quality, "curve": short.curve}
+            return Made("", {}, clock.seconds, trained=False, notes={HOPELESS: noted})
+
+    def _made(self, assignment: Assignment, clock: Clock) -> Made:
+        """The candidate trained, exported, checked, compressed and evaluated."""
+        candidate = assignment.candidate
         steps = candidate.steps
         if self.chain is None:
-            source, notes, trained = self._trained(candidate.uncompressed.file, assignment.limit_s, clock)
+            source, notes, trained = self._trained(candidate.uncompressed.file, assignment, clock)
+            on_module = leading(steps, self.registry)
+            if on_module:
+                source, notes, trained = self._module_stepped(candidate, on_module, notes, assignment.limit_s, clock)
+                steps = steps[len(on_module) :]
         else:
             source, notes, trained = self.chain.made(candidate, assignment.limit_s, clock)
             steps = steps[len(self.chain.module_steps(steps)) :]
@@ -106,20 +135,20 @@ class Workshop:
         plain = {name: quantity.to_json() for name, quantity in figures.items()}
         return Made(str(path), plain, clock.seconds, trained, notes)
 
-    def _trained(self, candidate: Candidate, limit_s: float, clock: Clock) -> tuple[Path, dict[str, Any], bool]:
+    def _trained(self, candidate: Candidate, assignment: Assignment, clock: Clock) -> tuple[Path, dict[str, Any], bool]:
         """The uncompressed model's ONNX file and notes; trained once a study, however many candidates share it.
 
         The runtime's own file stands beside it, under the same name with the runtime's suffix.
         """
         family = self.families[candidate.family]
         if isinstance(family, FittedFamily):
-            return self._learned(family, candidate, limit_s, clock)
+            return self._learned(family, candidate, assignment.limit_s, clock)
         has_curve = False
 
         def train(folder: Path) -> dict[str, Any]:
             nonlocal has_curve
             with clock.stage("export" if (home / EARLIER_NOTES).is_file() else "train"):
-                model, result, start = self._fitted(candidate, home, limit_s)
+                model, result, start = self._fitted(candidate, home, assignment)
             with clock.stage("export"):
                 path, how = self._exported(model, candidate, folder)
             with clock.stage("parity"):
@@ -169,16 +198,37 @@ class Workshop:
                 stage="parity",
             )
 
-    def _fitted(self, candidate: Candidate, home: Path, limit_s: float) -> tuple[Any, Fit, str]:
+    def _module_stepped(
+        self, candidate: Candidate, steps: tuple[StepSetting, ...], notes: dict[str, Any], limit_s: float, clock: Clock
+    ) -> tuple[Path, dict[str, Any], bool]:
+        """The ONNX file of a trained model after steps on its module, which may train it further; made once a study."""
+        before = self.fits / candidate.uncompressed.key
+        home = self.fits / replace(candidate.file, steps=steps).key / "module"
+        stepped = ModuleSteps(self.task, self.registry, self.metrics[self.goal_metric], self.seed, self.loss)
+
+        def apply(folder: Path) -> Plain:
+            model = self._built(candidate)
+            with clock.stage("compress"):
+                model, done = stepped.applied(model, before, steps, limit_s)
+            with clock.stage("export"):
+                export(model, _example(self.task.train), folder / f"model{SOURCE_SUFFIX}")
+            return {"steps": done}
+
+        found = made_once(home, "steps.json", apply)
+        took = sum(float(each.get("train_s", 0.0)) for each in found["steps"])
+        notes = {**notes, "steps": found["steps"], "train_s": notes["train_s"] + took}
+        return home / f"model{SOURCE_SUFFIX}", notes, True
+
+    def _fitted(self, candidate: Candidate, home: Path, assignment: Assignment) -> tuple[Any, Fit, str]:
         """A trained model, how it was trained, and where it started: an earlier study, shared weights, or scratch."""
         model = self._built(candidate)
         earlier = earlier_fit(model, home)
         if earlier is not None:
             return model, earlier, TAKEN_OVER
         if self.elastic is not None and self.elastic.has(candidate):
-            model, done = self.elastic.tuned(candidate, limit_s)
+            model, done = self.elastic.tuned(candidate, assignment.limit_s)
             return model, _as_fit(done, -1.0 if self.metrics[self.monitor].higher_is_better else 1.0), SHARED
-        return model, self._fit(model, candidate, limit_s), SCRATCH
+        return model, self._fit(model, candidate, assignment), SCRATCH
 
     def _untrained(self, candidate: Candidate, clock: Clock) -> Made:
         """The runtime's file of the model with fresh weights, and its size: other costs are for the lane to measure."""
@@ -231,7 +281,7 @@ class Workshop:
             )
         return model
 
-    def _fit(self, model: Any, candidate: Candidate, limit_s: float) -> Fit:
+    def _fit(self, model: Any, candidate: Candidate, assignment: Assignment) -> Fit:
         problem = Problem(
             train=self.task.train,
             valid=self.task.valid,
@@ -239,9 +289,10 @@ class Workshop:
             metric=self.metrics[self.monitor],
             recipe=self.recipe,
             seed=self.seed,
-            limit_s=limit_s,
+            limit_s=assignment.limit_s,
             stable_rate=self._stable_rate(model, candidate),
             loss=self.loss,
+            needed=dict(assignment.needed),
         )
         if self.loop is None or not any(True for _ in model.body.parameters()):
             return fit(model, problem)
@@ -307,9 +358,7 @@ class Workshop:
         done: list[Plain] = []
         path = source
         for number, setting in enumerate(steps):
-            step = self.registry.get("step", setting.name)
-            if setting.settings:
-                step = type(step)(**dict(setting.settings))
+            step = step_of(self.registry, "step", setting)
             target = folder / f"step{number}{SOURCE_SUFFIX}"
             report = step.apply(path, target, calibration(self.task.train, self.seed))
             if setting.name == "quantize":
@@ -363,13 +412,6 @@ def _as_fit(done: Recovered, sign: float) -> Fit:
 def _step_file(steps: tuple[StepSetting, ...]) -> str:
     """The name of the last step's ONNX file."""
     return f"step{len(steps) - 1}{SOURCE_SUFFIX}"
-
-
-def calibration(train: Rows, seed: int, size: int = 64) -> Iterator[Feed]:
-    """Batches of training inputs in a seeded order, so that sorted data don't mislead a calibration."""
-    order = np.random.default_rng(seed).permutation(len(train))
-    for start in range(0, len(train), size):
-        yield feed_of(train.x[np.sort(order[start : start + size])])
 
 
 def _sample(rows: Rows, most: int, seed: int) -> Rows:

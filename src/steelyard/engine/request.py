@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from steelyard.core.candidate import FamilySpace, Knob, Setting, Space, StepSetting
+from steelyard.core.candidate import FamilySpace, Knob, Setting, Space
 from steelyard.core.errors import InputError, SteelyardError, UnknownNameError
 from steelyard.core.goal import COST_METRICS, Budget, Goal
 from steelyard.core.measured import read_measured
@@ -15,6 +15,7 @@ from steelyard.core.registry import Registry
 from steelyard.core.userfile import absolute_address, is_user_address, load_function
 from steelyard.core.wire import file_sha256
 from steelyard.engine.alone import Question, check_alone, default_families
+from steelyard.engine.forms import UNCOMPRESSED, added_to, pipelines_for
 from steelyard.engine.lane import default_workers
 from steelyard.engine.options import check_choices, loading_knobs, options_of
 from steelyard.engine.plan import Plan, Sharing
@@ -22,15 +23,11 @@ from steelyard.engine.registries import extended_registry, family_name, metric_n
 from steelyard.engine.strategies import configured
 from steelyard.engine.values import check_values
 from steelyard.families.own import Own
-from steelyard.tasks.metrics import DEFAULT_METRICS, METRICS, metrics_of
+from steelyard.tasks.metrics import DEFAULT_METRICS, METRICS, metrics_of, more_metrics_of
 
 BUILTIN = "steelyard.builtin:registry"
 DEFAULT_STRATEGY = "elastic"
 """What searches where nothing is asked for; it shares weights where that pays, and always where it is asked for."""
-PIPELINES: tuple[tuple[StepSetting, ...], ...] = ((), (StepSetting("quantize"),))
-"""Pipelines of compression steps that are searched: none, and int8."""
-UNCOMPRESSED: tuple[tuple[StepSetting, ...], ...] = ((),)
-"""Pipelines for runtimes whose files are not made of ONNX files, which the steps work on."""
 LARGEST_SETTING = 2**16
 """No knob of the families that ship goes beyond it."""
 RESERVED = frozenset((*METRICS, *COST_METRICS.values(), "parameters", "macs"))
@@ -49,7 +46,9 @@ class Request:
     those along which depth, width and resolution grow together. `measured` is a file that a kit's `measure.py` wrote: a
     finished study answers by its costs.
     `warm_start` is the home of an earlier study, whose front is proposed first. `seeds` is with how many seeds the
-    finalists are trained.
+    finalists are trained. `scenario` is the name or file that the goal is from. `halving` is whether trainings that
+    have become hopeless are stopped early, where that can be told. `steps` are names of the compression steps that are
+    searched; None for the default.
     """
 
     task: str | Task
@@ -82,6 +81,9 @@ class Request:
     scale: Literal["free", "compound"] = "free"
     warm_start: Path | None = None
     seeds: int | None = None
+    steps: tuple[str, ...] | None = None
+    halving: bool | None = None
+    scenario: str | None = None
 
 
 def resolve(request: Request) -> Plan:
@@ -132,6 +134,9 @@ def resolve(request: Request) -> Plan:
         sharing=_sharing(request),
         scale=request.scale or "free",
         seeds=request.seeds or 1,
+        added=added_to(space.pipelines, request.steps),
+        halving=request.halving is not False,
+        scenario=Path(request.scenario).stem if request.scenario else "",
     )
     if request.warm_start is None:
         return plan
@@ -285,6 +290,8 @@ def _builtin_task(request: Request, name: str, registry: Registry) -> Task:
     """A task that ships or that a plugin adds; options about the user's own data have no meaning for it."""
     if name in DEFAULT_METRICS:
         raise InputError(f"'data' must name a file or folder for the kind {name!r}; give --data.", field="data")
+    if is_user_address(name):
+        return _own_task(request, name)
     if name not in registry.names("task"):
         raise UnknownNameError("task", name, [*registry.names("task"), *DEFAULT_METRICS], field="task")
     for option in ("target", "group", "split_by"):
@@ -293,6 +300,29 @@ def _builtin_task(request: Request, name: str, registry: Registry) -> Task:
                 f"'{option}' names a column of --data, but {name!r} has data of its own; leave it out.", field=option
             )
     task: Task = registry.get("task", name)(request.seed)
+    return task
+
+
+def _own_task(request: Request, address: str) -> Task:
+    """The task that a function of the user's own file makes of a seed.
+
+    Raises:
+        InputError: if it fails, or makes no task.
+    """
+    function = load_function(address, field="task")
+    try:
+        task = function(request.seed)
+    except SteelyardError:
+        raise
+    except Exception as error:  # the user's own code raises whatever it likes
+        text = next(iter(str(error).splitlines()), "no message")
+        raise InputError(f"'task' {address} failed: {type(error).__name__}: {text}", field="task") from error
+    if not isinstance(task, Task):
+        raise InputError(
+            f"'task' {address} must return a task, such as from_arrays of steelyard.tasks.reading makes, "
+            f"got {type(task).__name__}.",
+            field="task",
+        )
     return task
 
 
@@ -340,8 +370,9 @@ def metrics_for(goal: Goal, task: Task) -> tuple[dict[str, Metric], str]:
                 field="metric",
             )
         asked = absolute_address(asked)
-    elif asked not in names:
-        raise UnknownNameError(f"metric for {task.kind}", asked, names, field="metric")
+    elif asked not in (*names, *more_metrics_of(task.kind)):
+        known = (*names, *more_metrics_of(task.kind))
+        raise UnknownNameError(f"metric for {task.kind}", asked, known, field="metric")
     return {name: metric_of(name) for name in dict.fromkeys((*names, asked))}, asked
 
 
@@ -372,12 +403,14 @@ def _space(request: Request, registry: Registry, task: Task, names: tuple[str, .
         theirs = {knob.name for each in families for knob in each.knobs}
         raise UnknownNameError("knob", unknown[0], theirs | known.keys(), field="knob")
     options = options_of({name: choices for name, choices in asked.items() if name not in used}, known)
-    takes_onnx = "onnx" in registry.get("exporter", request.runtime).sources
-    steppable = takes_onnx and any(each.is_module for each in families)
-    space = Space(tuple(families), PIPELINES if steppable else UNCOMPRESSED, request.runtime, options)
-    if space.size > MOST_CANDIDATES:
+    pipelines = UNCOMPRESSED
+    if any(each.is_module for each in families):
+        pipelines = pipelines_for(request.steps, registry, request.runtime, shares=_sharing(request) != "never")
+    space = Space(tuple(families), pipelines, request.runtime, options)
+    size = space.size - len(added_to(pipelines, request.steps)) * space.scales * len(options)
+    if size > MOST_CANDIDATES:
         raise InputError(
-            f"'knob' spans {space.size:.3g} candidates, more than {MOST_CANDIDATES:,}; give fewer choices.",
+            f"'knob' spans {size:.3g} candidates, more than {MOST_CANDIDATES:,}; give fewer choices.",
             field="knob",
         )
     return space, model
@@ -473,8 +506,10 @@ def _trial_limit(request: Request, task: Task) -> float:
 
 def _own_files(request: Request, model: str | None) -> dict[str, str | None]:
     metric = request.goal.metric if request.goal.metric and is_user_address(request.goal.metric) else None
+    task = request.task if isinstance(request.task, str) and is_user_address(request.task) else None
     return {
         "model": model,
+        "task": task,
         "loss": request.loss,
         "train": request.loop,
         "preprocess": request.preprocess,
