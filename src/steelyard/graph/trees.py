@@ -28,5 +28,5 @@ def _numbers(node: onnx.NodeProto) -> int:
         if name in attributes:
             weights += len(attributes[name].floats)
         if f"{name}_as_tensor" in attributes:
-            weights += sum(attributes[f"{name}_as_tensor"].t.dims[:1])
-    return sum(mode != _LEAF for mode in modes) + weights
+            weights += sum(int(size) for size in attributes[f"{name}_as_tensor"].t.dims[:1])
+    return int(sum(mode != _LEAF for mode in modes)) + weights
