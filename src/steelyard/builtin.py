@@ -14,6 +14,8 @@ registry = Registry(
             "taxi": Lazy("steelyard.tasks.worlds:taxi"),
             "mountaincar": Lazy("steelyard.tasks.worlds:mountaincar"),
             "cartpole": Lazy("steelyard.tasks.worlds:cartpole"),
+            "blobs": Lazy("steelyard.tasks.builtin:blobs"),
+            "moons": Lazy("steelyard.tasks.builtin:moons"),
         },
         "family": {
             "baseline": Lazy("steelyard.families.baseline:BASELINE"),
@@ -30,6 +32,7 @@ registry = Registry(
             "q-learning": Lazy("steelyard.families.tabular:Q_LEARNING"),
             "sarsa": Lazy("steelyard.families.tabular:SARSA"),
             "dqn": Lazy("steelyard.families.dqn:DQN"),
+            "kmeans": Lazy("steelyard.families.kmeans:KMEANS"),
             "trees": Lazy("steelyard.families.trees:TREES_FAMILY"),
         },
         "step": {

@@ -268,6 +268,11 @@ class Space:
         found = (loading_of(choice)[0] for choice in self.options)
         return tuple(dict.fromkeys(count for count in found if count is not None))
 
+    @property
+    def scales(self) -> int:
+        """How many scales of torch modules there are: those that every pipeline is tried on."""
+        return sum(family.size for family in self.families if family.is_module)
+
     def pipelines_of(self, family: FamilySpace) -> tuple[tuple[StepSetting, ...], ...]:
         """The pipelines that a family's models may go through: all, or the empty one alone."""
         return self.pipelines if family.is_module else ((),)

@@ -387,18 +387,24 @@ class Workshop:
         figures: dict[str, Quantity] = {}
         for name, metric in self.metrics.items():
             for suffix, outputs, targets in judged:
-                figures[name + suffix] = self._quality(metric, outputs, targets)
+                figure = self._quality(metric, outputs, targets)
+                if figure is not None:
+                    figures[name + suffix] = figure
         counts = count(read_model(source))
         figures["parameters"] = Quantity.exact(counts.parameters)
         figures["macs"] = Quantity.exact(counts.macs)
         figures["size_bytes"] = Quantity.exact(artifact_bytes(path, runtime.companions), "B")
         return figures
 
-    def _quality(self, metric: Metric, outputs: Array, targets: Array) -> Quantity:
-        """The figure; with its interval where the goal or the training watches it (resampling others costs seconds)."""
+    def _quality(self, metric: Metric, outputs: Array, targets: Array) -> Quantity | None:
+        """The figure; with its interval where the goal or the training watches it (resampling others costs seconds).
+
+        None where nothing depends on it and it is not finite: nobody knows it then.
+        """
         if metric.name in (self.monitor, self.goal_metric) or metric.proof == "trinomial":
             return quality_interval(metric, outputs, targets, seed=self.seed)
-        return Quantity(metric(outputs, targets), metric.unit, n=len(targets))
+        value = metric(outputs, targets)
+        return Quantity(value, metric.unit, n=len(targets)) if np.isfinite(value) else None
 
 
 def _as_fit(done: Recovered, sign: float) -> Fit:

@@ -15,7 +15,7 @@ from steelyard.core.registry import Registry
 from steelyard.core.userfile import absolute_address, is_user_address, load_function
 from steelyard.core.wire import file_sha256
 from steelyard.engine.alone import Question, check_alone, default_families
-from steelyard.engine.forms import added_to, pipelines_for
+from steelyard.engine.forms import UNCOMPRESSED, added_to, pipelines_for
 from steelyard.engine.lane import default_workers
 from steelyard.engine.options import check_choices, loading_knobs, options_of
 from steelyard.engine.plan import Plan, Sharing
@@ -421,9 +421,11 @@ def _space(request: Request, registry: Registry, task: Task, names: tuple[str, .
         theirs = {knob.name for each in families for knob in each.knobs}
         raise UnknownNameError("knob", unknown[0], theirs | known.keys(), field="knob")
     options = options_of({name: choices for name, choices in asked.items() if name not in used}, known)
-    pipelines = pipelines_for(request.steps, registry, request.runtime, shares=_sharing(request) != "never")
+    pipelines = UNCOMPRESSED
+    if any(each.is_module for each in families):
+        pipelines = pipelines_for(request.steps, registry, request.runtime, shares=_sharing(request) != "never")
     space = Space(tuple(families), pipelines, request.runtime, options)
-    size = space.size // len(pipelines) * (len(pipelines) - len(added_to(pipelines, request.steps)))
+    size = space.size - len(added_to(pipelines, request.steps)) * space.scales * len(options)
     if size > MOST_CANDIDATES:
         raise InputError(
             f"'knob' spans {size:.3g} candidates, more than {MOST_CANDIDATES:,}; give fewer choices.",

@@ -76,6 +76,9 @@ def constant(task: Task) -> Model:
         outputs = torch.from_numpy(constant_returns(task.environment, task.output.width)[None].astype(np.float32))
     elif isinstance(task.output, ValueOutput):
         outputs = torch.tensor([[float(y.mean())]], dtype=torch.float32)
+    elif y.ndim > 1:
+        # Of clusters the first: all rows are one.
+        outputs = torch.where(torch.arange(task.output.width)[None] == 0, 0.0, -1.0)
     else:
         counts = np.bincount(y.astype(np.int64), minlength=task.output.width)
         shares = (counts + 1) / (counts.sum() + task.output.width)

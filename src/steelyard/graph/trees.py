@@ -21,12 +21,12 @@ def _numbers(node: onnx.NodeProto) -> int:
     attributes = {each.name: each for each in node.attribute}
     if node.op_type == "TreeEnsemble":
         tensors = (attributes[name].t for name in ("nodes_splits", "leaf_weights") if name in attributes)
-        return sum(tensor.dims[0] if tensor.dims else 0 for tensor in tensors)
+        return sum(int(tensor.dims[0]) if tensor.dims else 0 for tensor in tensors)
     modes = attributes["nodes_modes"].strings if "nodes_modes" in attributes else ()
     weights = 0
     for name in ("target_weights", "class_weights"):
         if name in attributes:
             weights += len(attributes[name].floats)
         if f"{name}_as_tensor" in attributes:
-            weights += sum(attributes[f"{name}_as_tensor"].t.dims[:1])
-    return sum(mode != _LEAF for mode in modes) + weights
+            weights += sum(int(size) for size in attributes[f"{name}_as_tensor"].t.dims[:1])
+    return int(sum(mode != _LEAF for mode in modes)) + weights

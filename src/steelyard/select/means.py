@@ -12,6 +12,7 @@ Z, with squared errors e², variance v of the targets and m the reference's rmse
 - accuracy, in groups: right_r − right_c − eps, or − eps·right_r where relative.
 - disagreement, in groups: differs − eps.
 - perplexity, relative: nll_c − nll_r − ln(1 + eps)·tokens, in blocks of 1,000 tokens or more.
+- silhouette: s_r − s_c − eps, or − eps·sign·s_r where relative, of the silhouette s of each row among all.
 - output_error, absolute: |c − r|² − eps²·|r|², of which the reference's own error is 0.
 - return, relative: G_r − G_c − eps·G_r, with the sign of the mean of G_r; absolute: G_r − G_c − eps.
 
@@ -30,7 +31,7 @@ from numpy.typing import NDArray
 
 from steelyard.core.protocols import Metric
 from steelyard.core.task import Array
-from steelyard.select.quality import decisions, every, is_share, right
+from steelyard.select.quality import decisions, every, is_share, right, rowwise
 from steelyard.statistics.likelihood import token_losses
 
 Floats = NDArray[np.float64]
@@ -60,19 +61,23 @@ class MeanForm:
         return MeanForm(sums, self.weights, self.share)
 
 
-def mean_form(
+def mean_form(  # noqa: PLR0911  each form has its own
     metric: Metric, reference: Array, candidate: Array, targets: Array, *, relative: bool, floor: float
 ) -> MeanForm | None:
     """The mean form of a drop; None where the metric has none.
 
     Args:
-        metric: rmse, r2, perplexity, return, output_error, or one whose proof is "trinomial" or "disagreement".
+        metric: rmse, r2, perplexity, silhouette, return, output_error, or one whose proof is "trinomial" or
+        "disagreement".
         reference: outputs (n, width) of the reference.
         candidate: outputs (n, width) of the candidate.
         targets: (n,).
         relative: whether epsilon is a share of |reference|.
         floor: the least |reference| of a relative drop: below it, epsilon × floor is tested as an absolute drop.
     """
+    rows = [rowwise(metric, each, targets) for each in (reference, candidate)]
+    if rows[0] is not None and rows[1] is not None:
+        return _rowwise(rows[0], rows[1], relative=relative)
     if metric.proof == "trinomial":
         return _accuracy(right(reference, targets), right(candidate, targets), relative=relative)
     if metric.proof == "disagreement":
@@ -164,6 +169,13 @@ def _r2(candidate: Floats, reference: Floats, spread: Floats, *, relative: bool,
         return MeanForm(columns, lambda epsilon: np.array([1.0, -epsilon * sign, epsilon * sign]))
     unit = floor if relative else 1.0
     return MeanForm(columns, lambda epsilon: np.array([1.0, -epsilon * unit, 0.0]))
+
+
+def _rowwise(reference: Floats, candidate: Floats, *, relative: bool) -> MeanForm:
+    """Each row's silhouette is taken as its own, although it depends a little on which other rows there are."""
+    sign = 1.0 if reference.mean() >= 0 else -1.0
+    against = sign * reference if relative else np.ones(len(reference))
+    return MeanForm(_table(reference - candidate, against), _less)
 
 
 def _output_error(candidate: Array, targets: Array) -> MeanForm:

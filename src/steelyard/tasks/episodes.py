@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from steelyard.core.errors import DataError
-from steelyard.core.task import Array, ClassOutput, Column, Fact, Rows, TableInput
+from steelyard.core.task import Array, ClassOutput, Column, Fact, Rows, TableInput, TaskKind
 from steelyard.core.wire import Plain
 from steelyard.tasks.dataset import PreparedTask, hash_rows
 from steelyard.tasks.environment import World, discount_of, name_of, open_world, whole_address
 from steelyard.tasks.playing import SPLITS
 
-KIND = "reinforcement-learning"
+KIND: TaskKind = "reinforcement-learning"
 TRAIN_EPISODES = 600
 """Episodes that are watched before anything is learned."""
 TRAIN_STEPS = 20_000

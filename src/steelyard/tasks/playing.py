@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -98,7 +99,8 @@ def play(address: str, run: Callable[[Feed], Array], seeds: Array) -> Array:
     def policy(rows: Array) -> Array:
         outputs = run(rows)
         # A score that is no number never wins; as little does it end a game.
-        return np.where(np.isnan(outputs), -np.inf, outputs).argmax(axis=1)
+        actions: Array = np.where(np.isnan(outputs), -np.inf, outputs).argmax(axis=1)
+        return actions
 
     stage = Stage.of(address)
     try:
@@ -116,10 +118,11 @@ def constant_returns(address: str, actions: int) -> Array:
     seeds = [SPLITS * number for number in range(max(1, CONSTANT_EPISODES // actions))]
     stage = Stage.of(address)
     try:
-        earned = [
-            float(stage.returns(lambda rows, action=action: np.full(len(rows), action), seeds).mean())
-            for action in range(actions)
-        ]
+        earned = [float(stage.returns(partial(_always, action), seeds).mean()) for action in range(actions)]
     finally:
         stage.close()
     return np.array(earned)
+
+
+def _always(action: int, rows: Array) -> Array:
+    return np.full(len(rows), action)

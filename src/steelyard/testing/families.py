@@ -1,6 +1,7 @@
 """The contracts of `steelyard.core.protocols.Family` and `FittedFamily`."""
 
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,12 +125,12 @@ def _check_fit(family: FittedFamily, task: Task, scale: Scale) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in ("model", "again"):
             path = Path(folder) / f"{name}.onnx"
-            notes = attempt(lambda path=path: family.fit(scale, task, 0, path, FIT_S), f"fitting {what}")
+            notes = attempt(partial(family.fit, scale, task, 0, path, FIT_S), f"fitting {what}")
             require_plain(notes, f"the notes of {what}")
             spent = notes.get("train_s") if isinstance(notes, dict) else None
             require(isinstance(spent, float) and spent >= 0, f"the notes of {what} must have 'train_s', got {notes!r}.")
-            session = attempt(lambda path=path: OnnxRuntime().load(path), f"loading {what}")
-            outputs = attempt(lambda session=session: session.run(x), f"running {what}")
+            session = attempt(partial(OnnxRuntime().load, path), f"loading {what}")
+            outputs = attempt(partial(session.run, x), f"running {what}")
             require_outputs(outputs, len(x), task.output.width, f"outputs of {what}")
             one_by_one = np.concatenate([session.run(x[i : i + 1]) for i in range(len(x))])
             require_close(one_by_one, outputs, f"rows of {what} one by one and all at once")

@@ -29,6 +29,7 @@ _INPUTS: dict[TaskKind, type] = {
     "tabular-classification": TableInput,
     "tabular-regression": TableInput,
     "reinforcement-learning": TableInput,
+    "clustering": TableInput,
 }
 _OUTPUTS: dict[TaskKind, Any] = {
     "image-classification": ClassOutput,
@@ -38,6 +39,7 @@ _OUTPUTS: dict[TaskKind, Any] = {
     "classification": ClassOutput,
     "regression": ValueOutput,
     "language-modelling": TensorOutput,
+    "clustering": ClassOutput,
     "label-free": (ClassOutput, TensorOutput),
 }
 
@@ -137,6 +139,10 @@ def _check_targets(name: str, rows: Rows, kind: TaskKind, output: OutputSpec) ->
         seeds = rows.y.reshape(-1)
         fits = rows.y.shape == (len(rows), 1) and rows.y.dtype == np.int64 and len(np.unique(seeds)) == len(seeds)
         require(fits, f"targets of '{name}' must be seeds (n, 1) int64, each once, got {rows.y.shape} {rows.y.dtype}.")
+        return
+    if kind == "clustering":
+        fits = rows.y.ndim == 2 and rows.y.shape[1] > 1 and bool(np.isfinite(rows.y).all())
+        require(fits, f"targets of '{name}' must be a cluster and finite features a row, got shape {rows.y.shape}.")
         return
     require(rows.y.ndim == 1, f"targets of '{name}' must have one axis, got shape {rows.y.shape}.")
     if isinstance(output, ClassOutput):
