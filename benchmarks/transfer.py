@@ -11,7 +11,7 @@ Differences are paired by seed, which draws the rows and the start; intervals ar
 
 import argparse
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ from steelyard.core.task import Rows
 from steelyard.engine.evaluating import outputs_of
 from steelyard.engine.making import Workshop
 from steelyard.engine.messages import WEIGHTS, Assignment
-from steelyard.engine.pretrained import Pretrained, starts_of
+from steelyard.engine.plan import Start
+from steelyard.engine.pretrained import Builder, Pretrained, starts_of
 from steelyard.runtimes.onnxruntime.run import RUNTIME
 from steelyard.statistics.spread import spread
 from steelyard.tasks.dataset import PreparedTask
@@ -54,39 +55,38 @@ class Case:
     second: Callable[[int], tuple[PreparedTask, Rows]]
 
 
-def workshop(task: PreparedTask, fits: Path, recipe: Mapping[str, Any], seed: int, starts: Any, family: str) -> Workshop:
+def workshop(builder: Builder, fits: Path, recipe: Mapping[str, Any], starts: Sequence[Start] = ()) -> Workshop:
     """The workshop of `find` for one way of training."""
-    families = {family: registry.get("family", family)}
-    known = recipe.get("tune")
     how = Recipe.from_json(recipe)
-    pretrained = Pretrained(task, families, seed, {each.family: each for each in starts}, how.tune) if known else None
+    by_family = {each.family: each for each in starts}
     return Workshop(
-        task=task,
+        task=builder.task,
         registry=registry,
-        families=families,
+        families=builder.families,
         recipe=how,
         metrics={"accuracy": METRICS["accuracy"]},
         monitor="accuracy",
         goal_metric="accuracy",
-        seed=seed,
+        seed=builder.seed,
         fits=fits,
-        pretrained=pretrained,
+        pretrained=Pretrained(builder, by_family, how.tune) if "tune" in recipe else None,
     )
 
 
 def compared(case: Case, epochs: int, seeds: int, folder: Path) -> dict[str, Any]:
     """Accuracies by scale, way and seed, and the paired differences from scratch."""
     source = Candidate(case.family, case.space.largest)
-    first = workshop(case.first(), folder / "first", {"epochs": epochs}, 0, (), case.family)
+    families = {case.family: registry.get("family", case.family)}
+    first = workshop(Builder(families, case.first(), 0), folder / "first", {"epochs": epochs})
     made = first.make(Assignment(source, LIMIT_S), lambda _: None)
     weights = Path(made.path).with_name(WEIGHTS)
     found: dict[str, dict[str, list[float]]] = {str(scale): {way: [] for way in WAYS} for scale in case.space.scales()}
     for seed in range(seeds):
         task, judged = case.second(seed)
-        families = {case.family: registry.get("family", case.family)}
-        starts = starts_of(weights, [case.space], families, task, seed)
+        builder = Builder(families, task, seed)
+        starts = starts_of(weights, [case.space], builder)
         for at, (way, recipe) in enumerate(WAYS.items()):
-            shop = workshop(task, folder / f"{seed}-{at}", recipe, seed, starts, case.family)
+            shop = workshop(builder, folder / f"{seed}-{at}", recipe, starts)
             for scale in case.space.scales():
                 path = shop.make(Assignment(Candidate(case.family, scale), LIMIT_S), lambda _: None).path
                 outputs = outputs_of(RUNTIME.load(Path(path)).run, judged)
@@ -115,7 +115,10 @@ def _gains(by_way: Mapping[str, list[float]]) -> dict[str, Any]:
 def digits(data: Path, rows: int, first_rows: int) -> Case:
     """Digits 0 to 4, then 5 to 9."""
     arrays = np.load(data)
-    x, y = np.concatenate([arrays["x_train"], arrays["x_valid"]]), np.concatenate([arrays["y_train"], arrays["y_valid"]])
+    x, y = (
+        np.concatenate([arrays["x_train"], arrays["x_valid"]]),
+        np.concatenate([arrays["y_train"], arrays["y_valid"]]),
+    )
 
     def first() -> PreparedTask:
         low = np.flatnonzero(y < 5)[:first_rows]

@@ -77,6 +77,4 @@ def test_a_number_that_can_not_vote_is_refused(vote):
 def test_a_runtime_of_other_files_has_no_votes():
     with pytest.raises(InputError) as caught:
         api.resolve(FakeTask.table(), model="mlp", vote=2, runtime="torch")
-    assert caught.value.message == (
-        "'vote' makes one ONNX file of several, which torch does not run; leave it out."
-    )
+    assert caught.value.message == ("'vote' makes one ONNX file of several, which torch does not run; leave it out.")

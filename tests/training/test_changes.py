@@ -58,7 +58,10 @@ def test_a_shifted_picture_is_a_window_of_the_picture_with_its_edges_repeated():
 def test_a_flip_mirrors_whole_pictures():
     x = rows("image-classification")
     found = made("image-classification", "flip", x)
-    kinds = {torch.equal(one, was) if not torch.equal(one, was.flip(2)) else "mirrored" for one, was in zip(found, x, strict=True)}
+    kinds = {
+        torch.equal(one, was) if not torch.equal(one, was.flip(2)) else "mirrored"
+        for one, was in zip(found, x, strict=True)
+    }
     assert kinds == {True, "mirrored"}
 
 
@@ -99,9 +102,7 @@ def test_a_shifted_series_is_its_own_steps_further_on():
     x = series()
     found = made("series-classification", "shift", x)
     padded = torch.nn.functional.pad(x, (2, 2))
-    assert all(
-        any(torch.equal(found[row], padded[row, :, at : at + 20]) for at in range(5)) for row in range(len(x))
-    )
+    assert all(any(torch.equal(found[row], padded[row, :, at : at + 20]) for at in range(5)) for row in range(len(x)))
 
 
 def test_hidden_spans_are_short_and_somewhere_else_in_each_row():
@@ -129,7 +130,9 @@ def test_changes_come_in_one_order_whatever_order_is_asked_for():
     assert changes_of([], kind) == ()
 
 
-@pytest.mark.parametrize(("text", "names"), [("none", ()), ("shift", ("shift",)), (" shift , flip,shift", ("shift", "flip"))])
+@pytest.mark.parametrize(
+    ("text", "names"), [("none", ()), ("shift", ("shift",)), (" shift , flip,shift", ("shift", "flip"))]
+)
 def test_names_are_read_from_a_text(text, names):
     assert names_in(text) == names
 

@@ -42,9 +42,11 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", omit_de
     budget: str | int | float | None = None
     trials: int | None = None
     knob: dict[str, list[Setting]] | None = None
+    steps: str | None = None
     workers: int | None = None
     seed: int | None = None
     seeds: int | None = None
+    halving: bool | None = None
     loss: str | None = None
     train: str | None = None
     preprocess: str | None = None
@@ -85,7 +87,13 @@ def read_config(path: Path) -> dict[str, Any]:
     config = _checked({} if plain is None else plain, path)
     options = {name: getattr(config, name) for name in config.__struct_fields__}
     given = {name: value for name, value in options.items() if value is not None}
-    for name, kind in (("out", Path), ("measured", Path), ("warm_start", Path), ("pretrained", Path), ("plugin", tuple)):
+    for name, kind in (
+        ("out", Path),
+        ("measured", Path),
+        ("warm_start", Path),
+        ("pretrained", Path),
+        ("plugin", tuple),
+    ):
         if name in given:
             given[name] = kind(given[name])
     if "knob" in given:

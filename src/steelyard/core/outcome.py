@@ -164,6 +164,26 @@ class FailedTrial:
 
 
 @dataclass(frozen=True, slots=True)
+class StoppedTrial:
+    """A candidate whose training was stopped as hopeless, after `epoch`: its best quality by then, and what it needed.
+
+    `why` is what it could not become any more: "front", better than every candidate that costs no more, or "goal", near
+    the goal.
+    """
+
+    key: str
+    epoch: int
+    quality: float
+    needed: float
+    why: str
+    name: str = ""
+
+    def to_json(self) -> Plain:
+        """The plain form."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+@dataclass(frozen=True, slots=True)
 class Passage:
     """What the gate said of the last steps of a candidate: whether they made it smaller or faster than it was before.
 
@@ -212,6 +232,7 @@ class Outcome:
     metric what its members cost from the cheapest to the dearest, `low`, `high` and `unit`; either end is None where it
     is not known. `exploring` says by family what shared weights were worth, where they were asked for. `decided`
     are the limits that the choice hung on; `scenario` is the name of the one that asked for them, empty where none did.
+    `stopped` are the candidates whose training was stopped early; `counts` has their number where there are any.
     """
 
     study: str
@@ -239,6 +260,7 @@ class Outcome:
     scaling: tuple[Scaling, ...] = ()
     reachable: Mapping[str, Any] = field(default_factory=dict)
     exploring: Mapping[str, Any] = field(default_factory=dict)
+    stopped: tuple[StoppedTrial, ...] = ()
     decided: tuple[Deciding, ...] = ()
     scenario: str = ""
 
@@ -272,6 +294,8 @@ class Outcome:
             told["gate"] = [passage.to_json() for passage in self.gate]
         if self.generations:
             told["generations"] = [each.to_json() for each in self.generations]
+        if self.stopped:
+            told["stopped"] = [each.to_json() for each in self.stopped]
         if self.exploring:
             told["exploring"] = dict(self.exploring)
         if self.decided:
@@ -311,6 +335,7 @@ class Outcome:
             scaling=tuple(Scaling.from_json(each) for each in plain.get("scaling", ())),
             reachable=plain.get("reachable", {}),
             exploring=plain.get("exploring", {}),
+            stopped=tuple(StoppedTrial(**each) for each in plain.get("stopped", ())),
             decided=tuple(Deciding(**each) for each in plain.get("decided", ())),
             scenario=plain.get("scenario", ""),
         )

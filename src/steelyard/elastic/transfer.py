@@ -122,7 +122,9 @@ def take(source: Source, body: nn.Module, example: tuple[Tensor, ...], *, head: 
 
 def head_of(body: nn.Module) -> frozenset[str]:
     """Names of the parameters and buffers of the last layer: the last part of the module that has some of its own."""
-    owners = [(name, each) for name, each in body.named_modules() if next(each.parameters(recurse=False), None) is not None]
+    owners = [
+        (name, each) for name, each in body.named_modules() if next(each.parameters(recurse=False), None) is not None
+    ]
     if not owners:
         return frozenset()
     name, last = owners[-1]

@@ -6,12 +6,13 @@ from dataclasses import replace
 import numpy as np
 
 from steelyard.core.environment import Environment
-from steelyard.core.outcome import Deciding, FailedTrial, Miss, Outcome, Point
+from steelyard.core.outcome import Deciding, FailedTrial, Miss, Outcome, Point, StoppedTrial
 from steelyard.core.quantity import Quantity
 from steelyard.core.trial import Failure, Measurement, Trial
 from steelyard.core.wire import content_key
-from steelyard.engine import exploring
+from steelyard.engine import exploring, halving
 from steelyard.engine.certify import Metrics, Verdict
+from steelyard.engine.contest import contest
 from steelyard.engine.explaining import explanation
 from steelyard.engine.gate import dropped
 from steelyard.engine.plan import Plan
@@ -46,7 +47,12 @@ def assemble(  # noqa: PLR0917  what the pipeline hands over
         for trial in trials
         if isinstance(trial.outcome, Failure)
     ]
+    stopped = tuple(
+        StoppedTrial(trial.key, end.epoch, end.quality, end.needed, end.why, str(trial.candidate))
+        for trial, end in halving.stopped_trials(trials)
+    )
     scaling, untold = scalings(plan, verdict.metrics, confirmed)
+    won = contest(plan.metric, verdict.metrics, confirmed)
     outcome = Outcome(
         study=content_key(plan.identity),
         task=plan.task.name,
@@ -60,13 +66,20 @@ def assemble(  # noqa: PLR0917  what the pipeline hands over
         drop=verdict.drop,
         counts=_counts(trials, exploring.explored_keys(study)),
         failures=tuple(failures),
+        stopped=stopped,
         splits={**plan.rows, "how": plan.task.split_how},
         spent={name: seconds for name, seconds in spent.items() if name != "wall_s"},
         wall_s=spent["wall_s"],
         bundle=plan.out.resolve(),
         environment=environment,
         facts=plan.task.facts,
-        notices=(*study.get("notices", []), *verdict.notices, *untold),
+        notices=(
+            *study.get("notices", []),
+            *halving.told(trials, plan),
+            *verdict.notices,
+            *untold,
+            *([won] if won else ()),
+        ),
         scaling=scaling,
         exploring=exploring.told(study, trials, plan.metric),
         decided=_decided(plan, verdict, confirmed),
@@ -114,15 +127,20 @@ def _counts(trials: Sequence[Trial], explored: set[str]) -> dict[str, int]:
     """Explored: quality was computed at all; trained: own weights trained; measured: confirmed; failed: ended so."""
     measured = sum(isinstance(trial.outcome, Measurement) for trial in trials)
     late = sum(isinstance(trial.outcome, Failure) and trial.outcome.stage == "measure" for trial in trials)
+    stopped = {trial.key for trial, _ in halving.stopped_trials(trials)}
     known = {
-        trial.key for trial in trials if isinstance(trial.outcome, Measurement) or trial.outcome.stage == "measure"
+        trial.key
+        for trial in trials
+        if isinstance(trial.outcome, Measurement)
+        or (isinstance(trial.outcome, Failure) and trial.outcome.stage == "measure")
     }
-    return {
-        "explored": measured + late + len(explored - known),
+    counts = {
+        "explored": measured + late + len((explored | stopped) - known),
         "trained": sum(trial.trained for trial in trials),
         "measured": measured,
-        "failed": len(trials) - measured,
+        "failed": len(trials) - measured - len(stopped),
     }
+    return {**counts, "stopped": len(stopped)} if stopped else counts
 
 
 def _front(plan: Plan, verdict: Verdict, confirmed: Sequence[Trial]) -> list[str]:
@@ -194,8 +212,8 @@ def _notes(plan: Plan, verdict: Verdict, trial: Trial, best: float) -> dict[str,
         kept.pop("curve", None)
     name = plan.goal_metric
     metrics = verdict.metrics[trial.key]
-    if plan.given is None:
-        # How a model fits that somebody else has trained is no question of its size.
+    if plan.given is None and not plan.task.environment:
+        # How a model fits that somebody else has trained is no question of its size; what plays has no training rows.
         found = diagnose(metrics[f"{name}_train"], metrics[name], best, plan.metric)
         kept["diagnosis"] = found.verdict
         kept["diagnosis_text"] = found.sentence

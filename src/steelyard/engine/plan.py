@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self
 
-from steelyard.core.candidate import Candidate, Scale, Space
+from steelyard.core.candidate import Candidate, Scale, Space, StepSetting
 from steelyard.core.goal import Budget, Goal
 from steelyard.core.measured import Measured
 from steelyard.core.protocols import Metric, Strategy, Task
@@ -85,8 +85,9 @@ class Plan:
     there is one. `sharing` says whether models of a family share weights before they are confirmed.
     `scale` is "compound" where the space is restricted to a ladder. `warm` is what an earlier
     study has to offer. `seeds` is with how many seeds the finalists are trained. `scenario` names where
-    the goal is from. `starts` are pretrained weights that families start from.
-    `members` is how many of the front vote as one more candidate; below two none do.
+    the goal is from. `halving` says whether hopeless trainings are stopped early. `added` are pipelines of the space
+    that are only tried where estimates speak for them; they are no part of the identity. `starts` are pretrained
+    weights that families start from. `members` is how many of the front vote as one more candidate; below two none do.
     """
 
     task: Task
@@ -116,6 +117,8 @@ class Plan:
     scale: str = "free"
     warm: WarmStart | None = None
     seeds: int = 1
+    added: tuple[tuple[StepSetting, ...], ...] = ()
+    halving: bool = False
     scenario: str = ""
     starts: tuple[Start, ...] = ()
     members: int = 0
@@ -126,6 +129,11 @@ class Plan:
         if self.given is not None:
             return self.space.references()
         return (*self.space.references(), Candidate("baseline", Scale(), (), self.space.runtime))
+
+    @property
+    def size(self) -> int:
+        """How many candidates there are, without those of added pipelines."""
+        return self.space.size - len(self.added) * self.space.scales * len(self.space.options)
 
     @property
     def earlier(self) -> tuple[Candidate, ...]:
@@ -156,7 +164,7 @@ class Plan:
             },
             "model": [each["family"] for each in self.space.to_json()["families"]],
             "space": self.space.to_json()["families"],
-            "steps": self.space.to_json()["pipelines"],
+            "steps": [[step.to_json() for step in each] for each in self.space.pipelines if each not in self.added],
             "runtime": {"name": self.space.runtime, "batch": self.batch, "threads": self.threads},
             "seed": self.seed,
             "training": {**self.recipe, "monitor": self.monitor},

@@ -8,12 +8,12 @@ from typing import Any
 
 from steelyard.core.candidate import Candidate, FamilySpace, Scale
 from steelyard.core.errors import InputError
-from steelyard.core.protocols import Family, Task
+from steelyard.core.protocols import Task
 from steelyard.core.task import ClassOutput
 from steelyard.core.trial import Measurement
 from steelyard.core.wire import file_sha256
 from steelyard.elastic.statistics import reestimate_norms
-from steelyard.elastic.transfer import Source, Taken, head_of, matched, source_of, take
+from steelyard.elastic.transfer import Source, head_of, matched, source_of, take
 from steelyard.engine.messages import WEIGHTS
 from steelyard.engine.plan import Start
 from steelyard.store.bundle import MANIFEST
@@ -32,6 +32,25 @@ NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
+class Builder:
+    """Makes models with fresh weights: of which families, for which task, by which seed."""
+
+    families: Mapping[str, Any]
+    task: Task
+    seed: int
+
+    def model(self, family: str, scale: Scale) -> Any:
+        """The model (front, body, back) of a scale."""
+        return self.families[family].build(scale, self.task, self.seed)
+
+    def example(self, model: Any) -> tuple[Any]:
+        """Two training rows as the body of a model takes them."""
+        train = self.task.train
+        rows = train.x[:2] if len(train) > 1 else train.x[[0, 0]]
+        return (model.front(*inputs_of(rows.astype("float32"))),)
+
+
+@dataclass(frozen=True, slots=True)
 class _Offer:
     """Weights that a family may start from; without a scale nobody knows yet of which they are."""
 
@@ -40,30 +59,26 @@ class _Offer:
     head: bool
 
 
-def starts_of(
-    path: Path, spaces: Sequence[FamilySpace], families: Mapping[str, Family], task: Task, seed: int
-) -> tuple[Start, ...]:
+def starts_of(path: Path, spaces: Sequence[FamilySpace], builder: Builder) -> tuple[Start, ...]:
     """What each family of a space starts from; those that the weights don't fit are left out.
 
     Args:
         path: weights (.safetensors, or .pt and .pth read weights-only), or the home of an earlier study.
         spaces: the families and their scales.
-        families: by name.
-        task: what is to be learned.
-        seed: of what starts fresh.
+        builder: makes the models of this search.
 
     Raises:
         InputError: if the file can't be read, or fits no family.
         StudyError: if the directory holds no study.
     """
-    offers = _offers(path, spaces, task)
+    offers = _offers(path, spaces, builder.task)
     found = [
         start
         for space in spaces
-        if space.family in offers and (start := _start(space, families[space.family], offers[space.family], task, seed))
+        if space.family in offers and (start := _start(space, offers[space.family], builder)) is not None
     ]
     if not found:
-        raise InputError(_misfit(path, spaces, families, offers, task, seed), field=FIELD)
+        raise InputError(_misfit(path, spaces, offers, builder), field=FIELD)
     return tuple(found)
 
 
@@ -85,9 +100,7 @@ def _told(family: str, start: Start | None) -> str:
 class Pretrained:
     """A worker's part: fills models with the weights that they start from."""
 
-    task: Task
-    families: Mapping[str, Family]
-    seed: int
+    builder: Builder
     starts: Mapping[str, Start]
     how: How = "all"
     shares: dict[str, float] = field(default_factory=dict)
@@ -103,15 +116,16 @@ class Pretrained:
         Raises:
             InputError: if the file can't be read any more.
         """
-        start = self.starts[candidate.family]
+        start, example = self.starts[candidate.family], self.builder.example
         if candidate.family not in self._sources:
-            large = self.families[candidate.family].build(start.scale, self.task, self.seed)
+            large = self.builder.model(candidate.family, start.scale)
             values = matched(read_tensors(Path(start.path), field=FIELD), large.body)
-            self._sources[candidate.family] = source_of(values, large.body, _example(large, self.task))
-        taken = take(self._sources[candidate.family], model.body, _example(model, self.task), head=start.head)
+            self._sources[candidate.family] = source_of(values, large.body, example(large))
+        taken = take(self._sources[candidate.family], model.body, example(model), head=start.head)
         self.shares[candidate.key] = taken.share
         # Statistics of the other data, or of all channels where this is a slice, would mislead.
-        reestimate_norms(model, Lesson(self.task.train, self.task.valid, teacher=model, seed=self.seed), NORM_ROWS)
+        task = self.builder.task
+        reestimate_norms(model, Lesson(task.train, task.valid, teacher=model, seed=self.builder.seed), NORM_ROWS)
         tuning = Tuning(taken.names - head_of(model.body), self.how)
         tuning.freeze(model.body)
         return tuning
@@ -149,23 +163,21 @@ def _own_labels(task: Task) -> object:
     return list(task.output.labels) if isinstance(task.output, ClassOutput) else None
 
 
-def _start(space: FamilySpace, family: Family, offer: _Offer, task: Task, seed: int) -> Start | None:
+def _start(space: FamilySpace, offer: _Offer, builder: Builder) -> Start | None:
     """The start of a family: by the scale whose module fits the most numbers of the file."""
     tensors = read_tensors(offer.path, field=FIELD)
-    scales = [offer.scale] if offer.scale is not None else _largest_first(space)
     best: tuple[int, Scale] | None = None
-    for scale in scales:
-        body = family.build(scale, task, seed).body
+    for scale in [offer.scale] if offer.scale is not None else _largest_first(space):
+        body = builder.model(space.family, scale).body
         # Vectors of biases and norms have the length of many a layer by chance.
         fits = sum(each.numel() for each in matched(tensors, body).values() if each.ndim > 1)
         if fits and (best is None or fits > best[0]):
             best = fits, scale
     if best is None:
         return None
-    source_model = family.build(best[1], task, seed)
-    source = source_of(matched(tensors, source_model.body), source_model.body, _example(source_model, task))
-    largest = family.build(space.largest, task, seed)
-    taken: Taken = take(source, largest.body, _example(largest, task), head=offer.head)
+    large, largest = (builder.model(space.family, scale) for scale in (best[1], space.largest))
+    source = source_of(matched(tensors, large.body), large.body, builder.example(large))
+    taken = take(source, largest.body, builder.example(largest), head=offer.head)
     path = str(offer.path.resolve())
     return Start(space.family, path, file_sha256(offer.path), best[1], taken.share, taken.fresh, offer.head)
 
@@ -179,28 +191,17 @@ def _largest_first(space: FamilySpace) -> list[Scale]:
     return [space.largest, *others[::step]]
 
 
-def _example(model: Any, task: Task) -> Any:
-    """Two training rows as the body takes them."""
-    rows = task.train.x[:2] if len(task.train) > 1 else task.train.x[[0, 0]]
-    return (model.front(*inputs_of(rows.astype("float32"))),)
-
-
-def _misfit(
-    path: Path,
-    spaces: Sequence[FamilySpace],
-    families: Mapping[str, Family],
-    offers: Mapping[str, _Offer],
-    task: Task,
-    seed: int,
-) -> str:
+def _misfit(path: Path, spaces: Sequence[FamilySpace], offers: Mapping[str, _Offer], builder: Builder) -> str:
+    """A sentence on what the weights are and what would fit."""
     names = ", ".join(space.family for space in spaces)
     if not offers:
         return (
-            f"'{FIELD}' {path} has no weights of {names}; name a family that it searched as --model, or another study."
+            f"'{FIELD}' {path} has no weights of {names or 'networks'}; name a family that it searched as --model, or "
+            "another study."
         )
     space = next(each for each in spaces if each.family in offers)
     tensors = read_tensors(offers[space.family].path, field=FIELD)
-    own = families[space.family].build(space.largest, task, seed).body.state_dict()
+    own = builder.model(space.family, space.largest).body.state_dict()
     theirs = _shown([(name, tuple(each.shape)) for name, each in tensors.items()])
     ours = _shown([(name, tuple(each.shape)) for name, each in own.items()])
     return (
@@ -217,5 +218,3 @@ def _shown(stored: Sequence[tuple[str, tuple[int, ...]]]) -> str:
 def _listed(names: Sequence[str]) -> str:
     shown = ", ".join(names[:NAMED])
     return f"{shown} and {len(names) - NAMED} more" if len(names) > NAMED else shown
-
-

@@ -6,17 +6,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from steelyard.core.candidate import FamilySpace, Knob, Setting, Space, StepSetting
+from steelyard.core.candidate import FamilySpace, Knob, Setting, Space
 from steelyard.core.errors import InputError, SteelyardError, UnknownNameError
 from steelyard.core.goal import COST_METRICS, Budget, Goal
 from steelyard.core.measured import read_measured
-from steelyard.core.protocols import Family, Metric, Runtime, Strategy, Task
+from steelyard.core.protocols import Family, FittedFamily, Metric, Strategy, Task
 from steelyard.core.registry import Registry
 from steelyard.core.userfile import absolute_address, is_user_address, load_function
 from steelyard.core.wire import file_sha256
+from steelyard.engine.alone import Question, check_alone, default_families
+from steelyard.engine.forms import UNCOMPRESSED, added_to, pipelines_for
 from steelyard.engine.lane import default_workers
+from steelyard.engine.lessons import Beginning, augment_for, members_for, starts_for
 from steelyard.engine.options import check_choices, loading_knobs, options_of
-from steelyard.engine.plan import Plan, Sharing, Start, starts_identity
+from steelyard.engine.plan import Plan, Sharing, starts_identity
 from steelyard.engine.registries import extended_registry, family_name, metric_name, metric_of
 from steelyard.engine.strategies import configured
 from steelyard.engine.values import check_values
@@ -24,14 +27,8 @@ from steelyard.families.own import Own
 from steelyard.tasks.metrics import DEFAULT_METRICS, METRICS, metrics_of, more_metrics_of
 
 BUILTIN = "steelyard.builtin:registry"
-SOURCE_SUFFIX = ".onnx"
-"""What files that can vote end in."""
 DEFAULT_STRATEGY = "elastic"
 """What searches where nothing is asked for; it shares weights where that pays, and always where it is asked for."""
-PIPELINES: tuple[tuple[StepSetting, ...], ...] = ((), (StepSetting("quantize"),))
-"""Pipelines of compression steps that are searched: none, and int8."""
-UNCOMPRESSED: tuple[tuple[StepSetting, ...], ...] = ((),)
-"""Pipelines for runtimes whose files are not made of ONNX files, which the steps work on."""
 LARGEST_SETTING = 2**16
 """No knob of the families that ship goes beyond it."""
 RESERVED = frozenset((*METRICS, *COST_METRICS.values(), "parameters", "macs"))
@@ -50,9 +47,11 @@ class Request:
     those along which depth, width and resolution grow together. `measured` is a file that a kit's `measure.py` wrote: a
     finished study answers by its costs.
     `warm_start` is the home of an earlier study, whose front is proposed first. `seeds` is with how many seeds the
-    finalists are trained. `scenario` is the name or file that the goal is from. `pretrained` is a file of weights, or the
-    home of an earlier study, that trainings start from; `tune` "head" trains nothing but what is new. `augment` names changes of rows while they are
-    learned, with commas between. `vote` is how many members of the front vote as one more candidate.
+    finalists are trained. `scenario` is the name or file that the goal is from. `halving` is whether trainings that
+    have become hopeless are stopped early, where that can be told. `steps` are names of the compression steps that are
+    searched; None for the default. `pretrained` is a file of weights, or the home of an earlier study, that trainings
+    start from; `tune` "head" trains nothing but what is new. `augment` names changes of rows while they are learned,
+    with commas between. `vote` is how many members of the front vote as one more candidate.
     """
 
     task: str | Task
@@ -85,6 +84,8 @@ class Request:
     scale: Literal["free", "compound"] = "free"
     warm_start: Path | None = None
     seeds: int | None = None
+    steps: tuple[str, ...] | None = None
+    halving: bool | None = None
     scenario: str | None = None
     pretrained: Path | None = None
     tune: str | None = None
@@ -114,7 +115,10 @@ def resolve(request: Request) -> Plan:
     if request.scale == "compound":
         check_ladder(space)
     own = {name: address for name, address in _own_files(request, model).items() if address}
-    starts = _starts(request, registry, task, space, model)
+    mine = family_name(model) if model else ""
+    addresses = {each.family: str(model) if each.family == mine else each.family for each in space.families}
+    families = {name: _family(address, registry)[0] for name, address in addresses.items()}
+    starts = starts_for(Beginning(request.pretrained, request.tune), space, families, task, seed=request.seed)
     plan = Plan(
         task=task,
         space=space,
@@ -144,47 +148,17 @@ def resolve(request: Request) -> Plan:
         sharing=_sharing(request),
         scale=request.scale or "free",
         seeds=request.seeds or 1,
+        added=added_to(space.pipelines, request.steps),
+        halving=request.halving is not False,
         scenario=Path(request.scenario).stem if request.scenario else "",
         starts=starts,
-        members=_members(request, registry),
+        members=members_for(request.vote, registry.get("exporter", request.runtime), task),
     )
     if request.warm_start is None:
         return plan
     from steelyard.engine.warmstart import warm_start  # noqa: PLC0415  loads the storage, which `load` must not
 
     return replace(plan, warm=warm_start(plan, request.warm_start))
-
-
-def _members(request: Request, registry: Registry) -> int:
-    """How many vote; they are one ONNX file.
-
-    Raises:
-        InputError: if the runtime's files are none.
-    """
-    runtime: Runtime = registry.get("runtime", request.runtime)
-    if request.vote is not None and runtime.suffix != SOURCE_SUFFIX:
-        raise InputError(
-            f"'vote' makes one ONNX file of several, which {request.runtime} does not run; leave it out.", field="vote"
-        )
-    return request.vote or 0
-
-
-def _starts(
-    request: Request, registry: Registry, task: Task, space: Space, model: str | None
-) -> tuple[Start, ...]:
-    """The pretrained weights that families start from, where there are any."""
-    if request.pretrained is None:
-        if request.tune is not None:
-            raise InputError(
-                f"'tune' {request.tune} says what of pretrained weights learns; give --pretrained too, or leave it out.",
-                field="tune",
-            )
-        return ()
-    from steelyard.engine.pretrained import starts_of  # noqa: PLC0415  imports torch, which `load` must not
-
-    own = {} if model is None else {family_name(model): Own(family_name(model), load_function(model, field="model"))}
-    families = {each.family: own.get(each.family) or registry.get("family", each.family) for each in space.families}
-    return starts_of(request.pretrained, space.families, families, task, request.seed)
 
 
 def _sharing(request: Request) -> Sharing:
@@ -328,13 +302,29 @@ def _task(request: Request, registry: Registry) -> Task:
         )
     if request.task not in DEFAULT_METRICS:
         raise UnknownNameError("kind of task", request.task, DEFAULT_METRICS, field="task")
-    return read_task(request)
+    return _environment_task(request) if request.task == "reinforcement-learning" else read_task(request)
+
+
+def _environment_task(request: Request) -> Task:
+    """The user's own environment as a task: a name that gymnasium knows, or `file.py:function`."""
+    from steelyard.tasks.episodes import environment_task  # noqa: PLC0415  what plays in environments alone
+
+    for option in ("target", "group", "split_by", "preprocess"):
+        if getattr(request, option) is not None:
+            raise InputError(f"'{option}' is about rows, and an environment has none; leave it out.", field=option)
+    if not isinstance(request.data, str):
+        raise InputError(
+            f"'data' must be a name that gymnasium knows, or file.py:function, got {type(request.data).__name__}.",
+            field="data",
+        )
+    return environment_task(request.data, name=str(request.task), seed=request.seed)
 
 
 def _builtin_task(request: Request, name: str, registry: Registry) -> Task:
     """A task that ships or that a plugin adds; options about the user's own data have no meaning for it."""
     if name in DEFAULT_METRICS:
-        raise InputError(f"'data' must name a file or folder for the kind {name!r}; give --data.", field="data")
+        what = "an environment" if name == "reinforcement-learning" else "a file or folder"
+        raise InputError(f"'data' must name {what} for the kind {name!r}; give --data.", field="data")
     if is_user_address(name):
         return _own_task(request, name)
     if name not in registry.names("task"):
@@ -427,44 +417,65 @@ def _space(request: Request, registry: Registry, task: Task, names: tuple[str, .
     families: list[FamilySpace] = []
     used: set[str] = set()
     model: str | None = None
-    for name in names or tuple(task.defaults["families"]):
-        family, own = _family(name, registry)
+    question = _question(request)
+    found = [_family(name, registry) for name in names or default_families(question, registry, task)]
+    check_alone([family for family, _ in found], question, registry)
+    for family, own in found:
         model = own or model
         refusal = family.refusal(task)
+        if task.environment and not isinstance(family, FittedFamily):
+            refusal = "it learns from rows with answers; q-learning, sarsa and dqn learn by playing"
         if refusal is not None:
-            raise InputError(f"'model' {name!r} can't learn {task.name!r}: {refusal}.", field="model")
+            raise InputError(f"'model' {own or family.name!r} can't learn {task.name!r}: {refusal}.", field="model")
         knobs = _knobs(family, task, is_own=own is not None)
         used |= {knob.name for knob in knobs} & asked.keys()
         chosen = (
             _chosen(knob.name, asked[knob.name], is_own=own is not None) if knob.name in asked else knob
             for knob in knobs
         )
-        families.append(FamilySpace(family.name, tuple(chosen)))
+        families.append(FamilySpace(family.name, tuple(chosen), is_module=not isinstance(family, FittedFamily)))
     known = loading_knobs(registry.get("runtime", request.runtime), request.threads)
     unknown = sorted(asked.keys() - used - known.keys())
     if unknown:
         theirs = {knob.name for each in families for knob in each.knobs}
         raise UnknownNameError("knob", unknown[0], theirs | known.keys(), field="knob")
     options = options_of({name: choices for name, choices in asked.items() if name not in used}, known)
-    takes_onnx = "onnx" in registry.get("exporter", request.runtime).sources
-    space = Space(tuple(families), PIPELINES if takes_onnx else UNCOMPRESSED, request.runtime, options)
-    if space.size > MOST_CANDIDATES:
+    pipelines = UNCOMPRESSED
+    if any(each.is_module for each in families):
+        pipelines = pipelines_for(request.steps, registry, request.runtime, shares=_sharing(request) != "never")
+    space = Space(tuple(families), pipelines, request.runtime, options)
+    size = space.size - len(added_to(pipelines, request.steps)) * space.scales * len(options)
+    if size > MOST_CANDIDATES:
         raise InputError(
-            f"'knob' spans {space.size:.3g} candidates, more than {MOST_CANDIDATES:,}; give fewer choices.",
+            f"'knob' spans {size:.3g} candidates, more than {MOST_CANDIDATES:,}; give fewer choices.",
             field="knob",
         )
     return space, model
 
 
-def _family(name: str, registry: Registry) -> tuple[Family, str | None]:
+def _question(request: Request) -> Question:
+    lessons = {
+        "loss": request.loss,
+        "train": request.loop,
+        "optimizer": request.optimizer,
+        "learning_rate": request.learning_rate,
+        "epochs": request.epochs,
+        "pretrained": request.pretrained,
+        "augment": None if request.augment == "none" else request.augment,
+    }
+    given = tuple(name for name, value in lessons.items() if value is not None)
+    return Question(request.runtime, request.scale == "compound", given)
+
+
+def _family(name: str, registry: Registry) -> tuple[Family | FittedFamily, str | None]:
     if not is_user_address(name):
-        family: Family = registry.get("family", name)
+        family: Family | FittedFamily = registry.get("family", name)
         return family, None
     address = absolute_address(name)
     return Own(family_name(address), load_function(address, field="model")), address
 
 
-def _knobs(family: Family, task: Task, *, is_own: bool) -> tuple[Knob, ...]:
+def _knobs(family: Family | FittedFamily, task: Task, *, is_own: bool) -> tuple[Knob, ...]:
     """The family's knobs; the user's own function may have annotations or defaults that are no settings."""
     try:
         return family.knobs(task)
@@ -517,8 +528,7 @@ def _recipe(request: Request, task: Task) -> dict[str, Any]:
             recipe[name] = absolute_address(address)
     if request.tune == "head":
         recipe["tune"] = request.tune
-    if request.augment is not None:
-        recipe.update(_augment(request, task))
+    recipe |= augment_for(request.augment, task, is_own_loop=request.loop is not None)
     if recipe.get("optimizer", "adam") not in ("adam", "rmsprop", "sgd"):
         raise UnknownNameError("optimizer", recipe["optimizer"], ("adam", "rmsprop", "sgd"), field="optimizer")
     rate = recipe.get("learning_rate")
@@ -527,21 +537,6 @@ def _recipe(request: Request, task: Task) -> dict[str, Any]:
     if recipe.get("epochs", 1) < 1:
         raise InputError(f"'epochs' must be at least 1, got {recipe['epochs']!r}.", field="epochs")
     return recipe
-
-
-def _augment(request: Request, task: Task) -> dict[str, str]:
-    """The changes of rows asked for, if any, checked against the kind of task, in the order in which they are made.
-
-    Raises:
-        InputError: if one is not known for this kind, or the training loop is the user's own.
-    """
-    from steelyard.training.changes import changes_of, known_changes, names_in  # noqa: PLC0415  imports torch
-
-    names = names_in(str(request.augment))
-    changes_of(names, task.kind)
-    if names and request.loop is not None:
-        raise InputError("'augment' changes rows in our training loop; change them in your own of --train.", field="augment")
-    return {"augment": ",".join(each for each in known_changes(task.kind) if each in names)} if names else {}
 
 
 def _trial_limit(request: Request, task: Task) -> float:
@@ -554,6 +549,7 @@ def _trial_limit(request: Request, task: Task) -> float:
 def _own_files(request: Request, model: str | None) -> dict[str, str | None]:
     metric = request.goal.metric if request.goal.metric and is_user_address(request.goal.metric) else None
     task = request.task if isinstance(request.task, str) and is_user_address(request.task) else None
+    is_environment = request.task == "reinforcement-learning" and is_user_address(str(request.data))
     return {
         "model": model,
         "task": task,
@@ -561,4 +557,5 @@ def _own_files(request: Request, model: str | None) -> dict[str, str | None]:
         "train": request.loop,
         "preprocess": request.preprocess,
         "metric": metric,
+        **({"data": str(request.data)} if is_environment else {}),
     }

@@ -15,11 +15,13 @@ from steelyard.core.candidate import Candidate
 from steelyard.core.errors import SteelyardError, WorkerError
 from steelyard.core.events import Event, Listener
 from steelyard.core.quantity import Quantity
-from steelyard.core.trial import Failure, Measurement, Trial
+from steelyard.core.trial import Failure, Measurement, Stopped, Trial
 from steelyard.engine.busy import BusyClock
 from steelyard.engine.exploring import Explorations
+from steelyard.engine.halving import Halving, Need
 from steelyard.engine.lane import Costs, Lane
-from steelyard.engine.messages import Assignment, Made
+from steelyard.engine.lookrounds import LookRounds, Standing
+from steelyard.engine.messages import HOPELESS, Assignment, Made
 from steelyard.engine.plan import Plan
 from steelyard.engine.problem import StudyProblem
 from steelyard.engine.survey import Survey
@@ -42,6 +44,7 @@ REFERENCE_SHARE, CANDIDATE_SHARE, LESSON_SHARE = 0.35, 0.2, 0.12
 VERBS = {
     "share": "training shared weights of",
     "explore": "exploring",
+    "look": "looking at",
     "train": "training",
     "compress": "compressing",
     "export": "exporting",
@@ -77,11 +80,14 @@ class Search:
     takes_turns: bool = False
     prepare: Callable[[], object] = nothing
     explorations: Explorations | None = None
+    looks: LookRounds | None = None
     survey: Survey | None = None
+    halving: Halving | None = None
     finished: list[Trial] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     ended: str = ""
     _making: dict[str, Candidate] = field(default_factory=dict)
+    _needs: dict[str, tuple[Need, ...]] = field(default_factory=dict)
     _waiting: list[_Waiting] = field(default_factory=list)
     _measuring: list[_Waiting] = field(default_factory=list)
     _active: set[str] = field(default_factory=set)
@@ -99,7 +105,7 @@ class Search:
         while True:
             self._assign()
             self._measure()
-            if not (self._making or self._measuring or self._is_surveying or self._is_exploring):
+            if not (self._making or self._measuring or self._is_surveying or self._is_exploring or self._is_looking):
                 break
             self._wait()
 
@@ -122,16 +128,32 @@ class Search:
             self._explore()
         if self._is_exploring:
             return
-        while self.workers.free and len(self._waiting) < AHEAD and not is_held:
+        # What is made next depends on what is looked at now; a round takes a few seconds.
+        while self.workers.free and len(self._waiting) < AHEAD and not (is_held or self._is_looking):
             candidate = self._next()
             if candidate is None:
                 return
+            if self._looks_first(candidate):
+                return
+            if self._is_settled(candidate):
+                continue
             limit_s = self._limit(candidate)
             self._making[candidate.key] = candidate
-            future = self.workers.submit(
-                Assignment(candidate, limit_s), self._hung_after(limit_s), self._stage_listener(candidate)
-            )
+            needed = tuple((need.epoch, need.quality) for need in self._needs[candidate.key])
+            assignment = Assignment(candidate, limit_s, needed=needed)
+            future = self.workers.submit(assignment, self._hung_after(limit_s), self._stage_listener(candidate))
             future.add_done_callback(self._later(self._made, candidate))
+
+    def _is_settled(self, candidate: Candidate) -> bool:
+        """Note what a candidate must reach by when; whether it is known already to fall short, and ended with that."""
+        if self.halving is None or (self.explorations is not None and self.explorations.shares(candidate.family)):
+            self._needs[candidate.key] = ()
+            return False
+        needs = self._needs[candidate.key] = self.halving.needs(candidate, self.finished)
+        end = self.halving.known_end(candidate, needs, self.finished)
+        if end is not None:
+            self._finish(candidate, end, {}, trained=False)
+        return end is not None
 
     @property
     def _is_exploring(self) -> bool:
@@ -147,6 +169,31 @@ class Search:
         future = self.explorations.begin(self.workers, self._left(), self._stage_listener)
         if future is not None:
             future.add_done_callback(self._later(self._explored))
+
+    @property
+    def _is_looking(self) -> bool:
+        return self.looks is not None and self.looks.is_running
+
+    def _looks_first(self, candidate: Candidate) -> bool:
+        """Whether a worker has begun to look at forms like this one, instead of making it."""
+        if self.looks is None:
+            return False
+        standing = Standing(self.finished, self._pending, self._told(), self._left())
+        future = self.looks.begin(candidate, standing, self.workers, self._stage_listener)
+        if future is not None:
+            future.add_done_callback(self._later(self._looked))
+        return future is not None
+
+    def _looked(self, future: "Future[Made]") -> None:
+        if self.looks is not None:
+            for text in self.looks.end(future):
+                self.listen(Event("fact", text))
+            self._leave(self.looks.NAME)
+
+    @property
+    def _pending(self) -> list[Candidate]:
+        """What is being made, waits, or is being measured."""
+        return [*self._making.values(), *(each.candidate for each in (*self._waiting, *self._measuring))]
 
     def _note_time(self) -> None:
         """Tell the explorations how much time there is for confirming."""
@@ -164,7 +211,7 @@ class Search:
     def _next(self) -> Candidate | None:
         """References, the baseline, an earlier front, then what the strategy proposes; None when the search is over."""
         known = {trial.key for trial in self.finished}
-        pending = [*self._making.values(), *(each.candidate for each in (*self._waiting, *self._measuring))]
+        pending = self._pending
         begun = known | {candidate.key for candidate in pending}
         if self._has_minimum(len(begun)):
             if self._is_over(len(begun)):
@@ -176,7 +223,10 @@ class Search:
         if candidate is None and self._awaits_reference():
             return None
         if candidate is None:
-            candidate = self.plan.strategy.propose(self.plan.space, self.finished, pending, self._told())
+            space, failed = self.plan.space, []
+            if self.looks is not None:
+                space, failed = self.looks.space(), self.looks.failed()
+            candidate = self.plan.strategy.propose(space, [*self.finished, *failed], pending, self._told())
             if candidate is None and not pending:
                 self.ended = "the strategy has nothing left to propose"
         return candidate
@@ -238,7 +288,12 @@ class Search:
 
     def _measure(self) -> None:
         """Start a round for what waits, if the lane is free."""
-        if self._measuring or self._is_surveying or not self._waiting or (self.takes_turns and self._making):
+        if (
+            self._measuring
+            or self._is_surveying
+            or not self._waiting
+            or (self.takes_turns and (self._making or self._is_looking))
+        ):
             return
         if self._is_late(min(len(self._waiting), BATCH)):
             log.info("no time to measure %d candidates; the same command with a larger budget will", len(self._waiting))
@@ -316,6 +371,10 @@ class Search:
         except WorkerError as error:
             self._finish(candidate, Failure(error.stage, error.message), {}, trained=False)
             return
+        if HOPELESS in made.notes and self.halving is not None:
+            end = self.halving.stopped(self._needs[candidate.key], made.notes[HOPELESS])
+            self._finish(candidate, end, dict(made.seconds), trained=False)
+            return
         companions = self.lane.runtime.companions
         digest = self.study.artifacts.keep(_copy(Path(made.path), companions), companions)
         self._waiting.append(_Waiting(candidate, made, digest))
@@ -340,7 +399,12 @@ class Search:
             self._finish(each.candidate, outcome, seconds, trained=each.made.trained)
 
     def _finish(
-        self, candidate: Candidate, outcome: Measurement | Failure, seconds: dict[str, float], *, trained: bool
+        self,
+        candidate: Candidate,
+        outcome: Measurement | Failure | Stopped,
+        seconds: dict[str, float],
+        *,
+        trained: bool,
     ) -> None:
         trial = Trial(len(self.finished), candidate, outcome, seconds, trained)
         self.study.add(trial)
@@ -388,7 +452,7 @@ class Search:
         self.listen(Event("stage", text, len(self.finished), self._total(), self._left()))
 
     def _total(self) -> int | None:
-        trials, size = self.plan.budget.trials, self.plan.space.size + 1
+        trials, size = self.plan.budget.trials, self.plan.size + 1
         return min(trials, size) if trials is not None else size
 
     def _left(self) -> float | None:
@@ -403,6 +467,12 @@ def describe(trial: Trial, metric: str) -> str:
     """One line about a finished trial, for people."""
     if isinstance(trial.outcome, Failure):
         return f"{trial.candidate}: failed at {trial.outcome.stage}: {trial.outcome.message}"
+    if isinstance(trial.outcome, Stopped):
+        end = trial.outcome
+        return (
+            f"{trial.candidate}: stopped after {end.epoch} epochs: {end.metric} {end.quality:.4f} where "
+            f"{end.needed:.4f} was needed"
+        )
     metrics = trial.outcome.metrics
     return (
         f"{trial.candidate}: {metric} {metrics[metric].value:.4f}, "

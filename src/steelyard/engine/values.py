@@ -19,7 +19,19 @@ MOST_SEEDS = 100
 """Seeds that finalists are trained with at most."""
 MOST_MEMBERS = 16
 """Models that vote at most: each costs its whole time and size."""
-TEXTS = ("target", "group", "split_by", "storage", "loss", "loop", "preprocess", "optimizer", "runtime", "strategy", "augment")
+TEXTS = (
+    "target",
+    "group",
+    "split_by",
+    "storage",
+    "loss",
+    "loop",
+    "preprocess",
+    "optimizer",
+    "runtime",
+    "strategy",
+    "augment",
+)
 
 
 def check_values(given: Mapping[str, Any]) -> None:
@@ -91,7 +103,9 @@ def _check_kinds(given: Mapping[str, Any]) -> None:
         ("warm_start", "a path", given["warm_start"] is None or isinstance(given["warm_start"], Path)),
         ("pretrained", "a path", given.get("pretrained") is None or isinstance(given["pretrained"], Path)),
         ("tune", "all or head", given.get("tune") in (None, "all", "head")),
+        ("halving", "True, False or None", given.get("halving") is None or isinstance(given["halving"], bool)),
         ("learning_rate", "a number", given["learning_rate"] is None or is_number(given["learning_rate"])),
+        ("steps", "names of steps", all(isinstance(each, str) for each in _sequence(given.get("steps") or ()))),
         ("plugins", "addresses module:function", all(isinstance(each, str) for each in _sequence(given["plugins"]))),
     )
     for name, rule, holds in rules:

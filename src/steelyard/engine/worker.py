@@ -20,7 +20,7 @@ from typing import IO, Any
 from steelyard.core.errors import SteelyardError, WorkerError
 from steelyard.core.userfile import load_function
 from steelyard.core.wire import dumps
-from steelyard.engine.messages import Assignment, Exploration, Made, WorkerSetup
+from steelyard.engine.messages import Assignment, Exploration, FormLooks, Made, WorkerSetup
 from steelyard.engine.registries import extended_registry, family_name, metric_name, metric_of
 from steelyard.families.own import Own
 
@@ -56,9 +56,11 @@ def main() -> int:
 
 
 def _done(workshop: Any, asked: Any, tell: Callable[[str], None]) -> Made:
-    """What is asked for: a family explored, or a candidate made."""
+    """What is asked for: a family explored, forms looked at, or a candidate made."""
     if "explore" in asked:
         made: Made = workshop.explore(Exploration.from_json(asked), tell)
+    elif "look" in asked:
+        made = workshop.look(FormLooks.from_json(asked), tell)
     else:
         made = workshop.make(Assignment.from_json(asked), tell)
     return made
@@ -78,14 +80,16 @@ def open_workshop(setup: WorkerSetup) -> Any:
         families[name] = Own(name, load_function(setup.model, field="model"))
     task = load(Path(setup.task))
     metrics = {metric_name(address): metric_of(address) for address in setup.metrics}
-    chain, elastic = None, None
+    chain, elastic, structures = None, None, None
     own_loss = load_function(recipe.loss, field="loss") if recipe.loss else None
     loop = load_function(recipe.loop, field="train") if recipe.loop else None
     if setup.shares and loop is None:
         from steelyard.engine.elastic import SharedWeights  # noqa: PLC0415  imports torch
 
         watched, asked = metrics[setup.monitor], metrics[setup.goal_metric]
-        elastic = SharedWeights(task, families, recipe, watched, asked, setup.seed, Path(setup.fits), own_loss)
+        elastic = SharedWeights(
+            task, families, recipe, watched, asked, setup.seed, Path(setup.fits), registry, own_loss
+        )
     pretrained = _pretrained(setup, task, families, recipe.tune)
     if setup.given is not None:
         from steelyard.engine.chain import Chain  # noqa: PLC0415  imports torch
@@ -93,6 +97,11 @@ def open_workshop(setup: WorkerSetup) -> Any:
 
         given = GivenModel.from_json(setup.given)
         chain = Chain(given, task, registry, metrics[setup.goal_metric], setup.seed, Path(setup.fits))
+        if given.is_module:
+            from steelyard.engine.slimming import SharedStructures  # noqa: PLC0415  imports torch
+
+            structures = SharedStructures(chain)
+            chain.sliced = structures.sliced
     return Workshop(
         task=task,
         registry=registry,
@@ -108,6 +117,7 @@ def open_workshop(setup: WorkerSetup) -> Any:
         chain=chain,
         elastic=elastic,
         pretrained=pretrained,
+        structures=structures,
     )
 
 
@@ -116,10 +126,10 @@ def _pretrained(setup: WorkerSetup, task: Any, families: Any, how: Any) -> Any:
     if not setup.starts:
         return None
     from steelyard.engine.plan import Start  # noqa: PLC0415
-    from steelyard.engine.pretrained import Pretrained  # noqa: PLC0415  imports torch
+    from steelyard.engine.pretrained import Builder, Pretrained  # noqa: PLC0415  imports torch
 
     starts = {each["family"]: Start.from_json(each) for each in setup.starts}
-    return Pretrained(task, families, setup.seed, starts, how)
+    return Pretrained(Builder(families, task, setup.seed), starts, how)
 
 
 def _preload() -> None:

@@ -26,7 +26,7 @@ from steelyard.core.task import (
     TaskKind,
     ValueOutput,
 )
-from steelyard.core.trial import Failure, Measurement, Trial
+from steelyard.core.trial import Failure, Measurement, Stopped, Trial
 from steelyard.core.wire import Plain
 
 
@@ -46,6 +46,7 @@ class FakeTask:
     data_hash: str = "0123456789abcdef"
     facts: tuple[Fact, ...] = (Fact("rows", "synthetic", "The rows are made up."),)
     defaults: Mapping[str, Plain] = field(default_factory=dict)
+    environment: str = ""
 
     @classmethod
     def image(cls, *, height: int = 8, channels: int = 1, rows: int = 60, seed: int = 0) -> Self:
@@ -121,6 +122,12 @@ def failed(number: int, candidate: Candidate, stage: str = "train") -> Trial:
     return Trial(number, candidate, Failure(stage, "it was made to fail."), seconds={"train": 1.0})
 
 
+def stopped(number: int, candidate: Candidate) -> Trial:
+    """A trial whose training was stopped as hopeless; it took long, and left nothing."""
+    end = Stopped(4, "accuracy", 0.1, 0.4, 0.2, "front", {"epoch": [1, 2, 3, 4], "valid_quality": [0.1] * 4})
+    return Trial(number, candidate, end, seconds={"train": 60.0})
+
+
 @dataclass(frozen=True, slots=True)
 class FakeProblem:
     """Scores trials made by `measured`: loss of accuracy, latency, bytes. Good enough is an accuracy."""
@@ -163,6 +170,10 @@ class FakeProblem:
         if trial is None or not isinstance(trial.outcome, Measurement):
             return None
         return (1.0 - trial.outcome.metrics["accuracy"].value) / (1.0 - self.good_enough)
+
+    def worst_loss(self, finished: Sequence[Trial], share: float = 1.0) -> float | None:
+        """A share of the loss at the accuracy that is good enough, whatever else has finished."""
+        return share * (1.0 - self.good_enough) if finished else None
 
 
 @dataclass(frozen=True, slots=True)
