@@ -65,7 +65,7 @@ def places_of(name: str, small: Layout, large: Layout) -> Places | None:
         if number >= 2 and name in large.kernels:
             index = None if (whole - length) % 2 else np.arange(length) + (whole - length) // 2
         else:
-            index = along(length, small.axes.get(name, {}).get(number), large.axes.get(name, {}).get(number))
+            index = _along(length, small.axes.get(name, {}).get(number), large.axes.get(name, {}).get(number))
         if index is None:
             return None
         if length < whole:
@@ -73,14 +73,8 @@ def places_of(name: str, small: Layout, large: Layout) -> Places | None:
     return found
 
 
-def along(length: int, small: Axis | None, large: Axis | None) -> Array | None:
-    """The positions along one axis of the larger tensor that stand for the smaller one's; None where there are none.
-
-    Args:
-        length: of the smaller tensor's axis.
-        small: its channels, where it has any.
-        large: the channels of the larger one's.
-    """
+def _along(length: int, small: Axis | None, large: Axis | None) -> Array | None:
+    """The positions along one axis; None where channels have different numbers of positions."""
     if large is None:
         return np.arange(length)
     bases = [int(channels.max()) + 2 for channels in large.channels.values()]

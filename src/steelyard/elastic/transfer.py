@@ -3,14 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from steelyard.core.errors import InputError
-from steelyard.core.task import Array
-from steelyard.elastic.groups import Axis
-from steelyard.elastic.sharing import Layout, along, layout_of, places_of
+from steelyard.elastic.sharing import Layout, layout_of, places_of
 from steelyard.elastic.supernet import view
 
 LEVELS = 3
@@ -73,21 +70,15 @@ def matched(found: Mapping[str, Tensor], body: nn.Module) -> dict[str, Tensor]:
 
 
 def source_of(values: Mapping[str, Tensor], body: nn.Module, example: tuple[Tensor, ...]) -> Source:
-    """The source that trained numbers of a module make, its channels put in another order: the heaviest first.
-
-    The module computes the same in any order, and smaller modules, which take the first channels of each group, get
-    those that matter most.
+    """The source that trained numbers of a module make.
 
     Args:
         values: by the module's names, of its shapes.
         body: the module; it is left as it was.
         example: one tensor an input, (rows, ...), two rows or more.
-
-    References:
-        H. Li et al., Pruning filters for efficient ConvNets, ICLR 2017 (the size of a channel's weights).
     """
     layout, is_traced = _layout(body, example)
-    return Source(_ranked(values, layout), layout, is_traced)
+    return Source(dict(values), layout, is_traced)
 
 
 def take(source: Source, body: nn.Module, example: tuple[Tensor, ...], *, head: bool) -> Taken:
@@ -129,44 +120,6 @@ def head_of(body: nn.Module) -> frozenset[str]:
         return frozenset()
     name, last = owners[-1]
     return frozenset(f"{name}.{each}" if name else each for each in last.state_dict())
-
-
-def _ranked(values: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:
-    """The same numbers with the channels of each group in the order of the squares of all their weights."""
-    orders = {group: np.argsort(-each, kind="stable") for group, each in _weights(values, layout).items()}
-    found = dict(values)
-    for name, axes in layout.axes.items():
-        for number, axis in axes.items() if name in found else ():
-            moved = Axis(axis.length, {group: _moved(each, orders.get(group)) for group, each in axis.channels.items()})
-            index = along(axis.length, moved, axis)
-            if index is not None:
-                found[name] = found[name].index_select(number, torch.from_numpy(index))
-    return found
-
-
-def _weights(values: Mapping[str, Tensor], layout: Layout) -> dict[str, Array]:
-    """By group the sum (size,) of the squares of each channel's numbers, in tensors of two axes and more."""
-    found: dict[str, Array] = {}
-    for name, axes in layout.axes.items():
-        if name not in values or values[name].ndim < 2:
-            continue
-        squares = values[name].detach().double().square()
-        for number, axis in axes.items():
-            sums = squares.sum(dim=[each for each in range(squares.ndim) if each != number]).numpy()
-            for group, channels in axis.channels.items():
-                size = max(int(channels.max()) + 1, len(found.get(group, ())))
-                total = np.zeros(size)
-                np.add.at(total, channels[channels >= 0], sums[channels >= 0])
-                total[: len(found.get(group, ()))] += found.get(group, 0.0)
-                found[group] = total
-    return found
-
-
-def _moved(channels: Array, order: Array | None) -> Array:
-    """Which channel comes where: that of the group's order, whatever is no channel of it as it was."""
-    if order is None:
-        return channels
-    return np.where(channels >= 0, order[np.maximum(channels, 0)], channels)
 
 
 def _layout(body: nn.Module, example: tuple[Tensor, ...]) -> tuple[Layout, bool]:
