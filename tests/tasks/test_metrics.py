@@ -156,7 +156,10 @@ def test_proofs_are_those_of_the_design():
         "agreement": "disagreement",
         "output_error": "mean",
         "perplexity": "mean",
+        "return": "mean",
+        "silhouette": "mean",
         **dict.fromkeys(("precision", "recall", "top_5", "log_loss", "mae"), "bootstrap"),
+        **dict.fromkeys(("adjusted_rand", "davies_bouldin", "calinski_harabasz"), "bootstrap"),
     }
 
 

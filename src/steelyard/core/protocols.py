@@ -349,7 +349,7 @@ class Problem(Protocol):
         """The place among the objectives of the cost that the goal minimises."""
 
     def explored(self) -> Sequence[Candidate]:
-        """The uncompressed candidates that shared weights have been judged at; mostly none."""
+        """The scales, or structures of a given model, that shared weights have been judged at; mostly none."""
 
     def estimate(self, candidate: Candidate) -> tuple[float, float] | None:
         """The loss of quality and the minimised cost that exploring found, as `score` has them.

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from steelyard.core.candidate import Candidate
-from steelyard.core.explored import Explored
+from steelyard.core.explored import Explored, is_body
 from steelyard.core.goal import COST_METRICS, Goal
 from steelyard.core.protocols import Metric
 from steelyard.core.trial import Measurement, Trial
@@ -41,8 +41,8 @@ class StudyProblem:
         return self.objectives.index("latency_p50_s" if name == "latency_p95_s" else name)
 
     def explored(self) -> tuple[Candidate, ...]:
-        """The uncompressed candidates that shared weights have been judged at."""
-        return tuple(each.candidate for each in self.known.values() if each.candidate.is_plain)
+        """The scales, or structures of a given model, that shared weights have been judged at."""
+        return tuple(each.candidate for each in self.known.values() if is_body(each.candidate))
 
     def estimate(self, candidate: Candidate) -> tuple[float, float] | None:
         """The loss and the logarithm of the minimised cost by exploring; NaN for a cost it did not look at."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from steelyard.core.candidate import Candidate, FamilySpace, Knob, Scale, Setting, Space, StepSetting
 from steelyard.core.errors import InputError, RuntimeFailureError
+from steelyard.core.explored import is_body
 from steelyard.core.protocols import Feed, Problem, Session, Task
 from steelyard.core.quantity import Quantity
 from steelyard.core.task import (
@@ -143,8 +144,8 @@ class FakeProblem:
         return 1
 
     def explored(self) -> tuple[Candidate, ...]:
-        """The candidates that estimates were given for."""
-        return tuple(self.estimates)
+        """The scales and structures that estimates were given for."""
+        return tuple(filter(is_body, self.estimates))
 
     def estimate(self, candidate: Candidate) -> tuple[float, float] | None:
         """The estimate that was given."""
