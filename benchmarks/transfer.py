@@ -4,10 +4,11 @@
 
 A network learns five classes of CIFAR-10 (aeroplane to deer). Another task is the other five (dog to truck), of which
 it never saw one: a few rows drawn with each seed, of which `find` makes its splits (60 % learn, 15 % end the learning).
-Every scale is then made by the workshop of `find` from scratch, from the pretrained weights (all of it learning, or the
-head alone), and from scratch with changed rows, and judged on rows that no one learned from: those of the five classes
-in the test split of the data. Differences are paired by seed, which draws the rows and the start; intervals are
-Student's over seeds. They are about this one pretrained network.
+Every scale is then made by the workshop of `find`: from scratch; from the weights of the largest network trained alone;
+from weights that all scales shared when they were trained (all of it learning, or the head alone); and from scratch
+with changed rows. It is judged on rows that no one learned from: those of the five classes in the test split of the
+data. Differences are paired by seed, which draws the rows and the start; intervals are Student's over seeds. They are
+about these pretrained networks.
 """
 
 import argparse
@@ -22,10 +23,13 @@ from environment import command_line, write_result
 
 from steelyard.builtin import registry
 from steelyard.core.candidate import Candidate, FamilySpace, Knob
+from steelyard.core.explored import Explored
 from steelyard.core.task import Rows
+from steelyard.engine.clock import Clock
+from steelyard.engine.elastic import SharedWeights
 from steelyard.engine.evaluating import outputs_of
 from steelyard.engine.making import Workshop
-from steelyard.engine.messages import WEIGHTS, Assignment
+from steelyard.engine.messages import WEIGHTS, Assignment, Exploration
 from steelyard.engine.plan import Start
 from steelyard.engine.pretrained import Builder, Pretrained, starts_of
 from steelyard.runtimes.onnxruntime.run import RUNTIME
@@ -39,13 +43,14 @@ from steelyard.training.recipe import Recipe
 LIMIT_S = 600.0
 CLASSES = 5
 """Classes that are learned first; the others are another task."""
-WAYS: Mapping[str, dict[str, str]] = {
-    "scratch": {},
-    "tune all": {"tune": "all"},
-    "tune head": {"tune": "head"},
-    "scratch, shift and flip": {"augment": "shift,flip"},
+WAYS: Mapping[str, tuple[str, dict[str, str]]] = {
+    "scratch": ("", {}),
+    "alone, tune all": ("alone", {"tune": "all"}),
+    "shared, tune all": ("shared", {"tune": "all"}),
+    "shared, tune head": ("shared", {"tune": "head"}),
+    "scratch, shift and flip": ("", {"augment": "shift,flip"}),
 }
-"""How a model is made: the fields of its recipe. Ways that tune start from the pretrained weights."""
+"""How a model is made: the weights it starts from, and fields of its recipe."""
 
 
 @dataclass(frozen=True)
@@ -76,30 +81,43 @@ def workshop(builder: Builder, fits: Path, recipe: Mapping[str, Any], starts: Se
     )
 
 
+def pretrained(case: Case, builder: Builder, epochs: int, folder: Path) -> tuple[dict[str, Path], dict[str, Any]]:
+    """The largest scale trained alone, and the weights that all scales share; how well the largest does by each."""
+    recipe = Recipe(epochs=epochs)
+    alone = workshop(builder, folder / "alone", {"epochs": epochs}).make(
+        Assignment(Candidate(case.family, case.space.largest), LIMIT_S), lambda _: None
+    )
+    metric = METRICS["accuracy"]
+    sharing = SharedWeights(builder.task, builder.families, recipe, metric, metric, 0, folder / "shared", registry)
+    asked = Exploration(case.space, "onnxruntime", LIMIT_S, LIMIT_S, case.space.size, forced=True)
+    shared = sharing.explore(asked, Clock(lambda _: None))
+    qualities = [Explored.from_json(each) for each in shared.notes["explored"]]
+    largest = next(each.quality for each in qualities if each.candidate.scale == case.space.largest)
+    files = {"alone": Path(alone.path).with_name(WEIGHTS), "shared": Path(shared.path)}
+    return files, {"alone": alone.metrics["accuracy"]["value"], "shared": largest}
+
+
 def compared(case: Case, epochs: int, seeds: int, folder: Path) -> dict[str, Any]:
     """Accuracies by scale, way and seed, and the paired differences from scratch."""
-    source = Candidate(case.family, case.space.largest)
     families = {case.family: registry.get("family", case.family)}
-    first = workshop(Builder(families, case.first(), 0), folder / "first", {"epochs": epochs})
-    made = first.make(Assignment(source, LIMIT_S), lambda _: None)
-    weights = Path(made.path).with_name(WEIGHTS)
+    files, firsts = pretrained(case, Builder(families, case.first(), 0), epochs, folder)
     found: dict[str, dict[str, list[float]]] = {str(scale): {way: [] for way in WAYS} for scale in case.space.scales()}
     for seed in range(seeds):
         task, judged = case.second(seed)
         builder = Builder(families, task, seed)
-        starts = starts_of(weights, [case.space], builder)
-        for at, (way, recipe) in enumerate(WAYS.items()):
-            shop = workshop(builder, folder / f"{seed}-{at}", recipe, starts)
+        starts = {name: starts_of(path, [case.space], builder) for name, path in files.items()}
+        for at, (way, (source, recipe)) in enumerate(WAYS.items()):
+            shop = workshop(builder, folder / f"{seed}-{at}", recipe, starts.get(source, ()))
             for scale in case.space.scales():
                 path = shop.make(Assignment(Candidate(case.family, scale), LIMIT_S), lambda _: None).path
                 outputs = outputs_of(RUNTIME.load(Path(path)).run, judged)
                 found[str(scale)][way].append(float(METRICS["accuracy"](outputs, judged.y)))
                 print(seed, way, scale, found[str(scale)][way][-1], flush=True)
     return {
-        "first_accuracy": made.metrics["accuracy"]["value"],
+        "first_accuracy": firsts,
         "rows": {name: len(getattr(task, name)) for name in ("train", "valid")},
         "judged": len(judged),
-        "taken_over": starts[0].share,
+        "taken_over": starts["shared"][0].share,
         "accuracy": found,
         "gain": {scale: _gains(by_way) for scale, by_way in found.items()},
     }

@@ -1,6 +1,7 @@
 """Pretrained weights: which file, of which scale, what is taken over, what is refused."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,13 +12,16 @@ from steelyard import api
 from steelyard.builtin import registry
 from steelyard.core.candidate import Candidate, FamilySpace, Knob, Scale
 from steelyard.core.errors import InputError, StudyError, UnknownNameError
+from steelyard.core.quantity import Quantity
 from steelyard.core.task import ClassOutput
+from steelyard.engine.elastic import REPORT, shared_home
 from steelyard.engine.making import PRETRAINED, Workshop
 from steelyard.engine.messages import WEIGHTS, Assignment
 from steelyard.engine.plan import Start, starts_identity
 from steelyard.engine.pretrained import Builder, Pretrained, starts_of, told
+from steelyard.store.study import open_study
 from steelyard.tasks.metrics import METRICS
-from steelyard.testing.fakes import FakeTask
+from steelyard.testing.fakes import FakeTask, measured
 from steelyard.training.recipe import Recipe
 
 TASK = FakeTask.image()
@@ -178,3 +182,57 @@ def test_changes_of_rows_are_part_of_the_training_and_checked():
     with pytest.raises(UnknownNameError) as caught:
         api.resolve(TASK, **asked, augment="noise")
     assert caught.value.field == "augment"
+
+
+@pytest.fixture
+def home(tmp_path):
+    """The home of a study of the largest and the smallest scale, as a search leaves it."""
+    plan = api.resolve(
+        TASK, model="cnn", knobs={"depth": (1, 2), "width": (2, 4), "kernel": (3,)}, out=tmp_path / "out"
+    )
+    opened = open_study(plan.out, plan.identity, METRICS["accuracy"])
+    for number, scale in enumerate((SPACE.largest, SPACE.smallest)):
+        candidate = Candidate("cnn", scale)
+        trial = measured(number, candidate, quality=0.9)
+        metrics = {**trial.outcome.metrics, "parameters": Quantity.exact(1000.0 - number)}
+        opened.add(replace(trial, outcome=replace(trial.outcome, metrics=metrics)))
+        folder = plan.out / "artifacts" / "fits" / candidate.key
+        folder.mkdir(parents=True)
+        weights_of(scale, folder / WEIGHTS)
+    opened.close()
+    return plan.out
+
+
+def test_of_an_earlier_study_the_largest_model_of_a_family_is_taken(home):
+    (start,) = starts(home)
+    assert (start.scale, start.head) == (SPACE.largest, False)
+    assert start.path.endswith(f"{Candidate('cnn', SPACE.largest).key}/{WEIGHTS}")
+
+
+def test_the_last_layer_comes_along_where_the_classes_are_the_same(home):
+    (home / "steelyard.json").write_text(json.dumps({"labels": [0, 1, 2]}), encoding="utf-8")
+    (start,) = starts(home)
+    assert (start.head, start.share) == (True, 1.0)
+    (home / "steelyard.json").write_text(json.dumps({"labels": ["a", "b", "c"]}), encoding="utf-8")
+    assert not starts(home)[0].head
+
+
+def test_weights_that_all_scales_shared_are_preferred(home):
+    shared = shared_home(home / "artifacts" / "fits", "cnn")
+    shared.mkdir()
+    body = FAMILIES["cnn"].build(SPACE.largest, TASK, 3).body
+    save_file(dict(body.named_parameters()), shared / WEIGHTS)
+    assert starts(home)[0].path.endswith(f"{Candidate('cnn', SPACE.largest).key}/{WEIGHTS}")
+    (shared / REPORT).write_text(json.dumps({"knobs": [each.to_json() for each in SPACE.knobs]}), encoding="utf-8")
+    (start,) = starts(home)
+    assert start.path == str((shared / WEIGHTS).resolve())
+    assert start.fresh == ("10.weight", "10.bias")
+
+
+def test_a_study_of_other_families_is_refused(home):
+    mlp = FamilySpace("mlp", (Knob("depth", (1,)), Knob("width", (4,))))
+    with pytest.raises(InputError) as caught:
+        starts(home, (mlp,))
+    assert caught.value.message == (
+        f"'pretrained' {home} has no weights of mlp; name a family that it searched as --model, or another study."
+    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from steelyard.core.candidate import Candidate, FamilySpace, Scale
+from steelyard.core.candidate import Candidate, FamilySpace, Knob, Scale
 from steelyard.core.errors import InputError
 from steelyard.core.protocols import Task
 from steelyard.core.task import ClassOutput
@@ -14,6 +14,7 @@ from steelyard.core.trial import Measurement
 from steelyard.core.wire import file_sha256
 from steelyard.elastic.statistics import reestimate_norms
 from steelyard.elastic.transfer import Source, head_of, matched, source_of, take
+from steelyard.engine.elastic import REPORT, shared_home
 from steelyard.engine.messages import WEIGHTS
 from steelyard.engine.plan import Start
 from steelyard.store.bundle import MANIFEST
@@ -138,17 +139,29 @@ def _offers(path: Path, spaces: Sequence[FamilySpace], task: Task) -> dict[str, 
         return {space.family: _Offer(path, None, head=False) for space in spaces}
     earlier = read_study(path, field=FIELD)
     head = _labels(path) == _own_labels(task)
+    fits = path / "artifacts" / "fits"
     found: dict[str, tuple[float, _Offer]] = {}
     for trial in earlier.trials:
         candidate, outcome = trial.candidate, trial.outcome
-        weights = path / "artifacts" / "fits" / candidate.uncompressed.file.key / WEIGHTS
+        weights = fits / candidate.uncompressed.file.key / WEIGHTS
         if not isinstance(outcome, Measurement) or not weights.is_file():
             continue
         size = outcome.metrics["parameters"].value
         if candidate.family not in found or size > found[candidate.family][0]:
             found[candidate.family] = size, _Offer(weights, candidate.scale, head=head)
-    wanted = {space.family for space in spaces}
-    return {family: offer for family, (_, offer) in found.items() if family in wanted}
+    offers = {space.family: found[space.family][1] for space in spaces if space.family in found}
+    return {**offers, **{space.family: each for space in spaces if (each := _shared(fits, space.family, head))}}
+
+
+def _shared(fits: Path, family: str, head: bool) -> _Offer | None:
+    """The weights that all scales of a family shared: slices of them are trained as such, which others are not."""
+    home = shared_home(fits, family)
+    try:
+        knobs = json.loads((home / REPORT).read_text(encoding="utf-8"))["knobs"]
+        space = FamilySpace(family, tuple(Knob(each["name"], tuple(each["choices"])) for each in knobs))
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return _Offer(home / WEIGHTS, space.largest, head) if (home / WEIGHTS).is_file() else None
 
 
 def _labels(directory: Path) -> object:
