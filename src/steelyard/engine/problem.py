@@ -41,8 +41,8 @@ class StudyProblem:
         return self.objectives.index("latency_p50_s" if name == "latency_p95_s" else name)
 
     def explored(self) -> tuple[Candidate, ...]:
-        """The uncompressed candidates that shared weights have been judged at."""
-        return tuple(each.candidate for each in self.known.values() if each.candidate.is_plain)
+        """The candidates that shared weights have been judged at: scales, forms of them, structures of a given model."""
+        return tuple(each.candidate for each in self.known.values())
 
     def estimate(self, candidate: Candidate) -> tuple[float, float] | None:
         """The loss and the logarithm of the minimised cost by exploring; NaN for a cost it did not look at."""

@@ -48,10 +48,10 @@ class Elastic:
         self, space: Space, finished: Sequence[Trial], pending: Sequence[Candidate], problem: Problem
     ) -> Candidate | None:
         """The next candidate; None when all are finished or pending."""
-        if any(each.steps for each in problem.explored()):
-            return propose_structure(space, finished, pending, problem)
         if len(space.families) == 1 and not space.families[0].knobs:
-            # One model as it is given: what there is to choose are its pipelines, and there is a walk for these.
+            # One model as it is given: its structures where they were explored, else its pipelines.
+            if any(each.steps for each in problem.explored()):
+                return propose_structure(space, finished, pending, problem)
             return SHRINK.propose(space, finished, pending, problem)
         failed = {trial.key for trial in finished if problem.score(trial) is None}
         weighed = [each for each in weighed_of(space, finished, pending, problem) if each.key not in failed]
@@ -88,6 +88,7 @@ def weighed_of(
     explored = [
         Candidate(each.family, each.scale, steps, space.runtime, options)
         for each in problem.explored()
+        if each.is_plain
         for steps, options in space.forms()
     ]
     found = dict.fromkeys((*begun, *explored[:MOST_CANDIDATES]))
