@@ -41,8 +41,9 @@ class StudyProblem:
         return self.objectives.index("latency_p50_s" if name == "latency_p95_s" else name)
 
     def explored(self) -> tuple[Candidate, ...]:
-        """The candidates that shared weights have been judged at: scales, forms of them, structures of a given model."""
-        return tuple(each.candidate for each in self.known.values())
+        """Where shared weights were judged: uncompressed scales, or structures of a given model, which has no scale."""
+        found = (each.candidate for each in self.known.values())
+        return tuple(each for each in found if each.is_plain or not each.scale.settings)
 
     def estimate(self, candidate: Candidate) -> tuple[float, float] | None:
         """The loss and the logarithm of the minimised cost by exploring; NaN for a cost it did not look at."""
