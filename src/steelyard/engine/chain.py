@@ -16,13 +16,14 @@ from steelyard.core.registry import Registry
 from steelyard.core.task import ClassOutput
 from steelyard.core.wire import Plain
 from steelyard.engine.clock import Clock
-from steelyard.engine.conversion import SOURCE_SUFFIX, check_parity
+from steelyard.engine.conversion import SOURCE_SUFFIX
 from steelyard.engine.evaluating import outputs_of
 from steelyard.engine.given import GivenModel, example_of
 from steelyard.engine.once import made_once
 from steelyard.graph.whole import write_whole
 from steelyard.runtimes.onnxruntime.export import export
 from steelyard.runtimes.onnxruntime.run import RUNTIME
+from steelyard.runtimes.parity import check_parity
 from steelyard.select.quality import loss
 from steelyard.steps.prune import sizes_of
 from steelyard.training.lesson import Lesson, Taught

@@ -71,7 +71,8 @@ class Explorations:
         # What was cheaper to train alone within an earlier budget is shared all the same where that is asked for.
         settled = {name for name, found in facts.items() if "explored" in found or plan.sharing != "always"}
         least = LEAST_SCALES if plan.given is None else 1
-        todo = [each for each in plan.space.families if each.size >= least and each.family not in settled]
+        able = [each for each in plan.space.families if each.is_module and each.size >= least]
+        todo = [each for each in able if each.family not in settled]
         if plan.given is not None and structures_refused(plan):
             todo = []
         return cls(plan, study, todo, {each.candidate.key: each for each in known})
@@ -145,7 +146,9 @@ class Explorations:
                 yield f"{self.plan.given.name} {WITHOUT}: {refused}"
             return
         for each in self.plan.space.families if self.plan.sharing == "always" else ():
-            if each.size < LEAST_SCALES:
+            if not each.is_module:
+                yield f"{each.family} learns by itself and shares no weights: each scale is trained from scratch"
+            elif each.size < LEAST_SCALES:
                 yield f"{each.family} has {each.size} scales, too few to share weights: each is trained from scratch"
 
     @property

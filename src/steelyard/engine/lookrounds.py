@@ -135,9 +135,10 @@ class LookRounds:
         known = self.explorations.known
         if plain.key not in known:
             return []
+        space = self.space()
         forms = [
             replace(plain, steps=steps, options=options)
-            for steps, options in self.space().forms()
+            for steps, options in space.forms(space.family(plain.family))
             if (steps or options) and (steps not in self.plan.added or self._loses(plain))
         ]
         return [each for each in forms if each.key not in known and each.key not in self.tried]

@@ -89,7 +89,7 @@ class Plan:
     @property
     def size(self) -> int:
         """How many candidates there are, without those of added pipelines."""
-        return self.space.size // len(self.space.pipelines) * (len(self.space.pipelines) - len(self.added))
+        return self.space.size - len(self.added) * self.space.scales * len(self.space.options)
 
     @property
     def earlier(self) -> tuple[Candidate, ...]:

@@ -10,6 +10,7 @@ from steelyard.core.candidate import Scale
 from steelyard.core.protocols import Task
 from steelyard.core.task import Array, ValueOutput
 from steelyard.families.parts import Model, back_of, front_of
+from steelyard.tasks.playing import constant_returns
 
 LARGEST_GRID = 4
 """Feature maps larger than this are averaged down to it before the last layer, so that it stays small."""
@@ -66,10 +67,18 @@ def cnn(scale: Scale, task: Task, seed: int) -> Model:
 
 
 def constant(task: Task) -> Model:
-    """Ignores its input: the log shares of the classes (one added to each count), or the mean of the target."""
+    """Ignores its input: the log shares of the classes (one added to each count), or the mean of the target.
+
+    In an environment, what each action earns that is taken at every step.
+    """
     y = np.asarray(task.train.y)
-    if isinstance(task.output, ValueOutput):
+    if task.environment:
+        outputs = torch.from_numpy(constant_returns(task.environment, task.output.width)[None].astype(np.float32))
+    elif isinstance(task.output, ValueOutput):
         outputs = torch.tensor([[float(y.mean())]], dtype=torch.float32)
+    elif y.ndim > 1:
+        # Of clusters the first: all rows are one.
+        outputs = torch.where(torch.arange(task.output.width)[None] == 0, 0.0, -1.0)
     else:
         counts = np.bincount(y.astype(np.int64), minlength=task.output.width)
         shares = (counts + 1) / (counts.sum() + task.output.width)

@@ -89,7 +89,7 @@ def weighed_of(
         Candidate(each.family, each.scale, steps, space.runtime, options)
         for each in problem.explored()
         if each.is_plain
-        for steps, options in space.forms()
+        for steps, options in space.forms(space.family(each.family))
     ]
     found = dict.fromkeys((*begun, *explored[:MOST_CANDIDATES]))
     for candidate in random_order(space, problem.seed):

@@ -86,7 +86,15 @@ def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) ->
     return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
 
 
-def source_of_npz(path: Path, *, target: str | None, group: str | None, split_by: str | None, trust: bool) -> Source:
+def source_of_npz(
+    path: Path,
+    *,
+    target: str | None,
+    group: str | None,
+    split_by: str | None,
+    trust: bool,
+    has_targets: bool = True,
+) -> Source:
     """Raw rows of an archive of arrays.
 
     Args:
@@ -95,12 +103,18 @@ def source_of_npz(path: Path, *, target: str | None, group: str | None, split_by
         group: name of an array of groups, or None.
         split_by: name of an array of split names or of an order, `split` by default where there is one.
         trust: lift the limit on size.
+        has_targets: whether there must be any; without, those there are stay unread and all targets are 0.
 
     Raises:
         DataError: if an array is missing or has another length.
     """
     arrays = read_npz(path, trust=trust)
     y_name = target or "y"
+    if not has_targets:
+        zeros = {
+            name.replace("x", y_name, 1): np.zeros(len(each)) for name, each in arrays.items() if _is_x(name, each)
+        }
+        arrays = {**arrays, **zeros}
     if "x" in arrays:
         x, y = arrays["x"], _named(arrays, y_name, path, field="target")
         split, order = _split(arrays, split_by, path)
@@ -120,6 +134,11 @@ def source_of_npz(path: Path, *, target: str | None, group: str | None, split_by
         named = [_named(arrays, f"{group}_{SPLITS[code]}", path, field="group") for code in present]
         groups = _group_numbers(_joined(path, named, group))
     return _source(path, _joined(path, xs, "x"), _joined(path, ys, y_name), y_name, split=split, groups=groups)
+
+
+def _is_x(name: str, array: Array) -> bool:
+    """Whether an array holds the inputs of a split, or of all."""
+    return name in ("x", *(f"x_{split}" for split in SPLITS)) and array.ndim > 0
 
 
 def _source(

@@ -46,6 +46,7 @@ class FakeTask:
     data_hash: str = "0123456789abcdef"
     facts: tuple[Fact, ...] = (Fact("rows", "synthetic", "The rows are made up."),)
     defaults: Mapping[str, Plain] = field(default_factory=dict)
+    environment: str = ""
 
     @classmethod
     def image(cls, *, height: int = 8, channels: int = 1, rows: int = 60, seed: int = 0) -> Self:
