@@ -17,7 +17,7 @@ from steelyard.core.quantity import Quantity
 from steelyard.core.task import ValueOutput
 from steelyard.core.trial import Failure, Measurement, Trial
 from steelyard.core.wire import Plain, content_key
-from steelyard.engine import reseeding
+from steelyard.engine import again, reseeding
 from steelyard.engine.assemble import assemble
 from steelyard.engine.busy import BusyClock
 from steelyard.engine.certify import Certifier, Verdict
@@ -350,7 +350,7 @@ def _explored(run: Run) -> Lane:
         reach = known_reach(plan, study)
         if reach is not None and plan.measured is None:
             tell(reach, plan, run.listen)
-        return _lane(run)
+        return _asked_again(run)
     workers = _workers(run)
     try:
         workers.start()
@@ -362,6 +362,33 @@ def _explored(run: Run) -> Lane:
         workers.close()
     study.put("notices", [*study.get("notices", []), *search.notices])
     study.put("ended", {"why": search.ended, "budget": plan.budget.to_json(), **_searched_by(plan)})
+    again.note_search(plan, study, run.wall_s)
+    return lane
+
+
+def _asked_again(run: Run) -> Lane:
+    """A finished study's lane; before that, what shared weights promise to be a cheaper answer is confirmed."""
+    plan, study = run.plan, run.study
+    trials, left_s = study.trials(), again.seconds_for(plan, study)
+    started = time.monotonic()
+    explorations = Explorations.of(plan, study) if left_s else None
+    if explorations is None:
+        return _lane(run)
+    problem = StudyProblem(plan.goal, plan.metric, plan.seed, quality_floor(plan), known=explorations.known)
+    strategy = again.strategy_for(problem, trials)
+    if strategy is None or strategy.propose(plan.space, trials, [], problem) is None:
+        return _lane(run)
+    run.listen(Event("fact", "shared weights promise a cheaper answer to this goal; it is confirmed"))
+    workers = _workers(run)
+    try:
+        workers.start()
+        lane = _lane(run)
+        search = _search(run, workers, lane)
+        search.plan, search.end = replace(plan, strategy=strategy), lambda _: started + left_s
+        search.run()
+    finally:
+        workers.close()
+    again.note_again(plan, study, time.monotonic() - started)
     return lane
 
 
