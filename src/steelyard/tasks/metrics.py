@@ -263,6 +263,9 @@ DEFAULT_METRICS: dict[TaskKind, str] = {
     "image-classification": "accuracy",
     "tabular-classification": "accuracy",
     "tabular-regression": "rmse",
+    "series-classification": "accuracy",
+    "text-classification": "accuracy",
+    "audio-classification": "accuracy",
 }
 """The metric of a kind of task where the user names none."""
 

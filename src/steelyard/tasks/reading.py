@@ -17,6 +17,8 @@ from steelyard.tasks.dataset import PreparedTask
 from steelyard.tasks.metrics import DEFAULT_METRICS
 from steelyard.tasks.pictures import source_of_pictures
 from steelyard.tasks.preprocess import apply_own, as_array
+from steelyard.tasks.sequences import SEQUENCE_KINDS, in_memory
+from steelyard.tasks.sounds import source_of_sounds
 from steelyard.tasks.source import Columns, Source
 from steelyard.tasks.splits import split_codes
 
@@ -25,6 +27,12 @@ KINDS: tuple[TaskKind, ...] = tuple(DEFAULT_METRICS)
 
 FORMS = ".npz, .csv, .parquet, .jsonl, .jsonl.gz, or a folder or .zip of class folders"
 """What can be read, for messages."""
+
+FOLDER_KINDS: Mapping[TaskKind, Callable[..., Source]] = {
+    "image-classification": source_of_pictures,
+    "audio-classification": source_of_sounds,
+}
+"""Kinds of task whose rows may be files in class folders, and what reads them."""
 
 _TABLE_FORMS = ".npz, .csv, .parquet, .jsonl or .jsonl.gz"
 
@@ -104,9 +112,10 @@ def from_arrays(
         inputs, targets, name, own = drawn.x, drawn.y, drawn.target, drawn.split
     else:
         rows, given = _pairs(x) if y is None else (x, y)
-        inputs = columns if columns is not None else _array(rows)
+        is_sequence = kind in SEQUENCE_KINDS and columns is None
+        inputs = columns if columns is not None else in_memory(rows, kind) if is_sequence else _array(rows)
         targets, name, own = _plain(given), "y", None
-    if isinstance(inputs, np.ndarray) and inputs.ndim <= 2:
+    if isinstance(inputs, np.ndarray) and inputs.ndim <= 2 and kind not in SEQUENCE_KINDS:
         inputs = columns_of(inputs)
     source = Source(
         origin=origin,
@@ -210,7 +219,7 @@ def source_of(
     """
     name = path.name.lower()
     if path.is_dir() or name.endswith(".zip"):
-        if kind != "image-classification":
+        if kind not in FOLDER_KINDS:
             what = "folder" if path.is_dir() else ".zip"
             raise DataError(f"'data' must be a file for {kind} ({_TABLE_FORMS}), got the {what} {path}.", field="data")
         if target or group or split_by:
@@ -218,11 +227,11 @@ def source_of(
                 f"{path} has class folders and no columns; leave out --target, --group and --split-by.",
                 field="target" if target else "group" if group else "split-by",
             )
-        return source_of_pictures(path, trust=trust)
+        return FOLDER_KINDS[kind](path, trust=trust)
     if name.endswith(".npz"):
-        return source_of_npz(path, target=target, group=group, split_by=split_by, trust=trust)
+        return source_of_npz(path, kind, target=target, group=group, split_by=split_by, trust=trust)
     if name.endswith(frames.SUFFIXES):
-        if kind == "image-classification":
+        if kind in FOLDER_KINDS:
             raise DataError(
                 f"'data' must be .npz, or a folder or .zip of class folders, for {kind}, got the table {path}; "
                 "is tabular-classification meant?",
