@@ -17,6 +17,10 @@ registry = Registry(
             "mlp": Lazy("steelyard.families.mlp:MLP"),
             "cnn": Lazy("steelyard.families.cnn:CNN"),
             "resnet": Lazy("steelyard.families.resnet:RESNET"),
+            "cnn1d": Lazy("steelyard.families.cnn1d:CNN1D"),
+            "lstm": Lazy("steelyard.families.lstm:LSTM"),
+            "gru": Lazy("steelyard.families.gru:GRU"),
+            "transformer": Lazy("steelyard.families.transformer:TRANSFORMER"),
         },
         "step": {
             "clean": Lazy("steelyard.steps.clean:CLEAN"),

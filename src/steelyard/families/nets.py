@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 from steelyard.core.candidate import Scale
 from steelyard.core.protocols import Task
+from steelyard.core.sequence import TextInput
 from steelyard.core.task import Array, ValueOutput
+from steelyard.families.ngrams import ngrams
 from steelyard.families.parts import Model, back_of, front_of
 
 LARGEST_GRID = 4
@@ -34,6 +36,8 @@ def mlp(scale: Scale, task: Task, seed: int) -> Model:
 def linear(scale: Scale, task: Task, seed: int) -> Model:
     """One linear layer that starts at zero: the loss is convex, so every start ends in the same place."""
     torch.manual_seed(seed)
+    if isinstance(task.input, TextInput):
+        return ngrams(scale, task)
     front = front_of(task, scale.integer("resolution", 0) or None)
     incoming = math.prod(front.shape)
     layers: list[nn.Module] = [nn.Flatten()]
