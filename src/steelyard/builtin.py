@@ -21,6 +21,7 @@ registry = Registry(
             "lstm": Lazy("steelyard.families.lstm:LSTM"),
             "gru": Lazy("steelyard.families.gru:GRU"),
             "transformer": Lazy("steelyard.families.transformer:TRANSFORMER"),
+            "decoder": Lazy("steelyard.families.decoder:DECODER"),
         },
         "step": {
             "clean": Lazy("steelyard.steps.clean:CLEAN"),

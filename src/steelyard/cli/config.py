@@ -44,6 +44,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", omit_de
     workers: int | None = None
     seed: int | None = None
     seeds: int | None = None
+    vocabulary: str | None = None
     loss: str | None = None
     train: str | None = None
     preprocess: str | None = None

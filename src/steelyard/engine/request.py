@@ -81,6 +81,7 @@ class Request:
     scale: Literal["free", "compound"] = "free"
     warm_start: Path | None = None
     seeds: int | None = None
+    vocabulary: str | None = None
 
 
 def resolve(request: Request) -> Plan:
@@ -286,7 +287,7 @@ def _builtin_task(request: Request, name: str, registry: Registry) -> Task:
         raise InputError(f"'data' must name a file or folder for the kind {name!r}; give --data.", field="data")
     if name not in registry.names("task"):
         raise UnknownNameError("task", name, [*registry.names("task"), *DEFAULT_METRICS], field="task")
-    for option in ("target", "group", "split_by"):
+    for option in ("target", "group", "split_by", "vocabulary"):
         if getattr(request, option) is not None:
             raise InputError(
                 f"'{option}' names a column of --data, but {name!r} has data of its own; leave it out.", field=option
@@ -318,6 +319,7 @@ def read_task(request: Request) -> Task:
         seed=request.seed,
         trust=request.trust,
         preprocess=own,
+        vocabulary=request.vocabulary,
     )
 
 

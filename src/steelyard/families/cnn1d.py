@@ -12,7 +12,9 @@ WIDTHS = (8, 16, 32, 64)
 
 @dataclass(frozen=True, slots=True)
 class Cnn1d:
-    """Blocks of convolution along the steps, batch norm, ReLU and pooling; mean and maximum over the steps; a linear layer.
+    """Blocks of convolution along the steps, batch norm, ReLU and pooling, then a linear layer.
+
+    It reads the mean and the maximum over the steps that are left.
 
     Knobs: `depth` blocks, `width` channels of the first one (doubled in each), `kernel` size, and on texts the
     `vocabulary`.

@@ -20,16 +20,16 @@ class Linear:
 
     On texts it adds up a weight for each word and each pair of neighbours (`families/ngrams.py`).
 
-    Knobs: `resolution` on images; `vocabulary` and `ngrams` on texts; on tables `features`, how many features stay (those that correlate most with the
-    target on the training split); on a regression `bias`, 0 or 1, whether there is an intercept.
+    Knobs: `resolution` on images; `vocabulary` and `ngrams` on texts; on tables and other sequences `features`, how many
+    features stay (those that correlate most with the target on the training split); on a regression `bias`, 0 or 1,
+    whether there is an intercept.
     """
 
     name: str = "linear"
 
     def refusal(self, task: Task) -> str | None:
-        """Takes every task."""
-        del task
-        return None
+        """Takes every task but language modelling."""
+        return "it gives one answer a row; decoder models language" if task.kind == "language-modelling" else None
 
     def knobs(self, task: Task) -> tuple[Knob, ...]:
         """What the task allows: see the class."""

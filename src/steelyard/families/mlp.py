@@ -18,7 +18,9 @@ class Mlp:
     def refusal(self, task: Task) -> str | None:
         """Takes every task but texts: images, series and spectrograms are read as a row of numbers."""
         is_text = isinstance(task.input, TextInput)
-        return "the numbers of words are no quantities; linear, cnn1d, gru and transformer take texts" if is_text else None
+        return (
+            "the numbers of words are no quantities; linear, cnn1d, gru and transformer take texts" if is_text else None
+        )
 
     def knobs(self, task: Task) -> tuple[Knob, ...]:
         """Depth 1 to 3; width five powers of two, the largest about twice the features."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from steelyard.core.candidate import Scale
 from steelyard.core.protocols import Task
 from steelyard.core.sequence import TextInput
-from steelyard.core.task import Array, ValueOutput
+from steelyard.core.task import Array, TensorOutput, ValueOutput
 from steelyard.families.ngrams import ngrams
 from steelyard.families.parts import Model, back_of, front_of
 
@@ -72,6 +72,14 @@ def cnn(scale: Scale, task: Task, seed: int) -> Model:
 def constant(task: Task) -> Model:
     """Ignores its input: the log shares of the classes (one added to each count), or the mean of the target."""
     y = np.asarray(task.train.y)
+    if isinstance(task.input, TextInput) and isinstance(task.output, TensorOutput):
+        counts = np.bincount(y.ravel()[y.ravel() >= 0], minlength=task.output.width // y.shape[1])
+        shares = np.log((counts + 1) / (counts.sum() + len(counts)))
+        return Model(
+            _AsIs(task.input.shape),
+            _Constant(torch.from_numpy(shares[None, None].astype(np.float32).repeat(y.shape[1], 1))),
+            nn.Identity(),
+        )
     if isinstance(task.output, ValueOutput):
         outputs = torch.tensor([[float(y.mean())]], dtype=torch.float32)
     else:
@@ -124,7 +132,7 @@ class _Constant(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         # A comparison that is never true ties the batch axis to the input's; a product with zero would spread NaN.
         rows = (x.flatten(1)[:, :1] > torch.finfo(torch.float32).max).to(torch.float32)
-        return rows + self.outputs
+        return rows.view(-1, *(1,) * (self.outputs.ndim - 1)) + self.outputs
 
 
 class _AsIs(nn.Module):

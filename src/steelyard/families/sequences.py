@@ -18,6 +18,8 @@ MOST_PAIR_WEIGHTS = 2**21
 
 def sequence_refusal(task: Task) -> str | None:
     """Why a network over sequences can't learn a task; None for series, texts and sound."""
+    if task.kind == "language-modelling":
+        return "it gives one answer a row; decoder models language"
     if isinstance(task.input, SeriesInput | TextInput | SoundInput):
         return None
     return "it needs series, texts or sound; mlp and linear take tables and images"

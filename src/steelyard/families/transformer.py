@@ -5,7 +5,7 @@ from typing import Any
 
 from steelyard.core.candidate import Knob, Scale
 from steelyard.core.protocols import Task
-from steelyard.families.sequences import affordable, channels_of, sequence_refusal, steps_of, vocabularies
+from steelyard.families.sequences import affordable, sequence_refusal, steps_of, vocabularies
 
 WIDTHS = (16, 32, 64, 128)
 

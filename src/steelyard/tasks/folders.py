@@ -32,7 +32,7 @@ class File:
 
 @contextmanager
 def files_of(path: Path, suffixes: frozenset[str], noun: str, *, trust: bool = False) -> Iterator[list[File]]:
-    """The files of a folder or a .zip with these suffixes, by name; hidden files and those of other kinds are passed over.
+    """The files of a folder or a .zip with these suffixes, by name; hidden and other ones are passed over.
 
     Args:
         path: the folder or the .zip.

@@ -239,6 +239,16 @@ def perplexity(outputs: Array, targets: Array) -> float:
     return math.exp(mean) if math.isfinite(mean) and mean < _MOST_NATS else math.inf
 
 
+def bits_per_token(outputs: Array, targets: Array) -> float:
+    """The mean negative log-likelihood of the next tokens in bits: the logarithm of the perplexity to base 2.
+
+    Args:
+        outputs: scores (n, tokens · vocabulary).
+        targets: the next token of each (n, tokens); −1 where none is asked for.
+    """
+    return math.log2(max(1.0, perplexity(outputs, targets)))
+
+
 METRICS: dict[str, QualityMetric] = {
     "accuracy": QualityMetric(
         "accuracy", accuracy, higher_is_better=True, in_unit_range=True, proof="trinomial", worst=0.0
@@ -256,6 +266,9 @@ METRICS: dict[str, QualityMetric] = {
     "perplexity": QualityMetric(
         "perplexity", perplexity, higher_is_better=False, in_unit_range=False, proof="mean", worst=math.inf
     ),
+    "bits_per_token": QualityMetric(
+        "bits_per_token", bits_per_token, higher_is_better=False, in_unit_range=False, proof="bootstrap", worst=math.inf
+    ),
 }
 """Every metric that ships. The targets of `agreement` and `output_error` are the outputs of the reference."""
 
@@ -266,6 +279,7 @@ DEFAULT_METRICS: dict[TaskKind, str] = {
     "series-classification": "accuracy",
     "text-classification": "accuracy",
     "audio-classification": "accuracy",
+    "language-modelling": "perplexity",
 }
 """The metric of a kind of task where the user names none."""
 
@@ -275,5 +289,5 @@ def metrics_of(kind: TaskKind) -> tuple[str, ...]:
     if kind == "label-free":
         return ("agreement", "output_error")
     if kind == "language-modelling":
-        return ("perplexity",)
+        return ("perplexity", "bits_per_token")
     return ("rmse", "r2") if kind in ("tabular-regression", "regression") else ("accuracy", "f1", "auc")

@@ -112,6 +112,8 @@ def decode(output: OutputSpec, outputs: Array) -> Array:
         DataError: if the outputs have another width.
     """
     scores = np.asarray(outputs)
+    if isinstance(output, TensorOutput) and scores.ndim > 2:
+        scores = scores.reshape(len(scores), -1)
     if scores.ndim != 2 or scores.shape[1] != output.width:
         raise DataError(f"'outputs' must have shape (n, {output.width}), got {scores.shape}; is it another model?")
     if isinstance(output, ClassOutput):

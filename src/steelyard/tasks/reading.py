@@ -14,6 +14,7 @@ from steelyard.tasks.arrays import columns_of, source_of_npz
 from steelyard.tasks.assemble import prepare
 from steelyard.tasks.columns import source_of_columns
 from steelyard.tasks.dataset import PreparedTask
+from steelyard.tasks.language import language_task
 from steelyard.tasks.metrics import DEFAULT_METRICS
 from steelyard.tasks.pictures import source_of_pictures
 from steelyard.tasks.preprocess import apply_own, as_array
@@ -47,6 +48,7 @@ def from_data(
     seed: int = 0,
     trust: bool = False,
     preprocess: Callable[[Any], Any] | None = None,
+    vocabulary: str | None = None,
 ) -> PreparedTask:
     """A task from the user's own data.
 
@@ -59,6 +61,7 @@ def from_data(
         seed: of the splits that are made.
         trust: lift the limits on unpacked size, for data the user made.
         preprocess: the user's own, of the raw inputs (`steelyard.tasks.preprocess.apply_own`), before all else.
+        vocabulary: of language modelling: char, byte or bpe.
 
     Raises:
         UnknownNameError: for a kind or a column that is not known.
@@ -66,7 +69,16 @@ def from_data(
     """
     checked = _kind(kind)
     found = existing(path)
+    if vocabulary is not None and checked != "language-modelling":
+        raise DataError(
+            f"'vocabulary' cuts a text for language-modelling; for {checked} it is a knob "
+            "(--knob vocabulary=char,word).",
+            field="vocabulary",
+        )
     try:
+        if checked == "language-modelling":
+            _check_plain(target, group, split_by)
+            return language_task(found, vocabulary=vocabulary, trust=trust)
         source = source_of(found, checked, target=target, group=group, split_by=split_by, trust=trust)
         return prepare(_preprocessed(source, preprocess), checked, name=kind, seed=seed)
     except OSError as error:
@@ -127,6 +139,13 @@ def from_arrays(
     )
     checked = _inferred(source) if kind is None else _kind(kind)
     return prepare(_preprocessed(source, preprocess), checked, name=checked, seed=seed)
+
+
+def _check_plain(target: str | None, group: str | None, split_by: str | None) -> None:
+    """Refuse columns of a text that has none."""
+    for name, field in ((target, "target"), (group, "group"), (split_by, "split-by")):
+        if name is not None:
+            raise DataError(f"language-modelling reads text without columns; leave out --{field}.", field=field)
 
 
 def _preprocessed(source: Source, preprocess: Callable[[Any], Any] | None) -> Source:

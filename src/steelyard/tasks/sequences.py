@@ -24,8 +24,8 @@ def encode_sequences(spec: SequenceInput, raw: Any) -> Array:
 
     Args:
         spec: how the graph reads a row.
-        raw: series as numbers (n, steps) or (n, channels, steps), in the order of axes that the training rows had; texts
-            as a sequence, or a table with the text's column; sounds as (n, samples) at the specification's rate. Rows
+        raw: series as numbers (n, steps) or (n, channels, steps), their axes as the training rows had them; texts as
+            a sequence, or a table with the text's column; sounds as (n, samples) at the specification's rate. Rows
             of series and sounds may have unequal lengths.
 
     Raises:
@@ -112,4 +112,3 @@ def in_memory(rows: Any, kind: str) -> Array:
     for row, each in enumerate(rows):
         array[row] = each
     return array
-

@@ -114,7 +114,8 @@ def fit_series(series: Array, train: Array, *, origin: str) -> tuple[SeriesInput
     channels, steps = rows.shape[1:]
     if steps < FEWEST_STEPS:
         raise DataError(
-            f"series of {origin} must have at least {FEWEST_STEPS} steps, got {steps}; is tabular-classification meant?",
+            f"series of {origin} must have at least {FEWEST_STEPS} steps, got {steps}; "
+            "is tabular-classification meant?",
             field="data",
         )
     is_there = ~np.isnan(rows)

@@ -56,7 +56,9 @@ def encode_sound(spec: SoundInput, raw: Any) -> Array:
     for row, each in enumerate(raw):
         sound = unit_scale(np.asarray(each))
         if sound.ndim != 1:
-            raise DataError(f"'x' must hold sounds of one channel, got {sound.shape} in row {row + 1}; mix them to one.")
+            raise DataError(
+                f"'x' must hold sounds of one channel, got {sound.shape} in row {row + 1}; mix them to one."
+            )
         kept = sound[: spec.samples]
         if not np.isfinite(kept).all():
             raise DataError(f"'x' must hold finite samples, got NaN or infinity in row {row + 1}; clean the sound.")

@@ -17,8 +17,8 @@ class Source:
     """Raw rows of all splits.
 
     `x` is images (n, ...) or a table, `y` raw targets (n,), `split` codes of splits (n,) where the data name them,
-    `order` ranks (n,) that splits are to follow, `groups` numbers (n,) of what belongs together, `rate` samples a second
-    of sound.
+    `order` ranks (n,) that splits are to follow, `groups` numbers (n,) of what belongs together, `rate` of sound in
+    samples a second.
     """
 
     origin: str

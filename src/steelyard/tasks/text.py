@@ -64,19 +64,13 @@ def fit_texts(values: Any, column: str) -> tuple[TextInput, tuple[Fact, ...]]:
     texts = as_texts(values)
     if not any(text.strip() for text in texts):
         raise DataError(f"column {column!r} must hold texts in train, got empty ones only.", field="data")
-    counted = Counter("".join(texts))
-    characters = sorted(counted, key=lambda each: (-counted[each], each))[: MOST_CHARACTERS - FIRST_TOKEN]
-    models: dict[TokenKind, tuple[str, int]] = {
-        "byte": ("", 256 + FIRST_TOKEN),
-        "char": ("".join(characters), len(characters) + FIRST_TOKEN),
-        "bpe": _trained("bpe", texts),
-        "word": _trained("word", texts),
-    }
-    tokens, cut = [], {}
+    kinds: tuple[TokenKind, ...] = ("byte", "char", "bpe", "word")
+    models = {kind: vocabulary_of(kind, texts) for kind in kinds}
+    tokens, too_long = [], {}
     for kind, (model, size) in models.items():
         lengths = np.array([len(ids) for ids in _cutter(kind, model)(texts)])
         length = min(MOST_TOKENS[kind], max(1, int(np.quantile(lengths, LONG_ENOUGH, method="higher"))))
-        cut[kind] = int((lengths > length).sum())
+        too_long[kind] = int((lengths > length).sum())
         tokens.append(Tokens(kind, length, size, model))
     spec = TextInput(tuple(tokens), column)
     words = spec.of("word")
@@ -85,13 +79,34 @@ def fit_texts(values: Any, column: str) -> tuple[TextInput, tuple[Fact, ...]]:
         Fact(
             "tokens",
             {each.kind: {"length": each.length, "size": each.size} for each in tokens},
-            f"{words.size - FIRST_TOKEN:,} different words; texts are read up to {words.length} words "
-            f"({cut['word']:,} training texts are longer) or {spec.of('byte').length} bytes ({cut['byte']:,})",
+            f"{words.size - FIRST_TOKEN:,} different words; texts are read up to {words.length} words or "
+            f"{spec.of('byte').length} bytes ({too_long['word']:,} and {too_long['byte']:,} training texts are longer)",
         )
     ]
     if empty:
         told.append(Fact("empty", empty, f"{empty:,} training texts are empty"))
     return spec, tuple(told)
+
+
+def vocabulary_of(kind: TokenKind, texts: Sequence[str]) -> tuple[str, int]:
+    """The vocabulary of texts as `Tokens.model`, and its size with the ids of padding and of what is unknown.
+
+    Raises:
+        MissingExtraError: if the library that makes it is not installed.
+    """
+    if kind == "byte":
+        return "", 256 + FIRST_TOKEN
+    if kind == "char":
+        counted = Counter("".join(texts))
+        most = sorted(counted, key=lambda each: (-counted[each], each))[: MOST_CHARACTERS - FIRST_TOKEN]
+        return "".join(most), len(most) + FIRST_TOKEN
+    return _trained(kind, texts)
+
+
+def cut(tokens: Tokens, text: str) -> Array:
+    """The ids (n,) of a whole text, however long."""
+    (ids,) = _cutter(tokens.kind, tokens.model)([text])
+    return np.asarray(ids, dtype=np.int64)
 
 
 def encode_texts(spec: TextInput, raw: Any) -> Array:

@@ -12,8 +12,8 @@ from steelyard.core.task import Array, SequenceInput
 from steelyard.tasks import frames, sounds
 from steelyard.tasks.arrays import read_npz
 from steelyard.tasks.folders import File, files_of
-from steelyard.tasks.series import series_array
 from steelyard.tasks.sequences import LENGTHS, rate_of
+from steelyard.tasks.series import series_array
 
 _PLAIN = ".txt"
 _NOT_STEPS = ("label", "split")

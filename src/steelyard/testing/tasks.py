@@ -25,13 +25,14 @@ from steelyard.core.task import (
 )
 from steelyard.testing.contract import attempt, require, require_name, require_plain
 
-_INPUTS: dict[TaskKind, type] = {
+_INPUTS: dict[TaskKind, Any] = {
     "image-classification": ImageInput,
     "tabular-classification": TableInput,
     "tabular-regression": TableInput,
     "series-classification": SeriesInput,
     "text-classification": TextInput,
     "audio-classification": SoundInput,
+    "language-modelling": (TensorInput, TextInput),
 }
 _OUTPUTS: dict[TaskKind, Any] = {
     "image-classification": ClassOutput,
@@ -141,9 +142,7 @@ def _check_inputs(name: str, rows: Rows, spec: InputSpec) -> None:
         return
     if isinstance(spec, SeriesInput):
         missing = bool(np.isnan(rows.x).all(axis=1).any())
-        require(
-            name != "train" or missing == spec.has_padding, f"'has_padding' must be {missing}, as in 'train'."
-        )
+        require(name != "train" or missing == spec.has_padding, f"'has_padding' must be {missing}, as in 'train'.")
         return
     for index, column in enumerate(spec.columns):
         values = rows.x[:, index]
