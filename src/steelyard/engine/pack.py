@@ -199,6 +199,9 @@ def task_manifest(task: Task, model: Path | None = None) -> dict[str, Plain]:
     """
     inputs: list[Plain] = [{"name": "x", "shape": ["n", *task.input.shape], "type": "float32"}]
     outputs: list[Plain] = [{"name": "y", "shape": ["n", task.output.width], "type": "float32"}]
+    if task.kind == "language-modelling":
+        tokens = task.input.shape[0] if task.input.shape else 1
+        outputs = [{"name": "y", "shape": ["n", tokens, task.output.width // tokens], "type": "float32"}]
     if isinstance(task.input, TensorInput):
         inputs = [port.to_json() for port in task.input.ports]
         # Runtimes hand back a file's first output, which is the one that was judged.

@@ -21,7 +21,7 @@ class Linear:
     On texts it adds up a weight for each word and each pair of neighbours (`families/ngrams.py`).
 
     Knobs: `resolution` on images; `vocabulary` and `ngrams` on texts; elsewhere `features`, how many stay (those that
-    correlate most with the target on the training split); on a regression `bias`, 0 or 1, whether there is an intercept.
+    correlate most with the target on the training split); on a regression `bias`, 0 or 1: whether to have an intercept.
     """
 
     name: str = "linear"

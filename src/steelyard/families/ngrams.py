@@ -83,4 +83,5 @@ def _rarity(ids: Array, size: int) -> Tensor:
     held = np.zeros(size)
     for row in ids:
         held[np.unique(row)] += 1
-    return torch.from_numpy((np.log((1 + len(ids)) / (1 + held)) + 1).astype(np.float32)[:, None])
+    rarity: Tensor = torch.from_numpy((np.log((1 + len(ids)) / (1 + held)) + 1).astype(np.float32)[:, None])
+    return rarity

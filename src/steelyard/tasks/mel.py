@@ -34,7 +34,8 @@ def fourier(window: int) -> Array:
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * at / window)
     angles = 2 * np.pi * np.outer(np.arange(window // 2 + 1), at) / window
     scale = 2 / hann.sum()
-    return np.concatenate([np.cos(angles) * hann, -np.sin(angles) * hann]) * scale
+    kernels: Array = np.concatenate([np.cos(angles) * hann, -np.sin(angles) * hann]) * scale
+    return kernels
 
 
 def bands(rate: int, window: int, mels: int) -> Array:

@@ -125,7 +125,7 @@ def from_arrays(
     else:
         rows, given = _pairs(x) if y is None else (x, y)
         is_sequence = kind in SEQUENCE_KINDS and columns is None
-        inputs = columns if columns is not None else in_memory(rows, kind) if is_sequence else _array(rows)
+        inputs = columns if columns is not None else in_memory(rows, str(kind)) if is_sequence else _array(rows)
         targets, name, own = _plain(given), "y", None
     if isinstance(inputs, np.ndarray) and inputs.ndim <= 2 and kind not in SEQUENCE_KINDS:
         inputs = columns_of(inputs)

@@ -65,7 +65,7 @@ def fit_sequences(source: Source, kind: TaskKind, train: Array) -> tuple[Sequenc
             ".zip of class folders of sound files.",
             field="data",
         )
-    spec, notes = fit_sound(source.x, train, source.rate)
+    spec, notes = fit_sound(list(source.x), train, source.rate)
     return spec, encode_sound(spec, source.x), notes
 
 

@@ -95,7 +95,7 @@ def _is_steps_first(series: Array) -> bool:
     by_axis = {axis: bool((missing.all(axis=axis) == missing.any(axis=axis)).all()) for axis in (1, 2)}
     if by_axis[1] != by_axis[2]:
         return by_axis[2]
-    return series.shape[1] > series.shape[2]
+    return bool(series.shape[1] > series.shape[2])
 
 
 def fit_series(series: Array, train: Array, *, origin: str) -> tuple[SeriesInput, tuple[Fact, ...]]:
@@ -141,7 +141,7 @@ def fit_series(series: Array, train: Array, *, origin: str) -> tuple[SeriesInput
 
 def _lengths(rows: Array) -> Array:
     """Steps up to the last one with a value, of rows (n, channels, steps)."""
-    there = (~np.isnan(rows)).any(axis=1)
+    there: Array = np.asarray((~np.isnan(rows)).any(axis=1))
     last: Array = rows.shape[2] - there[:, ::-1].argmax(axis=1)
     return np.where(there.any(axis=1), last, 0)
 

@@ -141,8 +141,8 @@ def _check_inputs(name: str, rows: Rows, spec: InputSpec) -> None:
         require(not np.isnan(rows.x).any(), f"sounds of '{name}' must be finite, got NaN.")
         return
     if isinstance(spec, SeriesInput):
-        missing = bool(np.isnan(rows.x).all(axis=1).any())
-        require(name != "train" or missing == spec.has_padding, f"'has_padding' must be {missing}, as in 'train'.")
+        is_missing = bool(np.isnan(rows.x).all(axis=1).any())
+        require(name != "train" or is_missing == spec.has_padding, f"'has_padding' must be {is_missing}, as in 'train'.")
         return
     for index, column in enumerate(spec.columns):
         values = rows.x[:, index]
