@@ -142,7 +142,9 @@ def _check_inputs(name: str, rows: Rows, spec: InputSpec) -> None:
         return
     if isinstance(spec, SeriesInput):
         is_missing = bool(np.isnan(rows.x).all(axis=1).any())
-        require(name != "train" or is_missing == spec.has_padding, f"'has_padding' must be {is_missing}, as in 'train'.")
+        require(
+            name != "train" or is_missing == spec.has_padding, f"'has_padding' must be {is_missing}, as in 'train'."
+        )
         return
     for index, column in enumerate(spec.columns):
         values = rows.x[:, index]
