@@ -89,11 +89,11 @@ class TextFront(nn.Module):
         return torch.where(ids < self.size, ids, torch.full_like(ids, float(UNKNOWN))) if self.is_smaller else ids
 
 
-def sequence_front(spec: SequenceInput, vocabulary: str = "word") -> SeriesFront | SoundFront | TextFront:
-    """The front that fits a sequence."""
+def sequence_front(spec: SequenceInput, vocabulary: str = "") -> SeriesFront | SoundFront | TextFront:
+    """The front that fits a sequence; of texts the last kind of token where no vocabulary is named."""
     if isinstance(spec, SeriesInput):
         return SeriesFront(spec)
-    return TextFront(spec, vocabulary) if isinstance(spec, TextInput) else SoundFront(spec)
+    return TextFront(spec, vocabulary or spec.tokens[-1].kind) if isinstance(spec, TextInput) else SoundFront(spec)
 
 
 class Stem(nn.Module):

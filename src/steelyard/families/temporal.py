@@ -61,7 +61,7 @@ def _size(scale: Scale) -> tuple[int, int]:
 def _begun(scale: Scale, task: Task, seed: int) -> tuple[SeriesFront | SoundFront | TextFront, Stem]:
     """The front, and the stem with its weights drawn from the seed."""
     torch.manual_seed(seed)
-    front = sequence_front(_sequence(task), str(dict(scale.settings).get("vocabulary", "word")))
+    front = sequence_front(_sequence(task), str(dict(scale.settings).get("vocabulary", "")))
     return front, Stem(front, min(EMBEDDED, 2 * scale.integer("width", 32)))
 
 
