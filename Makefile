@@ -65,6 +65,8 @@ bench-search: $(READY)  ## Benchmarks of searching alone.
 	$(BIN)/python benchmarks/search_live.py
 	$(BIN)/python benchmarks/search_replay.py --json benchmarks/results/search.json
 	$(BIN)/python benchmarks/search_page.py
+	$(BIN)/python benchmarks/halving.py --table digits --json benchmarks/results/halving.json
+	$(BIN)/python benchmarks/halving_page.py
 	$(BIN)/python benchmarks/search_memory.py --json benchmarks/results/search-memory.json
 	$(BIN)/python benchmarks/search_goals.py --json benchmarks/results/search-goals.json
 

@@ -62,6 +62,7 @@ def resolve(task: Any, **options: Any) -> Plan:
             options[name] = Path(options[name])
     if isinstance(options.get("model"), list):
         options["model"] = tuple(options["model"])
+    options = _with_scenario(options, kind=task if isinstance(task, str) and options.get("data") is not None else None)
     options["knobs"] = knobs_from(options.get("knobs") or {})
     return resolve_request(Request(task=task, **options))
 
@@ -85,8 +86,7 @@ def find(task: Any, *, listen: Listener = silent, started: float | None = None, 
     began = time.monotonic() if started is None else started
     worker = WorkerProcess()
     try:
-        # A worker imports for seconds; it starts before the question is read, on another core.
-        worker.start()
+        _start_early(worker, options.get("out"))
         plan = resolve(task, **options)
         from steelyard.engine.pipeline import Start  # noqa: PLC0415  loads the storage, which `load` must not
         from steelyard.engine.pipeline import find as run  # noqa: PLC0415
@@ -94,6 +94,15 @@ def find(task: Any, *, listen: Listener = silent, started: float | None = None, 
         return run(plan, rendered, listen, start=Start(began, worker, prepare_rendering))
     finally:
         worker.kill()
+
+
+def _start_early(worker: WorkerProcess, out: str | Path | None) -> None:
+    """Start a worker before the question is read, on another core: it imports for seconds.
+
+    Where a study is there already it may be finished, and need none; if it goes on, the worker starts then.
+    """
+    if out is None or not (Path(out) / "study.db").exists():
+        worker.start()
 
 
 def resolve_compress(model: Any, data: Any = None, **options: Any) -> Plan:
@@ -122,6 +131,7 @@ def resolve_compress(model: Any, data: Any = None, **options: Any) -> Plan:
     for name in ("out", "weights"):
         if isinstance(options.get(name), str):
             options[name] = Path(options[name])
+    options = _with_scenario(options)
     named = str(model) if isinstance(model, Path) else model
     return resolve_request(CompressRequest(model=named, data=data, **options))
 
@@ -150,7 +160,7 @@ def compress(
     began = time.monotonic() if started is None else started
     worker = WorkerProcess()
     try:
-        worker.start()
+        _start_early(worker, options.get("out"))
         plan = resolve_compress(model, data, **options)
         from steelyard.engine.pipeline import Start  # noqa: PLC0415  loads the storage, which `load` must not
         from steelyard.engine.pipeline import find as run  # noqa: PLC0415
@@ -249,6 +259,18 @@ def kit(bundle: str | Path, out: str | Path | None = None, *, samples: Any = Non
 
     path, _ = make_kit(Path(bundle), None if out is None else Path(out), samples=samples, preprocess=preprocess)
     return path
+
+
+def _with_scenario(options: dict[str, Any], *, kind: str | None = None) -> dict[str, Any]:
+    """Options, and what the scenario that they name says of those not given."""
+    if options.get("scenario") is None:
+        return options
+    from steelyard.select.scenario import read_scenario  # noqa: PLC0415  needed here alone
+
+    scenario = read_scenario(str(options["scenario"]))
+    found = {"goal": scenario.goal, **scenario.options_for(strategy=options.get("strategy")), **options}
+    families = None if kind is None else scenario.families_for(kind)
+    return found if families is None else {"model": families, **found}
 
 
 def prepare_rendering() -> None:

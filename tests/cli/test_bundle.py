@@ -1,7 +1,5 @@
 """One small search, and what can go wrong with its study and its bundle afterwards."""
 
-import contextlib
-import io
 import json
 import shutil
 import subprocess
@@ -11,59 +9,31 @@ import time
 import numpy as np
 import pytest
 
-from steelyard.cli.main import run
-
 pytestmark = pytest.mark.slow
 LABELS = ("<script>alert(1)</script>", "naïve→ü & co")
-COLUMNS = "a,b,label"
-
-
-def search(folder, *more):
-    return [
-        *("find", "tabular-classification", "--data", str(folder / "table.csv"), "--model", "mlp"),
-        *(
-            "--knob",
-            "depth=1",
-            "--knob",
-            "width=4",
-            "--strategy",
-            "grid",
-            "--trials",
-            "3",
-            "--out",
-            str(folder / "out"),
-        ),
-        *more,
-    ]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A study whose labels are markup and letters beyond ASCII; gives its folder and what was printed."""
-    folder = tmp_path_factory.mktemp("cli")
-    rng = np.random.default_rng(0)
-    rows = [f"{x:.3f},{y:.3f},{LABELS[int(x + y > 0)]}" for x, y in rng.normal(size=(240, 2))]
-    (folder / "table.csv").write_text("\n".join([COLUMNS, *rows, ""]), encoding="utf-8")
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = run(search(folder, "--json"))
-    assert status in (0, 3), err.getvalue()
-    return folder, out.getvalue()
+def made(table_study, tmp_path_factory):
+    """A study whose labels are markup and letters beyond ASCII; gives a folder with a copy and what was printed."""
+    folder = tmp_path_factory.mktemp("cli") / "copy"
+    shutil.copytree(table_study, folder)
+    return folder, (folder / "printed.json").read_text(encoding="utf-8")
 
 
-def test_a_search_prints_one_object_and_labels_are_escaped(made):
+def test_a_search_prints_one_object_and_labels_are_escaped(made, table_study):
     folder, printed = made
     assert printed.count("\n") == 1
-    assert json.loads(printed)["bundle"] == str(folder / "out")
+    assert json.loads(printed)["bundle"] == str(table_study / "out")
     page = (folder / "out" / "report.html").read_text(encoding="utf-8")
     assert LABELS[0] not in page
 
 
-def test_a_new_goal_is_answered_and_another_study_is_refused(made, ask, refused):
+def test_a_new_goal_is_answered_and_another_study_is_refused(made, ask, refused, search):
     folder, _ = made
-    answer = ask(*search(folder, "--max-drop", "0.2", "--json"))
+    answer = ask(*search(folder, "--max-drop", "0.3", "--json"))
     assert answer.status in (0, 3)
-    assert answer.json["goal"]["max_drop"] == 0.2
+    assert answer.json["goal"]["max_drop"] == 0.3
     kind, message, field = refused(*search(folder, "--seed", "3"))
     assert (kind, field) == ("study", "out")
     assert message.startswith(f"'out' {folder / 'out'} holds another study (")
@@ -71,7 +41,7 @@ def test_a_new_goal_is_answered_and_another_study_is_refused(made, ask, refused)
     assert message.endswith("; ask the same again, or name another --out.")
 
 
-def test_a_second_process_is_refused_by_name(made, refused):
+def test_a_second_process_is_refused_by_name(made, refused, search):
     folder, _ = made
     code = (
         "import sys, pathlib, time; from steelyard.store.lock import StudyLock; "

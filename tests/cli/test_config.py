@@ -3,7 +3,7 @@
 import pytest
 
 from steelyard.cli.config import read_config
-from steelyard.cli.finding import merged
+from steelyard.cli.finding import merged, with_scenario
 
 HINT = "docs/reference/config.md has every field."
 BAD = [
@@ -73,3 +73,10 @@ def test_the_command_line_wins():
     assert merged(config, {"max_drop": "0.03", "seed": None}) == {"max_drop": "0.03", "relative": True, "seed": 3}
     assert merged(config, {"absolute": True}) == {"max_drop": "2%", "absolute": True, "seed": 3}
     assert merged({"absolute": True}, {"relative": True}) == {"relative": True}
+
+
+def test_the_scenario_comes_under_both(tmp_path):
+    (tmp_path / "own.yaml").write_text("max-size-mb: 2\nmax-drop: 0.05\nmax-latency-ms: 40\n", encoding="utf-8")
+    asked = with_scenario(merged({"scenario": str(tmp_path / "own.yaml"), "max_drop": "1%"}, {"max_size_mb": 3.0}))
+    assert (asked["max_size_mb"], asked["max_drop"], asked["max_latency_ms"]) == (3.0, "1%", 40)
+    assert with_scenario({"task": "digits"}) == {"task": "digits"}

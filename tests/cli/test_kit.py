@@ -34,13 +34,6 @@ sys.meta_path.insert(0, Guard())
 """
 
 
-def search(folder, *more):
-    words = (
-        "tabular-classification --model mlp --knob depth=1 --knob width=4,64 --strategy grid --trials 4 --max-drop 0.2"
-    )
-    return ["find", *words.split(), "--data", str(folder / "table.csv"), "--out", str(folder / "out"), *more]
-
-
 def said(argv):
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -50,13 +43,10 @@ def said(argv):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(table_study, tmp_path_factory):
     """A finished study, a kit of its bundle unpacked at `there/kit`, and what that measured in `measured.json`."""
     folder = tmp_path_factory.mktemp("kit")
-    rng = np.random.default_rng(0)
-    rows = [f"{x:.3f},{y:.3f},{'ab'[int(x + y > 0)]}" for x, y in rng.normal(size=(400, 2))]
-    (folder / "table.csv").write_text("\n".join(["a,b,label", *rows, ""]), encoding="utf-8")
-    said(search(folder))
+    shutil.copytree(table_study, folder, dirs_exist_ok=True)
     said(["kit", folder / "out", "--out", folder / "kit.zip"])
     with zipfile.ZipFile(folder / "kit.zip") as archive:
         archive.extractall(folder / "there")
@@ -141,7 +131,7 @@ def test_a_limit_between_two_points_chooses_the_one_below_it(made, ask):
     assert none.json["misses"][0]["limit"] == "max_latency"
 
 
-def test_find_answers_a_finished_study_by_the_figures_from_there(made, ask, tmp_path):
+def test_find_answers_a_finished_study_by_the_figures_from_there(made, ask, search, tmp_path):
     shutil.copytree(made / "out", tmp_path / "out")
     given = search(made, "--measured", str(made / "measured.json"), "--max-energy-mj", "3", "--json")
     given[given.index("--out") + 1] = str(tmp_path / "out")
@@ -155,7 +145,7 @@ def test_find_answers_a_finished_study_by_the_figures_from_there(made, ask, tmp_
     assert evidence(tmp_path)["environment"] == read(made)["environment"]
 
 
-def test_find_refuses_figures_of_another_study_and_studies_that_are_not_there(made, refused):
+def test_find_refuses_figures_of_another_study_and_studies_that_are_not_there(made, refused, search):
     kind, message, field = refused(*search(made, "--seed", "5", "--measured", str(made / "measured.json")))
     assert (kind, field) == ("study", "measured")
     assert message.startswith(f"'measured' is of study {read(made)['study']}, and this is study ")

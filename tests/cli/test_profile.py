@@ -1,13 +1,16 @@
 """`steelyard profile` as a user meets it: tables, JSON, refusals in one sentence with nothing written."""
 
+import json
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 import torch
 
 from steelyard.runtimes.onnxruntime.export import export
 
+SCHEMA = Path(__file__).resolve().parents[2] / "docs" / "reference" / "schemas" / "profile.schema.json"
 MODULE = """
 import torch
 
@@ -36,11 +39,18 @@ def net(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_model_is_measured_and_every_figure_has_its_interval(ask, net) -> None:
-    told = ask("profile", net, "--budget", "4s", "--batches", "4", "--json")
+def test_a_model_is_measured_on_real_inputs_and_every_figure_has_its_interval(ask, net, tmp_path) -> None:
+    np.savez(tmp_path / "rows.npz", x_test=np.ones((10, 6), np.float32))
+    asked = ("--data", "rows.npz", "--compare", net, "--budget", "4s", "--batches", "4", "--json")
+    told = ask("profile", net, *asked)
     assert told.status == 0
+    schema = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
+    schema.validate(told.json)
+    assert told.json["inputs"]["origin"] == "rows.npz"
+    assert told.json["compare"][0]["different"] is False
     found = told.json["runtimes"]["onnxruntime"]
     metrics = found["metrics"]
+    assert metrics["latency_p50_s"]["value"] > 0
     assert metrics["parameters"]["value"] == 6 * 16 + 16 + 16 * 3 + 3
     assert metrics["macs"]["value"] == 6 * 16 + 16 * 3
     assert metrics["size_bytes"]["value"] == net.stat().st_size
@@ -78,13 +88,6 @@ def test_a_module_is_exported_and_its_indices_lie_below_its_table(ask, tmp_path)
     assert told.json["inputs"]["ports"] == [{"name": "x", "type": "int64", "shape": ["n", 5]}]
     assert told.json["runtimes"]["onnxruntime"]["parity"]["source"] == "torch, eager"
     assert told.json["runtimes"]["onnxruntime"]["metrics"]["parameters"]["value"] == 20 * 4 + 4 * 3 + 3
-
-
-@pytest.mark.slow
-def test_real_inputs_are_read(ask, net, tmp_path) -> None:
-    np.savez(tmp_path / "rows.npz", x_test=np.ones((10, 6), np.float32))
-    told = ask("profile", net, "--data", "rows.npz", "--budget", "4s", "--batches", "4", "--json")
-    assert told.json["inputs"]["origin"] == "rows.npz"
 
 
 REFUSED = [

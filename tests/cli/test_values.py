@@ -24,6 +24,7 @@ def refusal(ask):
         ({"seed": 1.5}, "'seed' must be between 0 and 2147483647, got 1.5.", "seed"),
         ({"batch": True}, "'batch' must be a whole number from 1 to 65536, got True.", "batch"),
         ({"seeds": 0}, "'seeds' must be a whole number from 1 to 100, got 0.", "seeds"),
+        ({"halving": "no"}, "'halving' must be True, False or None, got 'no'.", "halving"),
         ({"seeds": 1000}, "'seeds' must be a whole number from 1 to 100, got 1000.", "seeds"),
         ({"model": 3}, "'model' must be a name, or names, got 3.", "model"),
         ({"model": ["mlp", 3]}, "'model' must be a name, or names, got ('mlp', 3).", "model"),
@@ -102,3 +103,12 @@ def test_a_space_of_one_scale_and_fewer_trials_than_families_are_questions_like_
     assert plan.space.size == 1
     plan = steelyard.resolve("digits", model="mlp,cnn,linear", budget=Budget(None, 1))
     assert len(plan.firsts) == 4
+
+
+def test_a_scenario_fills_in_what_is_not_given():
+    plan = steelyard.resolve("digits", scenario="mobile", strategy="ga")
+    assert (plan.scenario, plan.goal.max_size_bytes, plan.goal.max_latency_s) == ("mobile", 6e6, 0.1)
+    assert plan.strategy.weight_speed == 0.3
+    own = steelyard.resolve("digits", scenario="cloud", goal=Goal(max_drop=0.05), batch=2)
+    assert (own.goal, own.batch) == (Goal(max_drop=0.05), 2)
+    assert steelyard.resolve("digits", scenario="cloud").batch == 8

@@ -1,10 +1,9 @@
 """One small search that the tests of the documentation share, in every process of the test run."""
 
 import contextlib
-import fcntl
 import io
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,20 +17,17 @@ BUNDLE = Path("steelyard-out") / "digits-mlp"
 
 
 @pytest.fixture(scope="session")
-def first_search(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+def first_search(once: Callable[..., Path]) -> Path:
     """A folder that holds the finished first search, and `find.json`, what it printed with `--json`."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base if worker_id == "master" else base.parent) / "first_search"
-    folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "find.json").exists():
-            said = io.StringIO()
-            with contextlib.chdir(folder), contextlib.redirect_stdout(said):
-                status = main.run([*FIRST_SEARCH.split(), "--json"])
-            assert status in (0, 3), said.getvalue()
-            (folder / "find.json").write_text(said.getvalue(), encoding="utf-8")
-    return folder
+
+    def search(folder: Path) -> None:
+        said = io.StringIO()
+        with contextlib.chdir(folder), contextlib.redirect_stdout(said):
+            status = main.run([*FIRST_SEARCH.split(), "--json"])
+        assert status in (0, 3), said.getvalue()
+        (folder / "find.json").write_text(said.getvalue(), encoding="utf-8")
+
+    return once("first_search", search)
 
 
 @pytest.fixture
@@ -40,9 +36,3 @@ def page_folder(first_search: Path, tmp_path: Path) -> Iterator[Path]:
     shutil.copytree(first_search / "steelyard-out", tmp_path / "steelyard-out")
     with contextlib.chdir(tmp_path):
         yield tmp_path
-
-
-@pytest.fixture(scope="session")
-def worker_id(request: pytest.FixtureRequest) -> str:
-    """Which process of a parallel test run this is; `master` where there is one only."""
-    return str(getattr(request.config, "workerinput", {}).get("workerid", "master"))

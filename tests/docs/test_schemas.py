@@ -133,12 +133,3 @@ def test_a_unit_that_is_not_the_metrics_own_is_refused(found: Any) -> None:
     wrong["chosen"]["metrics"]["latency_p50_s"]["unit"] = "B"
     with pytest.raises(jsonschema.ValidationError):
         check("find", wrong)
-
-
-@pytest.mark.slow
-def test_profile_prints_the_schema(first_search: Path) -> None:
-    model = str(first_search / BUNDLE / "model.onnx")
-    found = printed("profile", model, "--compare", model, "--budget", "4s", "--batches", "8")
-    check("profile", found)
-    assert found["compare"][0]["different"] is False
-    assert found["runtimes"]["onnxruntime"]["metrics"]["latency_p50_s"]["value"] > 0

@@ -18,6 +18,10 @@ TASK = FakeTask.image()
 SPACES = {
     "cnn": (Knob("depth", (1, 2)), Knob("width", (2, 4)), Knob("kernel", (3, 5)), Knob("resolution", (4, 8))),
     "resnet": (Knob("depth", (1, 2)), Knob("width", (2, 4)), Knob("resolution", (4, 8))),
+    "mobilenetv2": (Knob("depth", (1, 2)), Knob("expansion", (2, 3)), Knob("width", (2, 4))),
+    "efficientnet": (Knob("depth", (1, 2)), Knob("kernel", (3, 5)), Knob("width", (2, 4))),
+    "squeezenet": (Knob("depth", (1, 2)), Knob("width", (8, 16)), Knob("resolution", (4, 8))),
+    "vit": (Knob("depth", (1, 2)), Knob("heads", (1, 2)), Knob("width", (8, 16)), Knob("resolution", (4, 8))),
     "mlp": (Knob("depth", (1, 2, 3)), Knob("width", (4, 8))),
 }
 

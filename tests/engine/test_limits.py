@@ -61,14 +61,20 @@ def test_probes_do_the_work_that_they_are_timed_for(tmp_path) -> None:
             assert counts.macs_by_type == {probe.type: probe.work}
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    """Where the peaks of this machine are kept: measured by the first test that needs them."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.mark.slow
-def test_peaks_are_measured_once_and_cached(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+def test_peaks_are_measured_once_and_cached(cache, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     found = machine_peaks(RUNTIME, cpu=None, nominal_s=1e-4)
     assert found.macs_per_s["float32"].value > 1e8
     assert found.macs_per_s["int8"].value > 1e8
     assert found.bandwidths[0].rate.value >= found.bandwidths[-1].rate.value > 1e8
-    assert len(list((tmp_path / "steelyard").glob("peaks-*.json"))) == 1
+    assert len(list((cache / "steelyard").glob("peaks-*.json"))) == 1
     # A second measurement could not give the very same figures.
     assert machine_peaks(RUNTIME, cpu=None, nominal_s=1e-4) == found
 
@@ -83,8 +89,8 @@ def test_peaks_of_a_broken_file_are_an_error_that_leads_to_measuring_anew(plain)
 
 
 @pytest.mark.slow
-def test_layers_of_a_file_add_up_and_its_limit_is_told(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+def test_layers_of_a_file_add_up_and_its_limit_is_told(tmp_path, cache, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     subject = Subject("product", product_model(tmp_path / "product.onnx", 64, 64, 64))
     protocol = make_protocol(RUNTIME, batch=64, threads=1, cpu=None)
     latency, rows = Quantity(2e-5, "s", 1.9e-5, 2.1e-5, 8), np.ones((64, 64), np.float32)

@@ -10,7 +10,7 @@ from steelyard.core.errors import DataError, WorkerError
 from steelyard.core.task import Rows
 from steelyard.core.wire import file_sha256
 from steelyard.engine.making import UNTRAINED, Clock, Workshop, calibration, made_once
-from steelyard.engine.messages import EARLIER_NOTES, EARLIER_WEIGHTS, WEIGHTS, Assignment
+from steelyard.engine.messages import EARLIER_NOTES, EARLIER_WEIGHTS, HOPELESS, WEIGHTS, Assignment
 from steelyard.families.mlp import MLP
 from steelyard.tasks.metrics import METRICS
 from steelyard.testing.fakes import FakeTask
@@ -182,5 +182,20 @@ def test_an_untrained_member_has_the_cost_of_the_trained_one(first):
 
 
 def test_assignments_read_back():
-    for asked in (Assignment(MODEL, 1.0), Assignment(MODEL, 2.0, untrained=True), Assignment(MODEL, 3.0, seed=4)):
+    for asked in (
+        Assignment(MODEL, 1.0),
+        Assignment(MODEL, 2.0, untrained=True),
+        Assignment(MODEL, 3.0, seed=4, needed=((2, 0.5),)),
+    ):
         assert Assignment.from_json(asked.to_json()) == asked
+
+
+def test_a_training_that_falls_short_leaves_no_model_and_can_be_begun_again(tmp_path):
+    shop = workshop(tmp_path)
+    made = shop.make(Assignment(MODEL, 60.0, needed=((1, 1.5),)), lambda _: None)
+    assert (made.path, dict(made.metrics), made.trained) == ("", {}, False)
+    assert made.notes[HOPELESS]["epoch"] == 1
+    assert made.notes[HOPELESS]["curve"]["epoch"] == [1.0]
+    assert made.seconds["train"] > 0
+    assert not (tmp_path / MODEL.key / "fit.json").exists()
+    assert Path(shop.make(Assignment(MODEL, 60.0), lambda _: None).path).is_file()

@@ -171,7 +171,7 @@ def test_permuting_test_labels_changes_no_trial_front_or_order(study, tmp_path):
     assert {point.key: point.notes["valid_drop"] for point in lost.points} == first
 
 
-def test_a_killed_study_goes_on_where_it_stopped(tmp_path, study):
+def test_a_killed_study_goes_on_where_it_stopped(tmp_path, study, every_processor):
     _, whole = study
     out = tmp_path / "killed"
     command = [sys.executable, "-m", "steelyard.cli.main", "find", "digits", "--model", "mlp", "--strategy", "grid"]

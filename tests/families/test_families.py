@@ -12,9 +12,11 @@ from torch import nn
 from steelyard.builtin import registry
 from steelyard.core.candidate import FamilySpace, Knob, Scale
 from steelyard.core.errors import InputError
+from steelyard.families.grids import course_of
 from steelyard.families.own import Own
 from steelyard.testing import check_family
 from steelyard.testing.fakes import FakeTask
+from steelyard.testing.families import extreme_scales
 
 TASKS = {
     "grey images": FakeTask.image(),
@@ -39,6 +41,8 @@ def perceptron(inputs: int, outputs: int, width: Literal[4, 8] = 4, depth: int =
 
 FAMILIES = {name: registry.get("family", name) for name in registry.names("family")}
 FAMILIES["own"] = Own("own", perceptron)
+OF_PICTURES = (*("cnn", "resnet", "resnet-bottleneck", "lenet", "mobilenetv2", "efficientnet", "squeezenet", "vit"),)
+NAMED_ALIKE = ("resnet", "resnet-bottleneck", "mobilenetv2", "efficientnet", "squeezenet", "vit")
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
@@ -50,7 +54,7 @@ def test_the_contract_holds(family, task):
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 def test_families_refuse_what_they_are_not_made_for(task):
     refusing = {name for name, family in FAMILIES.items() if family.refusal(task) is not None}
-    images, sequences, decoders = {"cnn", "resnet"}, {"cnn1d", "lstm", "gru", "transformer"}, {"decoder"}
+    images, sequences, decoders = set(OF_PICTURES), {"cnn1d", "lstm", "gru", "transformer"}, {"decoder"}
     expected = {
         "image-classification": sequences | decoders,
         "series-classification": images | decoders,
@@ -74,7 +78,7 @@ def test_families_of_sequences_say_why_they_refuse():
     )
 
 
-@pytest.mark.parametrize("name", ["cnn", "resnet"])
+@pytest.mark.parametrize("name", OF_PICTURES)
 def test_families_of_images_say_why_they_refuse(name):
     assert FAMILIES[name].refusal(FakeTask.table()) == "it needs images; mlp and linear take tables"
     assert FAMILIES[name].refusal(FakeTask.image(height=3)) == "it needs images of at least 4 pixels a side"
@@ -138,18 +142,67 @@ def test_a_residual_network_has_as_many_weights_as_its_formula(name):
         assert parameters("resnet", scale, task) == expected
 
 
-def test_parameters_of_a_smaller_residual_network_are_parts_of_a_larger_ones():
+@pytest.mark.parametrize("name", NAMED_ALIKE)
+def test_parameters_of_a_smaller_network_are_parts_of_a_larger_ones(name):
     """The same names, and no shape beyond the larger one's: whatever slices weights relies on it."""
     task = TASKS["coloured images"]
+    space = FamilySpace(name, FAMILIES[name].knobs(task))
     *smaller, largest = (
-        {name: weight.shape for name, weight in FAMILIES["resnet"].build(scale, task, 0).named_parameters()}
-        for scale in scales_of("resnet", task)
+        {key: weight.shape for key, weight in FAMILIES[name].build(scale, task, 0).named_parameters()}
+        for scale in (*extreme_scales(space), space.largest)
     )
     for shapes in smaller:
         assert all(
-            all(part <= whole for part, whole in zip(shape, largest[name], strict=True))
-            for name, shape in shapes.items()
+            all(part <= whole for part, whole in zip(shape, largest[key], strict=True)) for key, shape in shapes.items()
         )
+
+
+def test_lenet_5_has_the_published_number_of_weights():
+    """61,706 with ten classes and every map of the second layer joined to all of the first; here there are three."""
+    scale = Scale.of(width=6, kernel=5, dense=120)
+    assert parameters("lenet", scale, FakeTask.image(height=28)) == 61_706 - 7 * (84 + 1)
+
+
+@pytest.mark.parametrize("name", ["grey images", "coloured images"])
+def test_networks_of_inverted_blocks_have_as_many_weights_as_their_formula(name):
+    task = TASKS[name]
+    for scale in extreme_scales(FamilySpace("mobilenetv2", FAMILIES["mobilenetv2"].knobs(task))):
+        width, incoming = scale["width"], scale["width"]
+        expected = (9 * task.input.channels + 2) * width
+        for outgoing in (width, 2 * width, 4 * width):
+            for _ in range(scale["depth"]):
+                inside = incoming * scale["expansion"]
+                expected += inside * (incoming + 2) + inside * (9 + 2) + outgoing * (inside + 2)
+                incoming = outgoing
+        expected += 4 * incoming * (incoming + 2) + (4 * incoming + 1) * task.output.width
+        assert parameters("mobilenetv2", scale, task) == expected
+
+
+def test_a_squeeze_network_has_as_many_weights_as_its_formula():
+    task = TASKS["grey images"]
+    for scale in extreme_scales(FamilySpace("squeezenet", FAMILIES["squeezenet"].knobs(task))):
+        incoming = scale["width"]
+        expected = (9 + 2) * incoming
+        for outgoing in (incoming, 2 * incoming, 4 * incoming):
+            for _ in range(scale["depth"]):
+                expected += outgoing // 8 * (incoming + 2) + outgoing // 2 * (10 * (outgoing // 8) + 4)
+                incoming = outgoing
+        assert parameters("squeezenet", scale, task) == expected + (incoming + 1) * task.output.width
+
+
+def test_a_vision_transformer_has_as_many_weights_as_its_formula():
+    task = FakeTask.image(height=28)
+    for scale in extreme_scales(FamilySpace("vit", FAMILIES["vit"].knobs(task))):
+        width, inside = scale["width"], 16 * scale["heads"]
+        side = -(-scale["resolution"] // 4)
+        layer = 4 * width + (4 * width + 3) * inside + width + (4 * width + 3) * width
+        expected = (16 + 1) * width + 2 * side * width + scale["depth"] * layer + 2 * width
+        assert parameters("vit", scale, task) == expected + (width + 1) * task.output.width
+
+
+@pytest.mark.parametrize(("side", "grid"), [(4, 1), (8, 2), (28, 7), (32, 8), (64, 8), (96, 12), (128, 8), (224, 14)])
+def test_large_pictures_are_halved_more_often(side, grid):
+    assert course_of(side, side).grid == (grid, grid)
 
 
 def test_the_largest_residual_width_is_halved_where_an_epoch_would_take_long():
@@ -175,7 +228,7 @@ def test_a_linear_model_starts_at_zero_and_keeps_the_telling_features():
     assert all(not parameter.any() for parameter in model.body.parameters())
 
 
-@pytest.mark.parametrize("name", ["mlp", "cnn", "resnet"])
+@pytest.mark.parametrize("name", ["mlp", *OF_PICTURES])
 def test_another_seed_gives_other_weights(name):
     task = TASKS["grey images"]
     scale = FamilySpace(name, FAMILIES[name].knobs(task)).smallest

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from steelyard.core.outcome import Outcome
+from steelyard.core.goal import Goal
+from steelyard.core.outcome import Deciding, Outcome
 from steelyard.core.quantity import Quantity
 from steelyard.report import answer
 
@@ -114,4 +115,27 @@ def test_the_spread_over_seeds_is_told_of_the_chosen_and_the_reference(certified
     assert answer.seed_remarks(two) == (
         f"Accuracy on validation rows, mean ± sd: 95.0 % ± 0.4 % over 3 seeds ({name}); "
         f"96.0 % ± 0.2 % over 3 seeds ({answer.point_name(certified.reference)}).",
+    )
+
+
+def test_what_decided_is_told_where_limits_were_asked_for(certified: Outcome) -> None:
+    small = Deciding("max_size", 250_000.0, "B", 3, "0a1b", "cnn (width 64)", 1.5)
+    proof = Deciding("proof", 0.95, "1", 1, "0a1c", "mlp (width 50)", 2.04)
+    asked = replace(certified, scenario="microcontroller")
+    assert answer.deciding_remarks(certified) == ()
+    assert answer.deciding_remarks(asked) == ("Scenario microcontroller: no limit decided; nothing cheaper was found.",)
+    assert answer.deciding_remarks(replace(asked, decided=(small, proof))) == (
+        "Scenario microcontroller: max-size of 250 kB decided: without it cnn (width 64) would be 1.5 times cheaper; "
+        "the proof at 95 % decided: without it mlp (width 50) would be 2.0 times cheaper.",
+    )
+
+
+def test_what_stood_in_the_way_is_told_where_nothing_meets_the_goal(certified: Outcome) -> None:
+    limited = replace(certified, status="infeasible", goal=Goal(max_size_bytes=1e3))
+    small = Deciding("max_size", 1e3, "B", 3, "0a1b", "cnn (width 64)", 1.5)
+    assert answer.deciding_remarks(limited) == (
+        "no single limit stood in the way; every candidate misses two or more.",
+    )
+    assert answer.deciding_remarks(replace(limited, decided=(small,))) == (
+        "max-size of 1.00 kB decided: cnn (width 64) meets everything else.",
     )

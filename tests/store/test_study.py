@@ -3,6 +3,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -10,6 +11,7 @@ import pytest
 
 from steelyard.core.candidate import Candidate, Scale, StepSetting
 from steelyard.core.errors import StudyBusyError, StudyError
+from steelyard.core.trial import Stopped
 from steelyard.store.lock import LOCK_NAME
 from steelyard.store.study import DB_NAME, check_directory, differences, open_study
 from steelyard.tasks.metrics import METRICS
@@ -320,3 +322,12 @@ def test_a_storage_of_the_users_own_keeps_studies_apart_by_directory(tmp_path):
     again = start(tmp_path / "a", storage=url)
     assert again.trials() == trials()[:1]
     again.close()
+
+
+def test_a_stopped_trial_is_stored_as_one_that_was_pruned(tmp_path):
+    trial = replace(trials()[0], outcome=Stopped(4, "accuracy", 0.4, 0.6, 0.7, "front", {"epoch": [1, 2, 3, 4]}))
+    study = start(tmp_path / "out")
+    study.add(trial)
+    assert study.trials() == [trial]
+    assert study.raw.get_trials()[0].state == optuna.trial.TrialState.PRUNED
+    study.close()

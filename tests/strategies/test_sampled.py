@@ -7,6 +7,7 @@ import optuna
 import pytest
 
 from steelyard.core.candidate import FamilySpace, Knob, Space
+from steelyard.core.trial import Stopped
 from steelyard.strategies.sampled import NSGA2, TPE, _params, siblings, suggested
 from steelyard.strategies.uniform import RANDOM
 from steelyard.testing.fakes import FakeProblem, fake_space, measured
@@ -87,3 +88,5 @@ def test_the_other_pipelines_of_a_long_training_come_first():
     sibling = TPE.propose(space, [trial], [], FakeProblem())
     assert (sibling.scale, sibling.steps) == (plain.scale, space.pipelines[1])
     assert list(siblings(space, [replace(trial, seconds={"train": 0.5})])) == []
+    stopped = replace(trial, outcome=Stopped(4, "accuracy", 0.4, 0.6, 0.7, "front"))
+    assert list(siblings(space, [stopped])) == []

@@ -10,9 +10,9 @@ from sklearn import metrics as oracle
 
 from steelyard.core.errors import DataError, InputError
 from steelyard.core.protocols import Metric
-from steelyard.tasks.metrics import DEFAULT_METRICS, METRICS, OwnMetric, metrics_of
+from steelyard.tasks.metrics import DEFAULT_METRICS, METRICS, OwnMetric, metrics_of, more_metrics_of
 
-CLASSIFYING = ["accuracy", "f1", "auc", "agreement"]
+CLASSIFYING = ["accuracy", "f1", "auc", "agreement", "precision", "recall", "top_5"]
 
 
 @st.composite
@@ -45,6 +45,42 @@ def test_accuracy_and_f1_equal_scikit_learn(case):
     predicted = outputs.argmax(axis=1)
     assert METRICS["accuracy"](outputs, targets) == pytest.approx(oracle.accuracy_score(targets, predicted))
     assert METRICS["f1"](outputs, targets) == pytest.approx(oracle.f1_score(targets, predicted, average="macro"))
+
+
+@given(scored())
+def test_precision_and_recall_equal_scikit_learn(case):
+    outputs, targets = case
+    predicted = outputs.argmax(axis=1)
+    for name, other in (("precision", oracle.precision_score), ("recall", oracle.recall_score)):
+        expected = other(targets, predicted, average="macro", zero_division=0)
+        assert METRICS[name](outputs, targets) == pytest.approx(expected)
+
+
+@given(scored())
+def test_the_loss_equals_scikit_learn_on_scores_and_on_probabilities(case):
+    outputs, targets = case
+    chances = np.exp(outputs) / np.exp(outputs).sum(axis=1, keepdims=True)
+    expected = oracle.log_loss(targets, chances, labels=range(outputs.shape[1]))
+    assert METRICS["log_loss"](outputs, targets) == pytest.approx(expected)
+    assert METRICS["log_loss"](chances, targets) == pytest.approx(expected)
+
+
+def test_an_error_that_was_certain_is_no_infinite_loss():
+    assert METRICS["log_loss"](np.array([[1.0, 0.0]]), np.array([1])) == pytest.approx(27.631, abs=1e-3)
+    assert METRICS["log_loss"](np.array([[900.0, 0.0]]), np.array([1])) == pytest.approx(27.631, abs=1e-3)
+
+
+def test_the_true_class_may_be_any_of_the_five_highest():
+    outputs = np.array([[6.0, 5.0, 4.0, 3.0, 2.0, 1.0], [1.0, 1.0, 1.0, 1.0, 1.0, 1.0], [np.nan] * 6])
+    assert METRICS["top_5"](outputs[:2], np.array([4, 5])) == 0.5
+    assert METRICS["top_5"](outputs[:2], np.array([5, 4])) == 0.5
+    assert METRICS["top_5"](outputs, np.array([0, 0, 0])) == pytest.approx(2 / 3)
+
+
+@given(scored(classes=1).map(lambda case: (case[0], case[0][::-1, 0].copy())))
+def test_the_mean_absolute_error_equals_scikit_learn(case):
+    outputs, targets = case
+    assert METRICS["mae"](outputs, targets) == pytest.approx(oracle.mean_absolute_error(targets, outputs[:, 0]))
 
 
 @given(scored(classes=2))
@@ -120,6 +156,7 @@ def test_proofs_are_those_of_the_design():
         "agreement": "disagreement",
         "output_error": "mean",
         "perplexity": "mean",
+        **dict.fromkeys(("precision", "recall", "top_5", "log_loss", "mae"), "bootstrap"),
         "bits_per_token": "bootstrap",
     }
 
@@ -157,7 +194,8 @@ def test_no_rows_are_refused():
 def test_points_of_a_kind_are_given_its_metrics_the_default_first():
     for kind, default in DEFAULT_METRICS.items():
         assert metrics_of(kind)[0] == default
-        assert set(metrics_of(kind)) <= set(METRICS)
+        assert {*metrics_of(kind), *more_metrics_of(kind)} <= set(METRICS)
+        assert not set(metrics_of(kind)) & set(more_metrics_of(kind))
 
 
 def test_output_error_is_the_difference_as_a_share_of_the_references_size():

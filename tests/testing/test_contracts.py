@@ -131,7 +131,7 @@ def test_a_broken_task_is_named(task, part):
 )
 def test_every_metric_keeps_the_contract(name):
     assert isinstance(METRICS[name], Metric)
-    check_metric(METRICS[name], NUMBERS if name in ("rmse", "r2") else CLASSES)
+    check_metric(METRICS[name], NUMBERS if name in ("rmse", "r2", "mae") else CLASSES)
 
 
 def metric(compute, higher=True, unit_range=False, worst=-math.inf):

@@ -19,7 +19,7 @@ from steelyard.families.mlp import MLP
 from steelyard.tasks.builtin import linear as textbook
 from steelyard.tasks.metrics import METRICS
 from steelyard.testing.fakes import FakeTask
-from steelyard.training.fit import Problem, default_loss, diverges, fit, make_optimizer, thinned
+from steelyard.training.fit import HopelessError, Problem, default_loss, diverges, fit, make_optimizer, thinned
 from steelyard.training.modules import module_outputs, stable_rate_of
 from steelyard.training.recipe import OPTIMIZERS, Recipe
 
@@ -224,3 +224,24 @@ def test_a_long_curve_is_thinned_evenly_and_keeps_its_ends(length, most):
     assert thin["train_loss"] == [-each for each in epochs]
     gaps = np.diff(epochs)
     assert len(gaps) == 0 or gaps.max() - gaps.min() <= 1
+
+
+@pytest.mark.parametrize(("task", "kept", "missed"), [(IMAGE, 0.0, 1.1), (VALUES, 1e9, 0.0)], ids=["image", "values"])
+def test_a_training_that_falls_short_ends_after_that_epoch(task, kept, missed):
+    asked = problem_of(task, epochs=6)
+    with pytest.raises(HopelessError) as caught:
+        fit(MLP.build(SMALL, task, 0), replace(asked, needed={2: kept, 4: missed, 5: missed}))
+    short = caught.value
+    best = max if METRICS[task.metric].higher_is_better else min
+    assert (short.epoch, short.stage, short.curve["epoch"]) == (4, "train", [1, 2, 3, 4])
+    assert short.quality == best(short.curve["valid_quality"])
+    assert short.message == "training fell short of what it needs in epoch 4."
+    whole = fit(MLP.build(SMALL, task, 0), asked).curve
+    assert whole["valid_quality"][:4] == short.curve["valid_quality"]
+
+
+def test_what_is_needed_changes_nothing_of_a_training_that_reaches_it():
+    asked = problem_of(IMAGE, epochs=4)
+    free = fit(MLP.build(SMALL, IMAGE, 0), asked)
+    held = fit(MLP.build(SMALL, IMAGE, 0), replace(asked, needed={2: 0.0, 4: 0.0}))
+    assert held.curve == free.curve

@@ -40,6 +40,9 @@ def compress(  # noqa: PLR0917  the parser fills parameters in by name
     max_size_mb: Annotated[float | None, typer.Option(help="Limit on the file's size, MB of 10^6 bytes.")] = None,
     max_memory_mb: Annotated[float | None, typer.Option(help="Limit on peak memory.")] = None,
     max_energy_mj: Annotated[float | None, typer.Option(help="Limit on energy an inference.")] = None,
+    scenario: Annotated[
+        Text, typer.Option(help="Limits of a kind of use, by name or FILE.yaml.", metavar="NAME")
+    ] = None,
     strategy: Annotated[Text, typer.Option(help="shrink, random, grid or tpe. [shrink]")] = None,
     budget: Annotated[Text, typer.Option(help="Of the whole command: 60s, 10m, 2h. [10m]")] = None,
     trials: Annotated[int | None, typer.Option(help="Confirmed candidates; alone it lifts the budget.")] = None,

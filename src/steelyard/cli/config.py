@@ -35,6 +35,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", omit_de
     max_size_mb: float | None = None
     max_memory_mb: float | None = None
     max_energy_mj: float | None = None
+    scenario: str | None = None
     strategy: str | None = None
     strategy_option: dict[str, Setting] | None = None
     scale: str | None = None
@@ -44,6 +45,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", omit_de
     workers: int | None = None
     seed: int | None = None
     seeds: int | None = None
+    halving: bool | None = None
     vocabulary: str | None = None
     loss: str | None = None
     train: str | None = None

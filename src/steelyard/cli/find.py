@@ -9,8 +9,10 @@ import typer
 Text = str | None
 Many = list[str] | None
 STRATEGY = typer.Option(help="elastic, ga, nsga2, tpe, random, grid, grow or compound. [elastic]")
+HALVING = typer.Option("--halving/--no-halving", help="Stop hopeless trainings early. [--halving]")
 STRATEGY_OPTION = typer.Option(help="Set an option of the strategy.", metavar="NAME=VALUE")
 KNOB = typer.Option(help="Restrict a knob; try a runtime's options.", metavar="NAME=V1,V2,…")
+SCENARIO = typer.Option(help="Limits of a kind of use, by name or FILE.yaml.", metavar="NAME")
 MEASURED = typer.Option(help="What a kit measured: choose by another machine's costs.")
 EXAMPLES = """Examples:
 
@@ -43,6 +45,7 @@ def find(  # noqa: PLR0917  the parser fills parameters in by name
     max_size_mb: Annotated[float | None, typer.Option(help="Limit on the file's size, MB of 10^6 bytes.")] = None,
     max_memory_mb: Annotated[float | None, typer.Option(help="Limit on peak memory.")] = None,
     max_energy_mj: Annotated[float | None, typer.Option(help="Limit on energy an inference.")] = None,
+    scenario: Annotated[Text, SCENARIO] = None,
     strategy: Annotated[Text, STRATEGY] = None,
     strategy_option: Annotated[Many, STRATEGY_OPTION] = None,
     scale: Annotated[Text, typer.Option(help="compound: depth, width, resolution together. [free]")] = None,
@@ -52,6 +55,7 @@ def find(  # noqa: PLR0917  the parser fills parameters in by name
     workers: Annotated[int | None, typer.Option(help="Training processes. [cores less one]")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random. [0]")] = None,
     seeds: Annotated[int | None, typer.Option(help="Train the finalists with so many seeds. [1]")] = None,
+    halving: Annotated[bool | None, HALVING] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved question and stop.")] = False,
     loss: Annotated[Text, typer.Option(help="Your loss, file.py:function.")] = None,
     train: Annotated[Text, typer.Option(help="Your training loop, file.py:function.")] = None,

@@ -35,6 +35,7 @@ def answer(
         options["knob"] = knobs_of(options["knob"])
     if isinstance(options.get("strategy_option"), list):
         options["strategy_option"] = strategy_options_of(options["strategy_option"])
+    options = with_scenario(options)
     task = options.pop("task", None)
     if task is None:
         raise InputError("'task' must be named, such as digits; `steelyard list tasks` shows them.", field="task")
@@ -63,7 +64,7 @@ def answer_compress(
     Raises:
         InputError: one sentence on the first thing that can't be used.
     """
-    options = {name: value for name, value in given.items() if value is not None}
+    options = with_scenario({name: value for name, value in given.items() if value is not None})
     model = options.pop("model", None)
     if model is None:
         raise InputError("'model' must be named, such as model.onnx or file.py:function.", field="model")
@@ -93,6 +94,19 @@ def merged(config: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any
         if flags.get(one) and not flags.get(other):
             base.pop(other, None)
     return {**base, **flags}
+
+
+def with_scenario(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options over the goal of the scenario that they name, if they name one.
+
+    Raises:
+        InputError: if there is no such scenario, or its file can't be used.
+    """
+    if options.get("scenario") is None:
+        return dict(options)
+    from steelyard.select.scenario import read_scenario  # noqa: PLC0415  needed here alone
+
+    return {**read_scenario(str(options["scenario"])).asked, **options}
 
 
 def exit_status(outcome: Outcome) -> int:

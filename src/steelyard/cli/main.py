@@ -13,9 +13,11 @@ from typing import Any
 
 import typer
 
+from steelyard.cli.check import check
 from steelyard.cli.compress import compress
 from steelyard.cli.doctor import doctor
 from steelyard.cli.find import find
+from steelyard.cli.init import init
 from steelyard.cli.kit import kit
 from steelyard.cli.listing import listing
 from steelyard.cli.pack import pack
@@ -48,6 +50,8 @@ app.command("kit")(kit)
 app.command("report")(report)
 app.command("list")(listing)
 app.command("doctor")(doctor)
+app.command("init")(init)
+app.command("check")(check)
 
 
 class StoppedError(BaseException):

@@ -125,12 +125,57 @@ class Miss:
 
 
 @dataclass(frozen=True, slots=True)
+class Deciding:
+    """A limit without which alone another candidate would have been chosen.
+
+    Attributes:
+        limit: `max_latency` and the like, `max_drop`, `min_quality`, or `proof`.
+        asked: what was asked, in `unit`; of a proof the confidence.
+        excluded: candidates that meet everything else, and are cheaper than the chosen one where that meets all.
+        instead: the key of the cheapest of them, and `name` for people.
+        times: how many times cheaper than the chosen one it is; None where that can't be said.
+    """
+
+    limit: str
+    asked: float
+    unit: Unit
+    excluded: int
+    instead: str
+    name: str
+    times: float | None
+
+    def to_json(self) -> Plain:
+        """The plain form."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+@dataclass(frozen=True, slots=True)
 class FailedTrial:
     """A candidate that ended in a failure."""
 
     key: str
     stage: str
     message: str
+    name: str = ""
+
+    def to_json(self) -> Plain:
+        """The plain form."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+@dataclass(frozen=True, slots=True)
+class StoppedTrial:
+    """A candidate whose training was stopped as hopeless, after `epoch`: its best quality by then, and what it needed.
+
+    `why` is what it could not become any more: "front", better than every candidate that costs no more, or "goal", near
+    the goal.
+    """
+
+    key: str
+    epoch: int
+    quality: float
+    needed: float
+    why: str
     name: str = ""
 
     def to_json(self) -> Plain:
@@ -185,7 +230,9 @@ class Outcome:
     `waterfall`, `flips` and `sensitivity`. `generations` are of a search by evolution alone.
     `scaling` says for each family with enough points how its knobs should grow. `reachable` is of `find` alone: by
     metric what its members cost from the cheapest to the dearest, `low`, `high` and `unit`; either end is None where it
-    is not known. `exploring` says by family what shared weights were worth, where they were asked for.
+    is not known. `exploring` says by family what shared weights were worth, where they were asked for. `decided`
+    are the limits that the choice hung on; `scenario` is the name of the one that asked for them, empty where none did.
+    `stopped` are the candidates whose training was stopped early; `counts` has their number where there are any.
     """
 
     study: str
@@ -213,6 +260,9 @@ class Outcome:
     scaling: tuple[Scaling, ...] = ()
     reachable: Mapping[str, Any] = field(default_factory=dict)
     exploring: Mapping[str, Any] = field(default_factory=dict)
+    stopped: tuple[StoppedTrial, ...] = ()
+    decided: tuple[Deciding, ...] = ()
+    scenario: str = ""
 
     def to_json(self) -> Plain:
         """The JSON of `find` and `compress`: schema 1. What only some of them tell is absent where there is none."""
@@ -244,8 +294,14 @@ class Outcome:
             told["gate"] = [passage.to_json() for passage in self.gate]
         if self.generations:
             told["generations"] = [each.to_json() for each in self.generations]
+        if self.stopped:
+            told["stopped"] = [each.to_json() for each in self.stopped]
         if self.exploring:
             told["exploring"] = dict(self.exploring)
+        if self.decided:
+            told["decided"] = [each.to_json() for each in self.decided]
+        if self.scenario:
+            told["scenario"] = self.scenario
         if self.reachable:
             told["reachable"] = dict(self.reachable)
         return {**told, "explanation": dict(self.explanation)} if self.explanation else told
@@ -279,4 +335,7 @@ class Outcome:
             scaling=tuple(Scaling.from_json(each) for each in plain.get("scaling", ())),
             reachable=plain.get("reachable", {}),
             exploring=plain.get("exploring", {}),
+            stopped=tuple(StoppedTrial(**each) for each in plain.get("stopped", ())),
+            decided=tuple(Deciding(**each) for each in plain.get("decided", ())),
+            scenario=plain.get("scenario", ""),
         )

@@ -1,4 +1,4 @@
-"""What a trial ends in: a measurement or a failure."""
+"""What a trial ends in: a measurement, a failure, or a training that was stopped as hopeless."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +22,33 @@ class Failure:
     def to_json(self) -> Plain:
         """The plain form."""
         return {"stage": self.stage, "message": self.message}
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A candidate whose training was stopped as hopeless: it has no model, and no quality to be compared by.
+
+    Attributes:
+        epoch: after which it was stopped.
+        metric: the quality that was watched.
+        quality: the best it had reached by then.
+        needed: the least that it would have needed by then.
+        reach: the quality that it could have come to at best, as far as the finished trainings tell.
+        why: what it could no longer become, "front" or "goal": better than every cheaper candidate, or near the goal.
+        curve: what it did, by epoch.
+    """
+
+    epoch: int
+    metric: str
+    quality: float
+    needed: float
+    reach: float
+    why: str
+    curve: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> Plain:
+        """The plain form."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +78,17 @@ class Measurement:
         return cls(metrics=metrics, artifact=plain["artifact"], notes=plain["notes"])
 
 
+_ENDS: Mapping[str, type] = {"measurement": Measurement, "failure": Failure, "stopped": Stopped}
+"""What a trial can end in, by the name in its plain form."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
     """A finished candidate: its number in the study, what came of it, and the seconds it took by stage."""
 
     number: int
     candidate: Candidate
-    outcome: Measurement | Failure
+    outcome: Measurement | Failure | Stopped
     seconds: Mapping[str, float] = field(default_factory=dict)
     trained: bool = False
 
@@ -68,7 +99,7 @@ class Trial:
 
     def to_json(self) -> Plain:
         """The plain form."""
-        end = "measurement" if isinstance(self.outcome, Measurement) else "failure"
+        end = next(name for name, kind in _ENDS.items() if isinstance(self.outcome, kind))
         return {
             "number": self.number,
             "candidate": self.candidate.to_json(),
@@ -80,8 +111,11 @@ class Trial:
     @classmethod
     def from_json(cls, plain: Plain) -> Self:
         """The inverse of `to_json`."""
-        outcome: Measurement | Failure
-        outcome = Measurement.from_json(plain["measurement"]) if "measurement" in plain else Failure(**plain["failure"])
+        outcome: Measurement | Failure | Stopped
+        if "measurement" in plain:
+            outcome = Measurement.from_json(plain["measurement"])
+        else:
+            outcome = Stopped(**plain["stopped"]) if "stopped" in plain else Failure(**plain["failure"])
         return cls(
             number=plain["number"],
             candidate=Candidate.from_json(plain["candidate"]),

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import inspect
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,30 @@ def load_function(address: str, *, field: str) -> Any:
     if not is_user_address(address):
         raise InputError(f"'{field}' must be file.py:function, got {address!r}.", field=field)
     file, _, name = address.rpartition(":")
+    function = getattr(_module(file, field), name, None)
+    if not callable(function):
+        raise InputError(f"{file!r} has no function {name!r}; check the name after the colon.", field=field)
+    return function
+
+
+def functions_of(file: str, *, field: str) -> dict[str, Any]:
+    """The public functions that a file defines itself, by name, in its order.
+
+    Raises:
+        InputError: if it is no Python file, is missing, or fails.
+    """
+    if not file.endswith(".py"):
+        raise InputError(f"'{field}' must be file.py or file.py:function, got {file!r}.", field=field)
+    module = _module(file, field)
+    return {
+        name: each
+        for name, each in vars(module).items()
+        if inspect.isfunction(each) and each.__module__ == module.__name__ and not name.startswith("_")
+    }
+
+
+def _module(file: str, field: str) -> Any:
+    """The file, imported once a process."""
     path = Path(file).expanduser().resolve()
     if not path.is_file():
         raise InputError(f"'{field}' names {file!r}, which is no file; check the path.", field=field)
@@ -42,10 +67,7 @@ def load_function(address: str, *, field: str) -> Any:
             del sys.modules[module_name]
             text = next(iter(str(error).splitlines()), "no message")
             raise InputError(f"{file!r} failed when imported: {type(error).__name__}: {text}", field=field) from error
-    function = getattr(module, name, None)
-    if not callable(function):
-        raise InputError(f"{file!r} has no function {name!r}; check the name after the colon.", field=field)
-    return function
+    return module
 
 
 def absolute_address(address: str) -> str:

@@ -6,16 +6,17 @@ from dataclasses import replace
 import numpy as np
 
 from steelyard.core.environment import Environment
-from steelyard.core.outcome import FailedTrial, Outcome, Point
+from steelyard.core.outcome import Deciding, FailedTrial, Miss, Outcome, Point, StoppedTrial
 from steelyard.core.quantity import Quantity
 from steelyard.core.trial import Failure, Measurement, Trial
 from steelyard.core.wire import content_key
-from steelyard.engine import exploring
+from steelyard.engine import exploring, halving
 from steelyard.engine.certify import Metrics, Verdict
 from steelyard.engine.explaining import explanation
 from steelyard.engine.gate import dropped
 from steelyard.engine.plan import Plan
 from steelyard.engine.scaling import scalings
+from steelyard.select.deciding import PROOF, Contender, asked_of, deciding
 from steelyard.select.diagnosis import diagnose
 from steelyard.select.explain import Standing, reason
 from steelyard.select.limits import misses
@@ -45,6 +46,10 @@ def assemble(  # noqa: PLR0917  what the pipeline hands over
         for trial in trials
         if isinstance(trial.outcome, Failure)
     ]
+    stopped = tuple(
+        StoppedTrial(trial.key, end.epoch, end.quality, end.needed, end.why, str(trial.candidate))
+        for trial, end in halving.stopped_trials(trials)
+    )
     scaling, untold = scalings(plan, verdict.metrics, confirmed)
     outcome = Outcome(
         study=content_key(plan.identity),
@@ -59,15 +64,18 @@ def assemble(  # noqa: PLR0917  what the pipeline hands over
         drop=verdict.drop,
         counts=_counts(trials, exploring.explored_keys(study)),
         failures=tuple(failures),
+        stopped=stopped,
         splits={**plan.rows, "how": plan.task.split_how},
         spent={name: seconds for name, seconds in spent.items() if name != "wall_s"},
         wall_s=spent["wall_s"],
         bundle=plan.out.resolve(),
         environment=environment,
         facts=plan.task.facts,
-        notices=(*study.get("notices", []), *verdict.notices, *untold),
+        notices=(*study.get("notices", []), *halving.told(trials, plan), *verdict.notices, *untold),
         scaling=scaling,
         exploring=exploring.told(study, trials, plan.metric),
+        decided=_decided(plan, verdict, confirmed),
+        scenario=plan.scenario,
     )
     if plan.given is None:
         return outcome
@@ -75,19 +83,56 @@ def assemble(  # noqa: PLR0917  what the pipeline hands over
     return replace(outcome, gate=verdict.gate, explanation=told)
 
 
+def _decided(plan: Plan, verdict: Verdict, confirmed: Sequence[Trial]) -> tuple[Deciding, ...]:
+    """Which limits the choice hung on."""
+    contenders = []
+    for trial in confirmed:
+        cost = verdict.metrics[trial.key].get(plan.goal.cost_metric)
+        if trial.candidate.family == "baseline" or cost is None or trial.key in dropped(verdict.gate):
+            continue
+        missed = {each.limit for each in _missed(plan, verdict, trial)}
+        if (
+            verdict.status == "certified"
+            and verdict.certified is not None
+            and not missed
+            and trial.key not in (*verdict.certified.rejected, verdict.reference.key)
+        ):
+            missed = {PROOF}
+        contenders.append(Contender(trial.key, str(trial.candidate), cost.value, frozenset(missed)))
+    return deciding(contenders, verdict.chosen.key, asked_of(plan.goal))
+
+
+def _missed(plan: Plan, verdict: Verdict, trial: Trial) -> tuple[Miss, ...]:
+    if trial.key == verdict.chosen.key:
+        return verdict.misses
+    metrics = verdict.metrics[trial.key]
+    return misses(
+        plan.goal,
+        metrics,
+        drop=verdict.valid_drops[trial.key],
+        quality=metrics[plan.goal_metric].value,
+        higher_is_better=plan.metric.higher_is_better,
+    )
+
+
 def _counts(trials: Sequence[Trial], explored: set[str]) -> dict[str, int]:
     """Explored: quality was computed at all; trained: own weights trained; measured: confirmed; failed: ended so."""
     measured = sum(isinstance(trial.outcome, Measurement) for trial in trials)
     late = sum(isinstance(trial.outcome, Failure) and trial.outcome.stage == "measure" for trial in trials)
+    stopped = {trial.key for trial, _ in halving.stopped_trials(trials)}
     known = {
-        trial.key for trial in trials if isinstance(trial.outcome, Measurement) or trial.outcome.stage == "measure"
+        trial.key
+        for trial in trials
+        if isinstance(trial.outcome, Measurement)
+        or (isinstance(trial.outcome, Failure) and trial.outcome.stage == "measure")
     }
-    return {
-        "explored": measured + late + len(explored - known),
+    counts = {
+        "explored": measured + late + len((explored | stopped) - known),
         "trained": sum(trial.trained for trial in trials),
         "measured": measured,
-        "failed": len(trials) - measured,
+        "failed": len(trials) - measured - len(stopped),
     }
+    return {**counts, "stopped": len(stopped)} if stopped else counts
 
 
 def _front(plan: Plan, verdict: Verdict, confirmed: Sequence[Trial]) -> list[str]:

@@ -68,6 +68,7 @@ class CompressRequest:
     preprocess: str | None = None
     plugins: tuple[str, ...] = ()
     trust: bool = False
+    scenario: str | None = None
 
 
 def resolve_compress(request: CompressRequest) -> Plan:
@@ -126,6 +127,7 @@ def resolve_compress(request: CompressRequest) -> Plan:
         trial_limit_s=max(60.0, request.budget.wall_s) if request.budget and request.budget.wall_s else TRIAL_LIMIT_S,
         files={**model.files, **_own_files(request)},
         given=model,
+        scenario=Path(request.scenario).stem if request.scenario else "",
     )
 
 

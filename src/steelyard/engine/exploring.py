@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 import numpy as np
-from scipy.stats import rankdata
 
 from steelyard.core.candidate import FamilySpace
 from steelyard.core.errors import WorkerError
@@ -180,6 +179,8 @@ def _told(found: Plain, confirmed: Mapping[str, float], metric: str) -> Plain:
     if len(pairs) >= LEAST_PAIRS:
         table = np.array(pairs)
         error = float(np.sqrt(np.mean((table[:, 0] - table[:, 1]) ** 2)))
+        from scipy.stats import rankdata  # noqa: PLC0415  half a second that no other search needs
+
         ranks = np.apply_along_axis(rankdata, 0, table)
         if (ranks.std(axis=0) > 0).all():
             correlation = float(np.corrcoef(ranks.T)[0, 1])

@@ -22,7 +22,7 @@ from steelyard.engine.conversion import SOURCE_SUFFIX, artifact_bytes, check_par
 from steelyard.engine.elastic import SharedWeights
 from steelyard.engine.evaluating import outputs_of
 from steelyard.engine.inspecting import audit_file
-from steelyard.engine.messages import EARLIER_NOTES, SEED_FOLDER, Assignment, Exploration, Made
+from steelyard.engine.messages import EARLIER_NOTES, HOPELESS, SEED_FOLDER, Assignment, Exploration, Made
 from steelyard.engine.once import made_once
 from steelyard.engine.takeover import earlier_fit, keep_weights
 from steelyard.graph.audit import check_quantized
@@ -30,7 +30,7 @@ from steelyard.graph.counting import count
 from steelyard.graph.reading import read_model
 from steelyard.runtimes.onnxruntime.export import export
 from steelyard.select.quality import quality_interval
-from steelyard.training.fit import Fit, Problem, fit
+from steelyard.training.fit import Fit, HopelessError, Problem, fit
 from steelyard.training.modules import module_outputs, stable_rate_of
 from steelyard.training.recipe import Recipe
 from steelyard.training.recovery import Recovered
@@ -85,12 +85,20 @@ class Workshop:
                 replace(assignment, seed=None), tell
             )
         clock = Clock(tell)
-        candidate = assignment.candidate
         if assignment.untrained:
-            return self._untrained(candidate, clock)
+            return self._untrained(assignment.candidate, clock)
+        try:
+            return self._made(assignment, clock)
+        except HopelessError as short:
+            noted = {"epoch": short.epoch, "quality": short.quality, "curve": short.curve}
+            return Made("", {}, clock.seconds, trained=False, notes={HOPELESS: noted})
+
+    def _made(self, assignment: Assignment, clock: Clock) -> Made:
+        """The candidate trained, exported, checked, compressed and evaluated."""
+        candidate = assignment.candidate
         steps = candidate.steps
         if self.chain is None:
-            source, notes, trained = self._trained(candidate.uncompressed.file, assignment.limit_s, clock)
+            source, notes, trained = self._trained(candidate.uncompressed.file, assignment, clock)
         else:
             source, notes, trained = self.chain.made(candidate, assignment.limit_s, clock)
             steps = steps[len(self.chain.module_steps(steps)) :]
@@ -105,7 +113,7 @@ class Workshop:
         plain = {name: quantity.to_json() for name, quantity in figures.items()}
         return Made(str(path), plain, clock.seconds, trained, notes)
 
-    def _trained(self, candidate: Candidate, limit_s: float, clock: Clock) -> tuple[Path, dict[str, Any], bool]:
+    def _trained(self, candidate: Candidate, assignment: Assignment, clock: Clock) -> tuple[Path, dict[str, Any], bool]:
         """The uncompressed model's ONNX file and notes; trained once a study, however many candidates share it.
 
         The runtime's own file stands beside it, under the same name with the runtime's suffix.
@@ -115,7 +123,7 @@ class Workshop:
         def train(folder: Path) -> dict[str, Any]:
             nonlocal has_curve
             with clock.stage("export" if (home / EARLIER_NOTES).is_file() else "train"):
-                model, result, start = self._fitted(candidate, home, limit_s)
+                model, result, start = self._fitted(candidate, home, assignment)
             with clock.stage("export"):
                 path, how = self._exported(model, candidate, folder)
             with clock.stage("parity"):
@@ -129,16 +137,16 @@ class Workshop:
         notes = made_once(home, "fit.json", train)
         return home / f"model{SOURCE_SUFFIX}", notes, has_curve
 
-    def _fitted(self, candidate: Candidate, home: Path, limit_s: float) -> tuple[Any, Fit, str]:
+    def _fitted(self, candidate: Candidate, home: Path, assignment: Assignment) -> tuple[Any, Fit, str]:
         """A trained model, how it was trained, and where it started: an earlier study, shared weights, or scratch."""
         model = self._built(candidate)
         earlier = earlier_fit(model, home)
         if earlier is not None:
             return model, earlier, TAKEN_OVER
         if self.elastic is not None and self.elastic.has(candidate):
-            model, done = self.elastic.tuned(candidate, limit_s)
+            model, done = self.elastic.tuned(candidate, assignment.limit_s)
             return model, _as_fit(done, -1.0 if self.metrics[self.monitor].higher_is_better else 1.0), SHARED
-        return model, self._fit(model, candidate, limit_s), SCRATCH
+        return model, self._fit(model, candidate, assignment), SCRATCH
 
     def _untrained(self, candidate: Candidate, clock: Clock) -> Made:
         """The runtime's file of the model with fresh weights, and its size: other costs are for the lane to measure."""
@@ -188,7 +196,7 @@ class Workshop:
             )
         return model
 
-    def _fit(self, model: Any, candidate: Candidate, limit_s: float) -> Fit:
+    def _fit(self, model: Any, candidate: Candidate, assignment: Assignment) -> Fit:
         problem = Problem(
             train=self.task.train,
             valid=self.task.valid,
@@ -196,9 +204,10 @@ class Workshop:
             metric=self.metrics[self.monitor],
             recipe=self.recipe,
             seed=self.seed,
-            limit_s=limit_s,
+            limit_s=assignment.limit_s,
             stable_rate=self._stable_rate(model, candidate),
             loss=self.loss,
+            needed=dict(assignment.needed),
         )
         if self.loop is None or not any(True for _ in model.body.parameters()):
             return fit(model, problem)

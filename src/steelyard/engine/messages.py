@@ -11,7 +11,8 @@ WEIGHTS = "weights.safetensors"
 """A trained model's weights, in the folder of its files."""
 EARLIER_WEIGHTS, EARLIER_NOTES = "earlier.safetensors", "earlier.json"
 """Weights of an earlier study for a model that is not made here yet, and what was noted of their training."""
-
+HOPELESS = "hopeless"
+"""The note of a candidate whose training was stopped: after which epoch, with which quality, and its curve."""
 SEED_FOLDER = "seed"
 """Beginning of the folders, among the trained models, of those with other seeds than the study's."""
 
@@ -57,13 +58,15 @@ class Assignment:
     """One candidate to make: train where needed, export, compress, check, evaluate.
 
     `untrained` asks for its file with fresh weights alone: what it costs, nobody knows yet what it can. `seed` asks for
-    another start than the study's; its files stand apart.
+    another start than the study's; its files stand apart. `needed` is by epoch the least quality, the best so far, with
+    which a training from scratch goes on.
     """
 
     candidate: Candidate
     limit_s: float
     untrained: bool = False
     seed: int | None = None
+    needed: tuple[tuple[int, float], ...] = ()
 
     def to_json(self) -> Plain:
         """The plain form."""
@@ -73,7 +76,8 @@ class Assignment:
     @classmethod
     def from_json(cls, plain: Plain) -> Self:
         """The inverse of `to_json`."""
-        return cls(**{**plain, "candidate": Candidate.from_json(plain["candidate"])})
+        needed = tuple((epoch, quality) for epoch, quality in plain["needed"])
+        return cls(**{**plain, "candidate": Candidate.from_json(plain["candidate"]), "needed": needed})
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,10 @@ class Exploration:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A candidate that a worker made: its file, its figures in plain form, seconds by stage, and notes."""
+    """A candidate that a worker made: its file, its figures in plain form, seconds by stage, and notes.
+
+    One whose training was stopped as hopeless has no file and no figures; `HOPELESS` among its notes says when it was.
+    """
 
     path: str
     metrics: Mapping[str, Plain]

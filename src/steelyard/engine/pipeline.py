@@ -24,6 +24,7 @@ from steelyard.engine.certify import Certifier, Verdict
 from steelyard.engine.conversion import floor_model, floor_ports
 from steelyard.engine.elsewhere import check_minimized, check_study, choose_elsewhere
 from steelyard.engine.exploring import Explorations, seconds_of
+from steelyard.engine.halving import Halving
 from steelyard.engine.lane import INPUT_ROWS, Lane, lanes, make_protocol, nominal_time
 from steelyard.engine.messages import WorkerSetup
 from steelyard.engine.pack import Render, located, pack, task_manifest
@@ -391,12 +392,13 @@ def _search(run: Run, workers: LocalWorkers, lane: Lane) -> Search:
     cpus = set(lanes(plan.workers)[1])
     # Several threads use every processor, so nothing may be trained meanwhile.
     has_threads = max([plan.threads, *plan.space.threads]) > 1
+    problem = StudyProblem(plan.goal, plan.metric, plan.seed, quality_floor(plan))
     return Search(
         plan=plan,
         study=run.study,
         workers=workers,
         lane=lane,
-        problem=StudyProblem(plan.goal, plan.metric, plan.seed, quality_floor(plan)),
+        problem=problem,
         listen=run.listen,
         busy=run.busy,
         end=lambda trials: _end(run, trials),
@@ -405,6 +407,7 @@ def _search(run: Run, workers: LocalWorkers, lane: Lane) -> Search:
         prepare=run.start.prepare,
         explorations=Explorations.of(plan, run.study),
         survey=_survey(run, lane),
+        halving=Halving.of(plan, problem),
     )
 
 

@@ -43,7 +43,8 @@ class Plan:
     another machine, which the choice is made by instead of this one's. `given` is the model to be compressed, where
     there is one. `sharing` says whether models of a family share weights before they are confirmed.
     `scale` is "compound" where the space is restricted to a ladder. `warm` is what an earlier
-    study has to offer. `seeds` is with how many seeds the finalists are trained.
+    study has to offer. `seeds` is with how many seeds the finalists are trained. `scenario` names where
+    the goal is from. `halving` says whether hopeless trainings are stopped early.
     """
 
     task: Task
@@ -73,6 +74,8 @@ class Plan:
     scale: str = "free"
     warm: WarmStart | None = None
     seeds: int = 1
+    halving: bool = False
+    scenario: str = ""
 
     @property
     def firsts(self) -> tuple[Candidate, ...]:

@@ -89,16 +89,32 @@ class StudyProblem:
             return None
         return lost / self.goal.max_drop if self.goal.max_drop > 0 else (0.0 if lost <= 0 else math.inf)
 
-    def _lost(self, quality: float, finished: Sequence[Trial]) -> float:
-        """The drop of a quality against the best uncompressed one; 0 where none is measured yet."""
+    def below(self, times: float, finished: Sequence[Trial]) -> float | None:
+        """The quality that is so many permitted drops below the best uncompressed one; None before there is one.
+
+        Where no drop is permitted, a hundredth of that quality stands for one.
+        """
+        best = self._best(finished)
+        if best is None:
+            return None
+        goal = self.goal
+        is_share = goal.max_drop == 0 or goal.is_relative(metric_in_unit_range=self.metric.in_unit_range)
+        unit = (goal.max_drop or 0.01) * (max(abs(best), self.floor) if is_share else 1.0)
+        return best - times * unit if self.metric.higher_is_better else best + times * unit
+
+    def _best(self, finished: Sequence[Trial]) -> float | None:
         plain = [
             self._quality(each)
             for each in finished
             if each.candidate.is_plain and isinstance(each.outcome, Measurement)
         ]
-        if not plain:
+        return min(plain, key=lambda value: loss(self.metric, value)) if plain else None
+
+    def _lost(self, quality: float, finished: Sequence[Trial]) -> float:
+        """The drop of a quality against the best uncompressed one; 0 where none is measured yet."""
+        best = self._best(finished)
+        if best is None:
             return 0.0
-        best = min(plain, key=lambda value: loss(self.metric, value))
         relative = self.goal.is_relative(metric_in_unit_range=self.metric.in_unit_range)
         return drop(self.metric, best, quality, relative=relative, floor=self.floor)
 

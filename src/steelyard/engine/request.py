@@ -21,7 +21,7 @@ from steelyard.engine.registries import extended_registry, family_name, metric_n
 from steelyard.engine.strategies import configured
 from steelyard.engine.values import check_values
 from steelyard.families.own import Own
-from steelyard.tasks.metrics import DEFAULT_METRICS, METRICS, metrics_of
+from steelyard.tasks.metrics import DEFAULT_METRICS, METRICS, metrics_of, more_metrics_of
 
 BUILTIN = "steelyard.builtin:registry"
 DEFAULT_STRATEGY = "elastic"
@@ -48,7 +48,8 @@ class Request:
     those along which depth, width and resolution grow together. `measured` is a file that a kit's `measure.py` wrote: a
     finished study answers by its costs.
     `warm_start` is the home of an earlier study, whose front is proposed first. `seeds` is with how many seeds the
-    finalists are trained.
+    finalists are trained. `scenario` is the name or file that the goal is from. `halving` is whether trainings that
+    have become hopeless are stopped early, where that can be told.
     """
 
     task: str | Task
@@ -81,6 +82,8 @@ class Request:
     scale: Literal["free", "compound"] = "free"
     warm_start: Path | None = None
     seeds: int | None = None
+    halving: bool | None = None
+    scenario: str | None = None
     vocabulary: str | None = None
 
 
@@ -132,6 +135,8 @@ def resolve(request: Request) -> Plan:
         sharing=_sharing(request),
         scale=request.scale or "free",
         seeds=request.seeds or 1,
+        halving=request.halving is not False,
+        scenario=Path(request.scenario).stem if request.scenario else "",
     )
     if request.warm_start is None:
         return plan
@@ -285,6 +290,8 @@ def _builtin_task(request: Request, name: str, registry: Registry) -> Task:
     """A task that ships or that a plugin adds; options about the user's own data have no meaning for it."""
     if name in DEFAULT_METRICS:
         raise InputError(f"'data' must name a file or folder for the kind {name!r}; give --data.", field="data")
+    if is_user_address(name):
+        return _own_task(request, name)
     if name not in registry.names("task"):
         raise UnknownNameError("task", name, [*registry.names("task"), *DEFAULT_METRICS], field="task")
     for option in ("target", "group", "split_by", "vocabulary"):
@@ -293,6 +300,29 @@ def _builtin_task(request: Request, name: str, registry: Registry) -> Task:
                 f"'{option}' names a column of --data, but {name!r} has data of its own; leave it out.", field=option
             )
     task: Task = registry.get("task", name)(request.seed)
+    return task
+
+
+def _own_task(request: Request, address: str) -> Task:
+    """The task that a function of the user's own file makes of a seed.
+
+    Raises:
+        InputError: if it fails, or makes no task.
+    """
+    function = load_function(address, field="task")
+    try:
+        task = function(request.seed)
+    except SteelyardError:
+        raise
+    except Exception as error:  # the user's own code raises whatever it likes
+        text = next(iter(str(error).splitlines()), "no message")
+        raise InputError(f"'task' {address} failed: {type(error).__name__}: {text}", field="task") from error
+    if not isinstance(task, Task):
+        raise InputError(
+            f"'task' {address} must return a task, such as from_arrays of steelyard.tasks.reading makes, "
+            f"got {type(task).__name__}.",
+            field="task",
+        )
     return task
 
 
@@ -341,8 +371,9 @@ def metrics_for(goal: Goal, task: Task) -> tuple[dict[str, Metric], str]:
                 field="metric",
             )
         asked = absolute_address(asked)
-    elif asked not in names:
-        raise UnknownNameError(f"metric for {task.kind}", asked, names, field="metric")
+    elif asked not in (*names, *more_metrics_of(task.kind)):
+        known = (*names, *more_metrics_of(task.kind))
+        raise UnknownNameError(f"metric for {task.kind}", asked, known, field="metric")
     return {name: metric_of(name) for name in dict.fromkeys((*names, asked))}, asked
 
 
@@ -459,8 +490,10 @@ def _trial_limit(request: Request, task: Task) -> float:
 
 def _own_files(request: Request, model: str | None) -> dict[str, str | None]:
     metric = request.goal.metric if request.goal.metric and is_user_address(request.goal.metric) else None
+    task = request.task if isinstance(request.task, str) and is_user_address(request.task) else None
     return {
         "model": model,
+        "task": task,
         "loss": request.loss,
         "train": request.loop,
         "preprocess": request.preprocess,

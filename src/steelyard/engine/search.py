@@ -15,11 +15,12 @@ from steelyard.core.candidate import Candidate
 from steelyard.core.errors import SteelyardError, WorkerError
 from steelyard.core.events import Event, Listener
 from steelyard.core.quantity import Quantity
-from steelyard.core.trial import Failure, Measurement, Trial
+from steelyard.core.trial import Failure, Measurement, Stopped, Trial
 from steelyard.engine.busy import BusyClock
 from steelyard.engine.exploring import Explorations
+from steelyard.engine.halving import Halving, Need
 from steelyard.engine.lane import Costs, Lane
-from steelyard.engine.messages import Assignment, Made
+from steelyard.engine.messages import HOPELESS, Assignment, Made
 from steelyard.engine.plan import Plan
 from steelyard.engine.problem import StudyProblem
 from steelyard.engine.survey import Survey
@@ -78,10 +79,12 @@ class Search:
     prepare: Callable[[], object] = nothing
     explorations: Explorations | None = None
     survey: Survey | None = None
+    halving: Halving | None = None
     finished: list[Trial] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     ended: str = ""
     _making: dict[str, Candidate] = field(default_factory=dict)
+    _needs: dict[str, tuple[Need, ...]] = field(default_factory=dict)
     _waiting: list[_Waiting] = field(default_factory=list)
     _measuring: list[_Waiting] = field(default_factory=list)
     _active: set[str] = field(default_factory=set)
@@ -126,12 +129,25 @@ class Search:
             candidate = self._next()
             if candidate is None:
                 return
+            if self._is_settled(candidate):
+                continue
             limit_s = self._limit(candidate)
             self._making[candidate.key] = candidate
-            future = self.workers.submit(
-                Assignment(candidate, limit_s), self._hung_after(limit_s), self._stage_listener(candidate)
-            )
+            needed = tuple((need.epoch, need.quality) for need in self._needs[candidate.key])
+            assignment = Assignment(candidate, limit_s, needed=needed)
+            future = self.workers.submit(assignment, self._hung_after(limit_s), self._stage_listener(candidate))
             future.add_done_callback(self._later(self._made, candidate))
+
+    def _is_settled(self, candidate: Candidate) -> bool:
+        """Note what a candidate must reach by when; whether it is known already to fall short, and ended with that."""
+        if self.halving is None or (self.explorations is not None and self.explorations.shares(candidate.family)):
+            self._needs[candidate.key] = ()
+            return False
+        needs = self._needs[candidate.key] = self.halving.needs(candidate, self.finished)
+        end = self.halving.known_end(candidate, needs, self.finished)
+        if end is not None:
+            self._finish(candidate, end, {}, trained=False)
+        return end is not None
 
     @property
     def _is_exploring(self) -> bool:
@@ -316,6 +332,10 @@ class Search:
         except WorkerError as error:
             self._finish(candidate, Failure(error.stage, error.message), {}, trained=False)
             return
+        if HOPELESS in made.notes and self.halving is not None:
+            end = self.halving.stopped(self._needs[candidate.key], made.notes[HOPELESS])
+            self._finish(candidate, end, dict(made.seconds), trained=False)
+            return
         companions = self.lane.runtime.companions
         digest = self.study.artifacts.keep(_copy(Path(made.path), companions), companions)
         self._waiting.append(_Waiting(candidate, made, digest))
@@ -340,7 +360,12 @@ class Search:
             self._finish(each.candidate, outcome, seconds, trained=each.made.trained)
 
     def _finish(
-        self, candidate: Candidate, outcome: Measurement | Failure, seconds: dict[str, float], *, trained: bool
+        self,
+        candidate: Candidate,
+        outcome: Measurement | Failure | Stopped,
+        seconds: dict[str, float],
+        *,
+        trained: bool,
     ) -> None:
         trial = Trial(len(self.finished), candidate, outcome, seconds, trained)
         self.study.add(trial)
@@ -403,6 +428,12 @@ def describe(trial: Trial, metric: str) -> str:
     """One line about a finished trial, for people."""
     if isinstance(trial.outcome, Failure):
         return f"{trial.candidate}: failed at {trial.outcome.stage}: {trial.outcome.message}"
+    if isinstance(trial.outcome, Stopped):
+        end = trial.outcome
+        return (
+            f"{trial.candidate}: stopped after {end.epoch} epochs: {end.metric} {end.quality:.4f} where "
+            f"{end.needed:.4f} was needed"
+        )
     metrics = trial.outcome.metrics
     return (
         f"{trial.candidate}: {metric} {metrics[metric].value:.4f}, "

@@ -86,6 +86,9 @@ class SubnetFiles:
         if whole is None:
             return False
         model, path = self.net.extracted(small), self.folder / "explored.onnx"
+        if not self._differs_in_sizes(small, largest):
+            # Outputs of fresh weights may be too small to tell.
+            return False
         try:
             self._write(whole, largest, small, model, path)
             check_rows(model, path, self.rows, _run)
@@ -93,6 +96,12 @@ class SubnetFiles:
             self.refusals[knob] = error.message
             return False
         return True
+
+    def _differs_in_sizes(self, one: Scale, other: Scale) -> bool:
+        """Whether two models read rows of one shape and have parameters of the same names and windows."""
+        first, second = self.net.member(one), self.net.member(other)
+        windows = [{name: each.layout.shapes[name][2:] for name in each.layout.shapes} for each in (first, second)]
+        return windows[0] == windows[1] and first.model.front.shape == second.model.front.shape
 
     def _whole(self, scale: Scale) -> WholeFile | None:
         if scale not in self._wholes:

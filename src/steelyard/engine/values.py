@@ -84,6 +84,7 @@ def _check_kinds(given: Mapping[str, Any]) -> None:
         ("out", "a path", given["out"] is None or isinstance(given["out"], Path)),
         ("measured", "a path", given["measured"] is None or isinstance(given["measured"], Path)),
         ("warm_start", "a path", given["warm_start"] is None or isinstance(given["warm_start"], Path)),
+        ("halving", "True, False or None", given.get("halving") is None or isinstance(given["halving"], bool)),
         ("learning_rate", "a number", given["learning_rate"] is None or is_number(given["learning_rate"])),
         ("plugins", "addresses module:function", all(isinstance(each, str) for each in _sequence(given["plugins"]))),
     )

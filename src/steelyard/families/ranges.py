@@ -53,14 +53,16 @@ def picture_refusal(task: Task) -> str | None:
     return None
 
 
-def affordable_widths(task: Task, largest_macs: Callable[[Task, int], int]) -> tuple[int, ...]:
-    """Widths from 4 to 32, two at least, the largest halved while an epoch would take more than `EPOCH_MACS`.
+def affordable_widths(
+    task: Task, largest_macs: Callable[[Task, int], int], widths: tuple[int, ...] = (4, 8, 16, 32)
+) -> tuple[int, ...]:
+    """Widths, two at least, without the largest ones while an epoch of these would take more than `EPOCH_MACS`.
 
     Args:
         task: whose training rows make an epoch.
         largest_macs: multiply-accumulates of one image through the largest network of a width.
+        widths: from small to large.
     """
-    widths: tuple[int, ...] = (4, 8, 16, 32)
     while len(widths) > 2 and len(task.train) * largest_macs(task, widths[-1]) > EPOCH_MACS:
         widths = widths[:-1]
     return widths

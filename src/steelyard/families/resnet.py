@@ -5,7 +5,9 @@ from typing import Any
 
 from steelyard.core.candidate import Knob, Scale
 from steelyard.core.protocols import Task
+from steelyard.core.registry import Lazy
 from steelyard.core.task import ImageInput
+from steelyard.families.pictures import PictureFamily
 from steelyard.families.ranges import affordable_widths, picture_refusal, resolutions
 
 
@@ -55,3 +57,18 @@ def largest_macs(task: Task, width: int) -> int:
 
 RESNET = Resnet()
 """The entry of the registry."""
+
+
+def largest_bottleneck_macs(spec: ImageInput, width: int) -> int:
+    """Multiply-accumulates of one image through bottleneck blocks at depth 3: 17 times width² a pixel and block."""
+    return spec.height * spec.width * (9 * spec.channels * width + 3 * 3 * 17 * width * width)
+
+
+BOTTLENECK = PictureFamily(
+    "resnet-bottleneck",
+    Lazy("steelyard.families.residual:bottleneck"),
+    (Knob("depth", (1, 2, 3)),),
+    largest_bottleneck_macs,
+)
+"""The same of bottleneck blocks (He et al., CVPR 2016, figure 5); `width` is that of their inside, a quarter of theirs.
+"""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from steelyard.core.outcome import Outcome, Point
+from steelyard.core.outcome import Deciding, Outcome, Point
 from steelyard.core.quantity import Quantity
 from steelyard.report.formatting import (
     UNKNOWN,
@@ -248,7 +248,7 @@ def proof_remarks(outcome: Outcome) -> tuple[str, ...]:
         )
     if outcome.status == "certified" and not drop.exact:
         remarks.append("The method is asymptotic: the confidence is approximate at this number of rows.")
-    return (*remarks, *seed_remarks(outcome))
+    return (*remarks, *seed_remarks(outcome), *deciding_remarks(outcome))
 
 
 def seed_remarks(outcome: Outcome) -> tuple[str, ...]:
@@ -261,6 +261,28 @@ def seed_remarks(outcome: Outcome) -> tuple[str, ...]:
             figures = (format_figure(each.value, name, each.unit) for each in (mean, sd))
             told.append(f"{' ± '.join(figures)} over {mean.n} seeds ({point_name(point)})")
     return (f"{as_sentence(cleaned(name))} on validation rows, mean ± sd: {'; '.join(told)}.",) if told else ()
+
+
+def deciding_remarks(outcome: Outcome) -> tuple[str, ...]:
+    """What the choice hung on, where limits or a scenario were asked for."""
+    if not (outcome.scenario or outcome.goal.limits or outcome.goal.min_quality is not None):
+        return ()
+    start = f"Scenario {cleaned(outcome.scenario)}: " if outcome.scenario else ""
+    told = [_deciding(each, is_met=outcome.status != "infeasible") for each in outcome.decided]
+    if not told and outcome.status == "infeasible":
+        return (f"{start}no single limit stood in the way; every candidate misses two or more.",)
+    return (start + ("; ".join(told) if told else "no limit decided; nothing cheaper was found.").rstrip(".") + ".",)
+
+
+def _deciding(each: Deciding, *, is_met: bool) -> str:
+    if each.limit == "proof":
+        what = f"the proof at {format_confidence(each.asked)} decided"
+    else:
+        what = f"{each.limit.replace('_', '-')} of {format_figure(each.asked, each.limit, each.unit)} decided"
+    if not is_met:
+        return f"{what}: {cleaned(each.name)} meets everything else"
+    gain = f"would be {format_times(each.times)} times cheaper" if each.times else "would be cheaper"
+    return f"{what}: without it {cleaned(each.name)} {gain}"
 
 
 def method_phrase(outcome: Outcome) -> str:

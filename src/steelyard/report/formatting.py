@@ -11,7 +11,7 @@ from steelyard.core.quantity import Quantity
 UNKNOWN = "—"
 """What stands where a figure is not known."""
 
-PERCENT_METRICS = frozenset({"accuracy", "agreement", "precision", "recall", "f1"})
+PERCENT_METRICS = frozenset({"accuracy", "agreement", "precision", "recall", "f1", "top_5"})
 """Metrics that people read as percentages; every other one is shown as the number it is."""
 
 _SIZES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))

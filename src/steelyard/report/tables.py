@@ -260,7 +260,8 @@ def counts_text(outcome: Outcome) -> str:
     names = [name for name in ("explored", "trained", "measured") if name in outcome.counts]
     counted = [f"{outcome.counts[name]:,} {name}" for name in names]
     failed = outcome.counts.get("failed", len(outcome.failures))
-    return ", ".join([*counted, f"{failed:,} failed"]) + f", in {format_seconds(outcome.wall_s)}"
+    stopped = [f"{len(outcome.stopped):,} stopped early"] if outcome.stopped else []
+    return ", ".join([*counted, *stopped, f"{failed:,} failed"]) + f", in {format_seconds(outcome.wall_s)}"
 
 
 def drop_title(outcome: Outcome) -> str:

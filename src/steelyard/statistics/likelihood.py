@@ -7,6 +7,13 @@ _CHUNK = 2_000_000
 """Numbers that are worked on at a time: scores of whole splits in float64 would fill memory."""
 
 
+def log_softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Logarithms of the probabilities that scores (n, classes) stand for, (n, classes)."""
+    highest = scores.max(axis=1, keepdims=True)
+    logs: NDArray[np.float64] = scores - highest - np.log(np.exp(scores - highest).sum(axis=1, keepdims=True))
+    return logs
+
+
 def token_losses(
     scores: NDArray[np.floating], targets: NDArray[np.integer]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

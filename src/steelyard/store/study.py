@@ -18,13 +18,15 @@ from sqlalchemy import URL
 
 from steelyard.core.errors import StudyError
 from steelyard.core.protocols import Metric
-from steelyard.core.trial import Measurement, Trial
+from steelyard.core.trial import Failure, Measurement, Stopped, Trial
 from steelyard.core.wire import Plain
 from steelyard.store.artifacts import Artifacts
 from steelyard.store.lock import LOCK_NAME, StudyLock
 
 DB_NAME = "study.db"
 STUDY_NAME = "steelyard"
+_STATES = {Measurement: TrialState.COMPLETE, Failure: TrialState.FAIL, Stopped: TrialState.PRUNED}
+"""How a trial's end is called by Optuna."""
 IDENTITY = "identity"
 """The attribute of the storage that holds the identity."""
 
@@ -51,7 +53,7 @@ class Study:
         values = self._values(trial)
         self.raw.add_trial(
             optuna.trial.create_trial(
-                state=TrialState.FAIL if values is None else TrialState.COMPLETE,
+                state=_STATES[type(trial.outcome)],
                 values=values,
                 params=params,
                 distributions=distributions,

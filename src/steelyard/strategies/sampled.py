@@ -15,7 +15,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from steelyard.core.candidate import Candidate, FamilySpace, Scale, Space
 from steelyard.core.errors import InputError
 from steelyard.core.protocols import Problem
-from steelyard.core.trial import Trial
+from steelyard.core.trial import Stopped, Trial
 from steelyard.strategies.uniform import random_order
 
 TRIES = 12
@@ -106,6 +106,8 @@ def _ask(  # noqa: PLR0917  what `propose` is given, and what differs between sa
 def siblings(space: Space, finished: Sequence[Trial]) -> Iterator[Candidate]:
     """The other forms of scales that took long to train: their weights are there, so each costs seconds only."""
     for trial in finished:
+        if isinstance(trial.outcome, Stopped):
+            continue  # there are no weights
         if trial.seconds.get("train", 0.0) >= LONG_TRAINING_S and trial.candidate in space:
             for pipeline, options in space.forms():
                 yield Candidate(trial.candidate.family, trial.candidate.scale, pipeline, space.runtime, options)

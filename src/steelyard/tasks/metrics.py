@@ -1,4 +1,4 @@
-"""Figures of quality: accuracy, f1, auc, rmse, r2, agreement."""
+"""Figures of quality by name: those that every point is given, and those for who asks for them."""
 
 import math
 from collections.abc import Callable
@@ -11,7 +11,8 @@ from steelyard.core.errors import DataError, InputError
 from steelyard.core.protocols import ProofMethod
 from steelyard.core.quantity import Unit
 from steelyard.core.task import Array, TaskKind
-from steelyard.statistics.likelihood import token_losses
+from steelyard.statistics.likelihood import log_softmax, token_losses
+from steelyard.tasks.scoring import log_loss, mae, precision_of, recall_of, top_5
 
 _MOST_NATS = 700.0
 """A mean loss beyond it has no finite exponential."""
@@ -132,6 +133,16 @@ def f1(outputs: Array, targets: Array) -> float:
     return float(np.mean(2 * hits[occurs] / (actual + named)[occurs]))
 
 
+def precision(outputs: Array, targets: Array) -> float:
+    """Macro precision of the highest scores (`steelyard.tasks.scoring.precision_of`)."""
+    return precision_of(predicted_classes(outputs), targets, outputs.shape[1])
+
+
+def recall(outputs: Array, targets: Array) -> float:
+    """Macro recall of the highest scores (`steelyard.tasks.scoring.recall_of`)."""
+    return recall_of(predicted_classes(outputs), targets, outputs.shape[1])
+
+
 def auc(outputs: Array, targets: Array) -> float:
     """Area under the ROC curve: two classes, or the plain mean over classes of one against the rest.
 
@@ -160,9 +171,7 @@ def _class_scores(outputs: Array) -> Array:
     is_probability = outputs.min() >= 0 and np.allclose(outputs.sum(axis=1), 1.0, atol=1e-4)
     if is_probability:
         return outputs
-    highest = outputs.max(axis=1, keepdims=True)
-    logsum: Array = highest + np.log(np.exp(outputs - highest).sum(axis=1, keepdims=True))
-    return outputs - logsum
+    return log_softmax(outputs)
 
 
 def _area(scores: Array, positive: Array) -> float:
@@ -263,6 +272,15 @@ METRICS: dict[str, QualityMetric] = {
     "output_error": QualityMetric(
         "output_error", output_error, higher_is_better=False, in_unit_range=True, proof="mean", worst=math.inf
     ),
+    "precision": QualityMetric(
+        "precision", precision, higher_is_better=True, in_unit_range=True, proof="bootstrap", worst=0.0
+    ),
+    "recall": QualityMetric("recall", recall, higher_is_better=True, in_unit_range=True, proof="bootstrap", worst=0.0),
+    "top_5": QualityMetric("top_5", top_5, higher_is_better=True, in_unit_range=True, proof="bootstrap", worst=0.0),
+    "log_loss": QualityMetric(
+        "log_loss", log_loss, higher_is_better=False, in_unit_range=False, proof="bootstrap", worst=math.inf
+    ),
+    "mae": QualityMetric("mae", mae, higher_is_better=False, in_unit_range=False, proof="bootstrap", worst=math.inf),
     "perplexity": QualityMetric(
         "perplexity", perplexity, higher_is_better=False, in_unit_range=False, proof="mean", worst=math.inf
     ),
@@ -282,6 +300,13 @@ DEFAULT_METRICS: dict[TaskKind, str] = {
     "language-modelling": "perplexity",
 }
 """The metric of a kind of task where the user names none."""
+
+
+def more_metrics_of(kind: TaskKind) -> tuple[str, ...]:
+    """The metrics that a task of this kind can be judged by besides: computed where one is the goal's."""
+    if kind in ("label-free", "language-modelling"):
+        return ()
+    return ("mae",) if kind in ("tabular-regression", "regression") else ("precision", "recall", "top_5", "log_loss")
 
 
 def metrics_of(kind: TaskKind) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ from steelyard.core.task import (
     TensorOutput,
     ValueOutput,
 )
-from steelyard.core.trial import Failure, Measurement, Trial
+from steelyard.core.trial import Failure, Measurement, Stopped, Trial
 from steelyard.core.wire import Plain
 
 
@@ -169,6 +169,12 @@ def measured(
 def failed(number: int, candidate: Candidate, stage: str = "train") -> Trial:
     """A trial that ended in a failure."""
     return Trial(number, candidate, Failure(stage, "it was made to fail."), seconds={"train": 1.0})
+
+
+def stopped(number: int, candidate: Candidate) -> Trial:
+    """A trial whose training was stopped as hopeless; it took long, and left nothing."""
+    end = Stopped(4, "accuracy", 0.1, 0.4, 0.2, "front", {"epoch": [1, 2, 3, 4], "valid_quality": [0.1] * 4})
+    return Trial(number, candidate, end, seconds={"train": 60.0})
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from steelyard.core.candidate import Candidate, Scale, Space
 from steelyard.core.protocols import Problem, Strategy
 from steelyard.core.trial import Trial
 from steelyard.testing.contract import attempt, require, require_name
-from steelyard.testing.fakes import FakeProblem, failed, measured
+from steelyard.testing.fakes import FakeProblem, failed, measured, stopped
 
 MOST_TRIALS = 200
 """Spaces larger than this are not exhausted, only searched this far."""
@@ -31,7 +31,7 @@ def check_strategy(strategy: Strategy, space: Space, *, exhausts: bool = True) -
     require_name(strategy.name, "the strategy")
     endings: dict[str, Ending] = {
         "all succeed": succeeds,
-        "every third fails": lambda number, each: failed(number, each) if number % 3 == 2 else succeeds(number, each),
+        "every third fails or is stopped": _every_third,
         "all fail": failed,
     }
     for what, ending in endings.items():
@@ -42,6 +42,12 @@ def check_strategy(strategy: Strategy, space: Space, *, exhausts: bool = True) -
                 f"{strategy.name} must propose all {space.size} candidates where {what}, got {len(proposed)}.",
             )
         require(proposed, f"{strategy.name} must propose at least one candidate, got none.")
+
+
+def _every_third(number: int, candidate: Candidate) -> Trial:
+    if number % 3 < 2:
+        return succeeds(number, candidate)
+    return failed(number, candidate) if number % 2 else stopped(number, candidate)
 
 
 def simulate(strategy: Strategy, space: Space, ending: Ending, *, seed: int = 0) -> list[Candidate]:

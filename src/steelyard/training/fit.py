@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,12 +53,22 @@ class _DivergedError(Exception):
         self.epoch = epoch
 
 
+class HopelessError(WorkerError):
+    """A training fell short of the quality that it needed to go on."""
+
+    def __init__(self, epoch: int, quality: float, curve: dict[str, list[float]]) -> None:
+        """Keep after which epoch it was, the best quality so far, and the curve."""
+        super().__init__(f"training fell short of what it needs in epoch {epoch}.", stage="train")
+        self.epoch, self.quality, self.curve = epoch, quality, curve
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Everything a training needs beside the model: splits, what the output means, the metric, the recipe, limits.
 
     `limit_s` ends the training early with its best weights. `stable_rate` is the largest rate at which plain
-    descent converges, where it is known. `loss` is the user's own, of (outputs, targets).
+    descent converges, where it is known. `loss` is the user's own, of (outputs, targets). `needed` is by epoch the
+    least quality, the best so far, with which the training goes on.
     """
 
     train: Rows
@@ -70,6 +80,7 @@ class Problem:
     limit_s: float = math.inf
     stable_rate: float | None = None
     loss: Callable[[Tensor, Tensor], Tensor] | None = None
+    needed: Mapping[int, float] = field(default_factory=dict)
 
 
 def fit(model: Any, problem: Problem) -> Fit:
@@ -81,6 +92,7 @@ def fit(model: Any, problem: Problem) -> Fit:
 
     Raises:
         WorkerError: if it still diverges after three cures.
+        HopelessError: if it falls short of what it needs.
     """
     start = time.perf_counter()
     torch.manual_seed(problem.seed)
@@ -264,9 +276,20 @@ def _run(model: Any, problem: Problem, data: _Tensors, rate: float, start: float
         if time.perf_counter() - start > problem.limit_s:
             stopped = "time limit"
             break
+        _check_hope(problem, epoch, best[0], curve)
     if recipe.epochs is None:
         body.load_state_dict(kept)
     return thinned(curve), stopped
+
+
+def _check_hope(problem: Problem, epoch: int, best: float, curve: dict[str, list[float]]) -> None:
+    """Stop a training whose best standing so far, higher is better, is below what it needs after this epoch."""
+    needed = problem.needed.get(epoch)
+    if needed is None:
+        return
+    sign = 1.0 if problem.metric.higher_is_better else -1.0
+    if best < sign * needed:
+        raise HopelessError(epoch, sign * best, thinned(curve))
 
 
 def diverges(loss: float, first: float, rises: int, *, is_full: bool) -> bool:
