@@ -8,11 +8,12 @@ import torch
 
 from steelyard.builtin import registry
 from steelyard.core.candidate import FamilySpace, Scale
+from steelyard.core.errors import InputError
 from steelyard.core.task import feed_of
 from steelyard.elastic.supernet import Supernet
 from steelyard.families.causal import decoder
 from steelyard.families.ngrams import ngrams
-from steelyard.families.sequences import vocabularies
+from steelyard.families.sequences import vocabularies, vocabulary_knob
 from steelyard.testing.fakes import FakeTask
 
 SCALES = {
@@ -95,6 +96,28 @@ def test_vocabularies_go_from_characters_to_all_words():
     (knob,) = vocabularies(FakeTask.text())
     assert knob.choices == ("char", "bpe", "word")
     assert vocabularies(FakeTask.series()) == ()
+
+
+def test_the_users_vocabularies_go_from_small_to_large():
+    task = FakeTask.text()
+    assert vocabulary_knob(task, ("word", "word-10", "char")).choices == ("char", "word-10", "word")
+
+
+@pytest.mark.parametrize(
+    ("task", "choice", "message"),
+    [
+        (FakeTask.text(), "bpe", "'knob' vocabulary must be char, word, or word-N for the N commonest words, got "
+         "'bpe'."),
+        (FakeTask.text(), "char-9", "'knob' vocabulary must be char, word, or word-N for the N commonest words, got "
+         "'char-9'."),
+        (FakeTask.text(), 8, "'knob' vocabulary must be char, word, or word-N for the N commonest words, got 8."),
+        (FakeTask.series(), "char", "'knob' vocabulary is one of texts, which fake-series lacks; leave it out."),
+    ],
+)  # fmt: skip
+def test_a_vocabulary_that_a_task_lacks_is_refused(task, choice, message):
+    with pytest.raises(InputError) as caught:
+        vocabulary_knob(task, (choice,))
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("name", ["cnn1d", "lstm", "gru", "transformer"])

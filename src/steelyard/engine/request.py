@@ -21,6 +21,7 @@ from steelyard.engine.registries import extended_registry, family_name, metric_n
 from steelyard.engine.strategies import configured
 from steelyard.engine.values import check_values
 from steelyard.families.own import Own
+from steelyard.families.sequences import VOCABULARY, vocabulary_knob
 from steelyard.tasks.metrics import DEFAULT_METRICS, METRICS, metrics_of, more_metrics_of
 
 BUILTIN = "steelyard.builtin:registry"
@@ -392,7 +393,11 @@ def _space(request: Request, registry: Registry, task: Task, names: tuple[str, .
         knobs = _knobs(family, task, is_own=own is not None)
         used |= {knob.name for knob in knobs} & asked.keys()
         chosen = (
-            _chosen(knob.name, asked[knob.name], is_own=own is not None) if knob.name in asked else knob
+            knob
+            if knob.name not in asked
+            else vocabulary_knob(task, asked[knob.name])
+            if knob.name == VOCABULARY and own is None
+            else _chosen(knob.name, asked[knob.name], is_own=own is not None)
             for knob in knobs
         )
         families.append(FamilySpace(family.name, tuple(chosen)))

@@ -75,7 +75,8 @@ class _Sums(nn.Module):
             weights = F.embedding(pair, self.pair_rarity).squeeze(2) * present[:, 1:]
             total = total + (self.pairs(pair) * weights.unsqueeze(2)).sum(dim=1)
             squares = squares + (weights * weights).sum(dim=1, keepdim=True)
-        return total / torch.sqrt(squares + 1e-6) + self.bias
+        out: Tensor = total / torch.sqrt(squares + 1e-6) + self.bias
+        return out
 
 
 def _rarity(ids: Array, size: int) -> Tensor:

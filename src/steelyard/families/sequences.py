@@ -1,10 +1,13 @@
 """What families may know of a sequence before torch is loaded: its steps, channels and vocabularies."""
 
-from steelyard.core.candidate import Knob
+from steelyard.core.candidate import Knob, Setting
+from steelyard.core.errors import InputError
 from steelyard.core.protocols import Task
-from steelyard.core.sequence import SeriesInput, SoundInput, TextInput, Tokens
+from steelyard.core.sequence import FIRST_TOKEN, SeriesInput, SoundInput, TextInput, Tokens
 from steelyard.families.ranges import EPOCH_MACS
 
+VOCABULARY = "vocabulary"
+"""The knob that says what a text is cut into."""
 WORDS = (1_024, 4_096)
 """Sizes of smaller vocabularies of words, where there are more words."""
 EMBEDDED = 64
@@ -63,7 +66,29 @@ def vocabularies(task: Task, *, words_only: bool = False) -> tuple[Knob, ...]:
         return ()
     size = task.input.of("word").size
     smaller = tuple(f"word-{each}" for each in WORDS if each < size)
-    return (Knob("vocabulary", (*(() if words_only else ("char", "bpe")), *smaller, "word")),)
+    return (Knob(VOCABULARY, (*(() if words_only else ("char", "bpe")), *smaller, "word")),)
+
+
+def vocabulary_knob(task: Task, choices: tuple[Setting, ...]) -> Knob:
+    """The knob of the vocabulary with the user's choices, from small to large.
+
+    Raises:
+        InputError: if the task's texts are not cut so.
+    """
+    if not isinstance(task.input, TextInput):
+        raise InputError(f"'knob' vocabulary is one of texts, which {task.name} lacks; leave it out.", field="knob")
+    kinds = [str(each.kind) for each in task.input.tokens]
+    found: dict[tuple[int, int], Setting] = {}
+    for choice in choices:
+        kind, dash, size = str(choice).partition("-")
+        is_size = size.isascii() and size.isdigit() and int(size) > FIRST_TOKEN
+        if kind not in kinds or (dash and not (is_size and kind == "word")):
+            raise InputError(
+                f"'knob' vocabulary must be {', '.join(kinds)}, or word-N for the N commonest words, got {choice!r}.",
+                field="knob",
+            )
+        found[kinds.index(kind), tokens_of(task.input, str(choice)).size] = choice
+    return Knob(VOCABULARY, tuple(found[place] for place in sorted(found)))
 
 
 def affordable(task: Task, widths: tuple[int, ...], macs_a_width: dict[int, float]) -> tuple[int, ...]:

@@ -129,8 +129,8 @@ def _check_inputs(name: str, rows: Rows, spec: InputSpec) -> None:
     if isinstance(spec, TextInput):
         for tokens in spec.tokens:
             ids = rows.x[:, spec.place(tokens.kind)]
-            fits = rows.x.dtype.kind in "ui" and int(ids.min()) >= 0 and int(ids.max()) < tokens.size
-            require(fits, f"ids of {tokens.kind} of '{name}' must be whole numbers from 0 to {tokens.size - 1}.")
+            are_ids = rows.x.dtype.kind in "ui" and int(ids.min()) >= 0 and int(ids.max()) < tokens.size
+            require(are_ids, f"ids of {tokens.kind} of '{name}' must be whole numbers from 0 to {tokens.size - 1}.")
         return
     require(rows.x.dtype in (np.float32, np.uint8), f"inputs of '{name}' must be float32 or uint8, got {rows.x.dtype}.")
     require(not np.isinf(rows.x).any(), f"inputs of '{name}' must not be infinite.")
