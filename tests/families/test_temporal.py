@@ -125,7 +125,5 @@ def test_scales_share_weights(name):
     task = FakeTask.series()
     family = registry.get("family", name)
     space = FamilySpace(name, family.knobs(task))
-    # Heads of another size are other channels: the attention of a scale is shared where the heads are as many.
-    smaller = Scale(tuple({**space.smallest.to_json(), **({"heads": 4} if name == "transformer" else {})}.items()))
-    net = Supernet(lambda scale: family.build(scale, task, 0), (space.largest, smaller))
-    assert net.share(smaller) > 0.9
+    net = Supernet(lambda scale: family.build(scale, task, 0), (space.largest, space.smallest))
+    assert net.share(space.smallest) > 0.9

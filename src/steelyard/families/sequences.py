@@ -12,6 +12,9 @@ WORDS = (1_024, 4_096)
 """Sizes of smaller vocabularies of words, where there are more words."""
 EMBEDDED = 64
 """Numbers that a token is read as, at most: as many as the width of the network, if that is less."""
+HEAD_CHANNELS = 16
+"""Channels of a head of attention, whatever the width: so scales share the weights of the heads that they have."""
+MOST_HEADS = 4
 MULTIPLIER = 2_654_435_761
 """Spreads pairs of words over buckets (Knuth, The Art of Computer Programming 3, 1973, section 6.4)."""
 MOST_BUCKETS = 2**17
@@ -67,6 +70,12 @@ def vocabularies(task: Task, *, words_only: bool = False) -> tuple[Knob, ...]:
     size = task.input.of("word").size
     smaller = tuple(f"word-{each}" for each in WORDS if each < size)
     return (Knob(VOCABULARY, (*(() if words_only else ("char", "bpe")), *smaller, "word")),)
+
+
+def attention_macs(steps: int, width: int) -> float:
+    """Multiply-accumulates of a row through a block of attention with all heads and its two linear layers."""
+    heads = HEAD_CHANNELS * MOST_HEADS
+    return steps * (4.0 * width * heads + 2.0 * steps * heads + 8.0 * width * width)
 
 
 def vocabulary_knob(task: Task, choices: tuple[Setting, ...]) -> Knob:

@@ -10,7 +10,7 @@ from steelyard.core.sequence import SeriesInput, SoundInput, TextInput
 from steelyard.core.task import SequenceInput
 from steelyard.families.fronts import SeriesFront, SoundFront, Stem, TextFront, sequence_front
 from steelyard.families.parts import Model, back_of
-from steelyard.families.sequences import EMBEDDED
+from steelyard.families.sequences import EMBEDDED, HEAD_CHANNELS
 
 POOLED_FROM = 16
 """Sequences of this many steps or more are halved behind a convolution."""
@@ -152,22 +152,22 @@ class Attending(nn.Module):
     """
 
     def __init__(self, width: int, heads: int) -> None:
-        """Make a block of `width` channels; `heads` divide them."""
+        """Make a block of `width` channels with `heads` heads of `HEAD_CHANNELS` each."""
         super().__init__()
-        self.heads, self.head_dim = heads, width // heads
+        self.heads, inner = heads, heads * HEAD_CHANNELS
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
-        self.out = nn.Linear(width, width)
+        self.query, self.key, self.value = (nn.Linear(width, inner) for _ in range(3))
+        self.out = nn.Linear(inner, width)
         self.inner, self.outer = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
     def forward(self, x: Tensor, faint: Tensor | None) -> Tensor:
         """Of (n, steps, width); `faint` is added to the attention (n or 1, 1, steps or 1, steps)."""
         y = self.norm1(x)
         query, key, value = (
-            part(y).unflatten(2, (self.heads, self.head_dim)).transpose(1, 2)
+            part(y).unflatten(2, (self.heads, HEAD_CHANNELS)).transpose(1, 2)
             for part in (self.query, self.key, self.value)
         )
-        scores = query @ key.transpose(2, 3) * self.head_dim**-0.5
+        scores = query @ key.transpose(2, 3) * HEAD_CHANNELS**-0.5
         weights = (scores if faint is None else scores + faint).softmax(dim=3)
         x = x + self.out((weights @ value).transpose(1, 2).flatten(2))
         out: Tensor = x + self.outer(F.gelu(self.inner(self.norm2(x))))

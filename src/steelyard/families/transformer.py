@@ -5,7 +5,7 @@ from typing import Any
 
 from steelyard.core.candidate import Knob, Scale
 from steelyard.core.protocols import Task
-from steelyard.families.sequences import affordable, sequence_refusal, steps_of, vocabularies
+from steelyard.families.sequences import affordable, attention_macs, sequence_refusal, steps_of, vocabularies
 
 WIDTHS = (16, 32, 64, 128)
 
@@ -14,7 +14,7 @@ WIDTHS = (16, 32, 64, 128)
 class Transformer:
     """Blocks of attention over the steps of a sequence; mean and maximum over the steps; a linear layer.
 
-    Knobs: `depth` blocks of `width` channels, `heads` of attention, and on texts the `vocabulary`.
+    Knobs: `depth` blocks of `width` channels, `heads` of 16 channels each, and on texts the `vocabulary`.
 
     References:
         Vaswani et al., "Attention is all you need", NeurIPS 2017.
@@ -42,9 +42,8 @@ class Transformer:
 
 
 def largest_macs(task: Task, width: int) -> float:
-    """Multiply-accumulates of a row through two blocks: twelve products of the width, two of the steps."""
-    steps = steps_of(task)
-    return 2.0 * steps * width * (12 * width + 2 * steps)
+    """Multiply-accumulates of a row through two blocks."""
+    return 2 * attention_macs(steps_of(task), width)
 
 
 TRANSFORMER = Transformer()
