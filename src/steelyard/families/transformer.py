@@ -27,12 +27,12 @@ class Transformer:
         return sequence_refusal(task)
 
     def knobs(self, task: Task) -> tuple[Knob, ...]:
-        """Depth 1 and 2, width from 16, heads 1 to 4.
+        """Depth 1 and 2, width from 16, heads 2 and 4.
 
         The largest width is left out while training the largest network takes long (`affordable`).
         """
         widths = affordable(task, WIDTHS, {width: largest_macs(task, width) for width in WIDTHS})
-        return (Knob("depth", (1, 2)), Knob("width", widths), Knob("heads", (1, 2, 4)), *vocabularies(task))
+        return (Knob("depth", (1, 2)), Knob("width", widths), Knob("heads", (2, 4)), *vocabularies(task))
 
     def build(self, scale: Scale, task: Task, seed: int) -> Any:
         """The module with fresh seeded weights."""
