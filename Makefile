@@ -68,7 +68,9 @@ bench-search: $(READY)  ## Benchmarks of searching alone.
 	$(BIN)/python benchmarks/halving.py --table digits --json benchmarks/results/halving.json
 	$(BIN)/python benchmarks/halving_page.py
 	$(BIN)/python benchmarks/search_memory.py --json benchmarks/results/search-memory.json
+	$(BIN)/python benchmarks/compress_elastic.py --json benchmarks/results/compress-elastic.json
 	$(BIN)/python benchmarks/search_goals.py --json benchmarks/results/search-goals.json
+	$(BIN)/python benchmarks/joint.py --json benchmarks/results/joint.json
 
 docs: $(READY)  ## The documentation's code blocks, executed, and its links, checked.
 	$(BIN)/python -m pytest -q tests/docs

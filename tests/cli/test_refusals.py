@@ -206,8 +206,8 @@ def test_tasks_and_kinds_are_told_apart(refused):
     )
     assert refused("find", "digits", "--data", "a.csv") == (
         "input",
-        "'task' must be a kind (image-classification, tabular-classification, tabular-regression) where --data is "
-        "given; 'digits' is a built-in task, which has data of its own.",
+        "'task' must be a kind (image-classification, tabular-classification, tabular-regression, "
+        "reinforcement-learning) where --data is given; 'digits' is a built-in task, which has data of its own.",
         "task",
     )
 
@@ -288,3 +288,29 @@ def test_list_suggests_its_shelves(refused, ask):
         "schema": 1,
         "strategies": ["elastic", "tpe", "nsga2", "random", "grid", "grow", "ga", "compound", "shrink"],
     }
+
+
+def test_environments_that_can_not_be_played_in_are_refused(refused):
+    kind = "reinforcement-learning"
+    assert refused("find", kind) == (
+        "input",
+        "'data' must name an environment for the kind 'reinforcement-learning'; give --data.",
+        "data",
+    )
+    assert refused("find", kind, "--data", "CartPole-v1", "--target", "x") == (
+        "input",
+        "'target' is about rows, and an environment has none; leave it out.",
+        "target",
+    )
+    assert refused("find", "cartpole", "--model", "mlp") == (
+        "input",
+        "'model' 'mlp' can't learn 'cartpole': it learns from rows with answers; q-learning, sarsa and dqn learn by "
+        "playing.",
+        "model",
+    )
+    assert refused("find", "digits", "--model", "dqn") == (
+        "input",
+        "'model' 'dqn' can't learn 'digits': it learns by playing in an environment, and this task has rows with "
+        "answers.",
+        "model",
+    )

@@ -24,7 +24,7 @@ SPACE = FamilySpace("cnn", (Knob("depth", (1, 2)), Knob("width", (2, 4)), Knob("
 def service(folder, space=SPACE, family=None, task=TASK) -> SharedWeights:
     families = {space.family: family or registry.get("family", space.family)}
     metric = METRICS["accuracy" if task.metric == "accuracy" else "rmse"]
-    return SharedWeights(task, families, Recipe(epochs=6), metric, metric, 0, folder)
+    return SharedWeights(task, families, Recipe(epochs=6), metric, metric, 0, folder, registry)
 
 
 def asked(space=SPACE, *, forced: bool = True, left_s: float = 600.0) -> Exploration:

@@ -42,6 +42,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", omit_de
     budget: str | int | float | None = None
     trials: int | None = None
     knob: dict[str, list[Setting]] | None = None
+    steps: str | None = None
     workers: int | None = None
     seed: int | None = None
     seeds: int | None = None

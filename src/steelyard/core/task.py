@@ -18,6 +18,8 @@ TaskKind = Literal[
     "series-classification",
     "text-classification",
     "audio-classification",
+    "reinforcement-learning",
+    "clustering",
     "classification",
     "regression",
     "language-modelling",
@@ -35,6 +37,8 @@ class Rows:
     Shapes: x (n, ...) float32 or uint8, or (n,) of a structured type with a field for each named input, in the type
     that the input takes; y (n,) int64 class indices or float32 values, or (n, width) outputs to agree with;
     groups (n,) int64 or None. Of language models y is (n, tokens), the next token of each, −1 where none is asked for.
+    Where models play, a row of valid or test is an episode: x its first observation, y (n, 1) its seed.
+    Of clusterings y is (n, 1 + features), the number of the row's cluster (−1: none) and its standardised features.
     """
 
     x: Array

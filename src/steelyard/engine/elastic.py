@@ -15,14 +15,16 @@ import numpy as np
 from steelyard.core.candidate import Candidate, FamilySpace, Knob, Scale
 from steelyard.core.errors import SteelyardError, WorkerError
 from steelyard.core.explored import Explored
-from steelyard.core.protocols import Family, Metric, Session, Task
-from steelyard.core.task import Array, Rows, ValueOutput, feed_of
+from steelyard.core.protocols import Family, Metric, Task
+from steelyard.core.registry import Registry
+from steelyard.core.task import OutputSpec, Rows, ValueOutput, feed_of
 from steelyard.core.wire import Plain
 from steelyard.elastic.sandwich import Course, Trained, step_s, train_supernet
 from steelyard.elastic.statistics import reestimate_norms
 from steelyard.elastic.supernet import Supernet
 from steelyard.engine.clock import Clock
 from steelyard.engine.evaluating import outputs_of
+from steelyard.engine.looks import Look
 from steelyard.engine.messages import WEIGHTS, Exploration, Made
 from steelyard.engine.once import made_once
 from steelyard.engine.subnets import SubnetFiles
@@ -43,9 +45,6 @@ JUDGED_ROWS, NORM_ROWS = 3_000, 512
 """Validation rows that shared weights are judged on, and training rows that statistics are estimated on."""
 EXPLORING_SHARE = 0.25
 """The part of an exploration's time that judging and timing may take."""
-CALLS = 24
-"""Timed calls of an explored candidate. Looks order candidates; single ones differ from the full protocol by up to a
-quarter of it (`benchmarks/search_replay.py` tells how far they agree)."""
 TUNING = Recovery(epochs=4, weight=0.5, temperature=2.0, patience=None, rate=2e-3)
 """How a sub-network becomes a candidate: a few passes, half by labels and half by what the reference says."""
 REFERENCE = Recovery(weight=0.0, rate=2e-3)
@@ -66,6 +65,7 @@ class SharedWeights:
     goal_metric: Metric
     seed: int
     fits: Path
+    registry: Registry
     own_loss: Callable[..., Any] | None = None
     _nets: dict[str, Supernet] = field(default_factory=dict)
     _taught: dict[str, Taught] = field(default_factory=dict)
@@ -147,20 +147,12 @@ class SharedWeights:
             train=self.task.train,
             valid=self.task.valid,
             teacher=model,
-            loss=self._loss(),
+            loss=lesson_loss(self.own_loss, self.task.output),
             judge=lambda outputs, targets: loss(metric, metric(outputs, targets)),
             seed=self.seed,
             limit_s=limit_s,
             taught=taught,
         )
-
-    def _loss(self) -> Loss:
-        """The loss of whole outputs and raw targets, as a training from scratch has it of standardised ones."""
-        own = self.own_loss or default_loss(self.task.output)
-        out = self.task.output
-        if not isinstance(out, ValueOutput):
-            return own
-        return lambda y, t: own((y - out.mean) / out.std, ((t - out.mean) / out.std).reshape(-1, 1))
 
     def _course(self, limit_s: float) -> Course:
         rows = len(self.task.train)
@@ -179,6 +171,23 @@ class SharedWeights:
         plain = json.loads((self.home(name) / REPORT).read_text(encoding="utf-8"))
         return FamilySpace(name, tuple(Knob(each["name"], tuple(each["choices"])) for each in plain["knobs"]))
 
+    @property
+    def judged(self) -> Rows:
+        """The validation rows that shared weights are judged on."""
+        rows = self.task.valid
+        some = np.sort(np.random.default_rng(self.seed).permutation(len(rows))[:JUDGED_ROWS])
+        return Rows(rows.x[some], rows.y[some])
+
+    def subnet(self, space: FamilySpace, scale: Scale) -> Any:
+        """A model cut from the shared weights as they are, its statistics estimated anew."""
+        model = self._net(space).extracted(scale)
+        reestimate_norms(model, self.lesson(model, math.inf, None), NORM_ROWS)
+        return model
+
+    def files(self, space: FamilySpace, folder: Path) -> SubnetFiles:
+        """Files of the sub-networks of a space, written into a folder."""
+        return SubnetFiles(self._net(space), space, np.asarray(feed_of(self.task.train.x[:2])), folder)
+
     def _net(self, space: FamilySpace) -> Supernet:
         """The shared weights of a family, with their trained values where there are any."""
         if space.family not in self._nets:
@@ -189,6 +198,14 @@ class SharedWeights:
                 net.load(path)
             self._nets[space.family] = net
         return self._nets[space.family]
+
+
+def lesson_loss(own: Callable[..., Any] | None, output: OutputSpec) -> Loss:
+    """The loss of whole outputs and raw targets, as a training from scratch has it of standardised ones."""
+    inner = own or default_loss(output)
+    if not isinstance(output, ValueOutput):
+        return inner
+    return lambda y, t: inner((y - output.mean) / output.std, ((t - output.mean) / output.std).reshape(-1, 1))
 
 
 def sharing_scales(space: FamilySpace, seed: int) -> tuple[Scale, ...]:
@@ -236,10 +253,15 @@ class _Judge:
 
     def __init__(self, elastic: SharedWeights, net: Supernet, asked: Exploration, folder: Path) -> None:
         self.elastic, self.net, self.asked = elastic, net, asked
-        task = elastic.task
-        some = np.sort(np.random.default_rng(elastic.seed).permutation(len(task.valid))[:JUDGED_ROWS])
-        self.rows = Rows(task.valid.x[some], task.valid.y[some])
-        self.files = SubnetFiles(net, asked.space, np.asarray(feed_of(task.train.x[:2])), folder)
+        self.look = Look.by(
+            elastic.registry,
+            asked.runtime,
+            elastic.goal_metric,
+            elastic.judged,
+            batch=asked.batch,
+            threads=asked.threads,
+        )
+        self.files = elastic.files(asked.space, folder)
 
     def explored(self, limit_s: float) -> list[Explored]:
         """As many as the time allows: the ends first, then the others in a seeded order."""
@@ -262,27 +284,11 @@ class _Judge:
         return found
 
     def _one(self, scale: Scale) -> Explored:
-        model = self.net.extracted(scale)
-        lesson = self.elastic.lesson(model, math.inf, None)
-        reestimate_norms(model, lesson, NORM_ROWS)
-        path = self.files.written(scale, model)
-        session = RUNTIME.load(path, threads=1)
-        # ONNX Runtime answers some times faster than the module, and the file is there.
-        quality = self.elastic.goal_metric(outputs_of(session.run, self.rows), self.rows.y)
+        # The runtime answers some times faster than the module, and the file is there.
+        path = self.look.file(self.files.written(scale, self.elastic.subnet(self.asked.space, scale)))
+        quality, size_bytes = self.look.quality(path), self.look.size_bytes(path)
         candidate = Candidate(self.asked.space.family, scale, (), self.asked.runtime)
-        row = np.asarray(feed_of(self.rows.x[:1]))
-        latency_s = quick_latency(session, row) if self.asked.looks else None
-        return Explored(candidate, float(quality), len(self.rows), latency_s, path.stat().st_size)
-
-
-def quick_latency(session: Session, row: Array) -> float:
-    """The median time of some calls on one row, in this process."""
-    took = []
-    for _ in range(CALLS + CALLS // 3):
-        start = time.perf_counter()
-        session.run(row)
-        took.append(time.perf_counter() - start)
-    return float(np.median(took[CALLS // 3 :]))
+        return Explored(candidate, quality, len(self.look.rows), self.look.latency_s(path), size_bytes)
 
 
 def _plain(done: Trained) -> Plain:

@@ -26,6 +26,7 @@ from steelyard.engine.elsewhere import check_minimized, check_study, choose_else
 from steelyard.engine.exploring import Explorations, seconds_of
 from steelyard.engine.halving import Halving
 from steelyard.engine.lane import INPUT_ROWS, Lane, lanes, make_protocol, nominal_time
+from steelyard.engine.lookrounds import LookRounds
 from steelyard.engine.messages import WorkerSetup
 from steelyard.engine.pack import Render, located, pack, task_manifest
 from steelyard.engine.plan import Plan
@@ -392,6 +393,7 @@ def _search(run: Run, workers: LocalWorkers, lane: Lane) -> Search:
     cpus = set(lanes(plan.workers)[1])
     # Several threads use every processor, so nothing may be trained meanwhile.
     has_threads = max([plan.threads, *plan.space.threads]) > 1
+    explorations = Explorations.of(plan, run.study)
     problem = StudyProblem(plan.goal, plan.metric, plan.seed, quality_floor(plan))
     return Search(
         plan=plan,
@@ -405,7 +407,8 @@ def _search(run: Run, workers: LocalWorkers, lane: Lane) -> Search:
         wall_s=lambda: run.wall_s,
         takes_turns=has_threads or cpus == {lane.protocol.cpu},
         prepare=run.start.prepare,
-        explorations=Explorations.of(plan, run.study),
+        explorations=explorations,
+        looks=None if explorations is None or plan.given is not None else LookRounds(plan, run.study, explorations),
         survey=_survey(run, lane),
         halving=Halving.of(plan, problem),
     )

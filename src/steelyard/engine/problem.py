@@ -17,7 +17,7 @@ class StudyProblem:
     """Objectives: loss of quality, then the logarithms of latency, size and any other minimised or limited cost.
 
     `made` is the quality, by key, of candidates that are made and wait to be measured; `known` what exploring found, by
-    the key of the uncompressed candidate.
+    the key of the candidate: uncompressed ones, and forms of theirs that were looked at.
     """
 
     goal: Goal
@@ -42,7 +42,7 @@ class StudyProblem:
 
     def explored(self) -> tuple[Candidate, ...]:
         """The uncompressed candidates that shared weights have been judged at."""
-        return tuple(each.candidate for each in self.known.values())
+        return tuple(each.candidate for each in self.known.values() if each.candidate.is_plain)
 
     def estimate(self, candidate: Candidate) -> tuple[float, float] | None:
         """The loss and the logarithm of the minimised cost by exploring; NaN for a cost it did not look at."""
@@ -88,6 +88,11 @@ class StudyProblem:
         if lost is None:
             return None
         return lost / self.goal.max_drop if self.goal.max_drop > 0 else (0.0 if lost <= 0 else math.inf)
+
+    def worst_loss(self, finished: Sequence[Trial], share: float = 1.0) -> float | None:
+        """The loss of quality at a share of the permitted drop; None before a plain model is measured."""
+        quality = self.below(share, finished)
+        return None if quality is None else loss(self.metric, quality)
 
     def below(self, times: float, finished: Sequence[Trial]) -> float | None:
         """The quality that is so many permitted drops below the best uncompressed one; None before there is one.

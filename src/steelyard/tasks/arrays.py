@@ -88,7 +88,14 @@ def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) ->
 
 
 def source_of_npz(
-    path: Path, kind: TaskKind, *, target: str | None, group: str | None, split_by: str | None, trust: bool
+    path: Path,
+    kind: TaskKind,
+    *,
+    target: str | None,
+    group: str | None,
+    split_by: str | None,
+    trust: bool,
+    has_targets: bool = True,
 ) -> Source:
     """Raw rows of an archive of arrays.
 
@@ -99,6 +106,7 @@ def source_of_npz(
         group: name of an array of groups, or None.
         split_by: name of an array of split names or of an order, `split` by default where there is one.
         trust: lift the limit on size.
+        has_targets: whether there must be any; without, those there are stay unread and all targets are 0.
 
     Raises:
         DataError: if an array is missing or has another length.
@@ -108,6 +116,11 @@ def source_of_npz(
         arrays = sequence_arrays(arrays, kind, origin=str(path))
     is_flat, rate = kind not in SEQUENCE_KINDS, rate_of(arrays)
     y_name = target or "y"
+    if not has_targets:
+        zeros = {
+            name.replace("x", y_name, 1): np.zeros(len(each)) for name, each in arrays.items() if _is_x(name, each)
+        }
+        arrays = {**arrays, **zeros}
     if "x" in arrays:
         x, y = arrays["x"], _named(arrays, y_name, path, field="target")
         split, order = _split(arrays, split_by, path)
@@ -130,6 +143,11 @@ def source_of_npz(
     return _source(
         path, joined, _joined(path, ys, y_name), y_name, split=split, groups=groups, is_flat=is_flat, rate=rate
     )
+
+
+def _is_x(name: str, array: Array) -> bool:
+    """Whether an array holds the inputs of a split, or of all."""
+    return name in ("x", *(f"x_{split}" for split in SPLITS)) and array.ndim > 0
 
 
 def _source(

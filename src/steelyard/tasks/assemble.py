@@ -7,6 +7,7 @@ import numpy as np
 from steelyard.core.errors import DataError
 from steelyard.core.task import Array, Fact, InputSpec, OutputSpec, Rows, TaskKind
 from steelyard.core.wire import Plain
+from steelyard.tasks.clustering import prepare_clustering
 from steelyard.tasks.dataset import PreparedTask, hash_rows
 from steelyard.tasks.facts import describe
 from steelyard.tasks.images import fit_images, image_array, layout_of
@@ -20,8 +21,8 @@ from steelyard.tasks.targets import bins, class_output, is_missing, label_codes,
 
 _FAMILIES: dict[TaskKind, list[str]] = {
     "image-classification": ["cnn"],
-    "tabular-classification": ["mlp"],
-    "tabular-regression": ["mlp"],
+    "tabular-classification": ["mlp", "trees"],
+    "tabular-regression": ["mlp", "trees"],
     "series-classification": ["cnn1d"],
     "text-classification": ["linear", "cnn1d"],
     "audio-classification": ["cnn1d"],
@@ -50,6 +51,8 @@ def prepare(
     Raises:
         DataError: one sentence on what the data lack.
     """
+    if kind == "clustering":
+        return prepare_clustering(source, name=name, seed=seed, shares=shares, defaults=defaults)
     source = _with_targets(source)
     labels: tuple[str | int, ...] = ()
     if kind == "tabular-regression":

@@ -49,7 +49,7 @@ def describe(
     sizes = {"train": len(train), "valid": len(valid), "test": len(test)}
     counted = ", ".join(f"{count:,} {name}" for name, count in sizes.items())
     found = [Fact("kind", kind, kind.replace("-", " ")), Fact("rows", sizes, f"{counted} rows")]
-    if kind not in ("label-free", "language-modelling"):
+    if kind not in ("label-free", "language-modelling", "clustering"):
         found.append(_balance(output, train.y) if isinstance(output, ClassOutput) else _target(train.y))
     if isinstance(spec, TensorInput):
         ports = [port.to_json() for port in spec.ports]

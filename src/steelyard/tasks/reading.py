@@ -12,7 +12,7 @@ from steelyard.core.task import Array, TaskKind
 from steelyard.tasks import frames
 from steelyard.tasks.arrays import columns_of, source_of_npz
 from steelyard.tasks.assemble import prepare
-from steelyard.tasks.columns import source_of_columns
+from steelyard.tasks.columns import source_of_columns, source_without_target
 from steelyard.tasks.dataset import PreparedTask
 from steelyard.tasks.language import language_task
 from steelyard.tasks.metrics import DEFAULT_METRICS
@@ -119,7 +119,14 @@ def from_arrays(
     """
     origin = "'x'"
     columns = _frame(x)
-    if columns is not None and (y is None or isinstance(y, str)):
+    if kind == "clustering":
+        array = _array(x) if columns is None else np.zeros(0)
+        if array.ndim > 2:
+            raise DataError("'x' must hold a table for clustering, got images.", field="data")
+        flat = columns_of(array) if columns is None else columns
+        drawn = source_without_target(flat, origin=origin, left_out=y if isinstance(y, str) else None)
+        inputs, targets, name, own = drawn.x, drawn.y, drawn.target, drawn.split
+    elif columns is not None and (y is None or isinstance(y, str)):
         drawn = source_of_columns(columns, origin=origin, target=y)
         inputs, targets, name, own = drawn.x, drawn.y, drawn.target, drawn.split
     else:
@@ -248,7 +255,15 @@ def source_of(
             )
         return FOLDER_KINDS[kind](path, trust=trust)
     if name.endswith(".npz"):
-        return source_of_npz(path, kind, target=target, group=group, split_by=split_by, trust=trust)
+        return source_of_npz(
+            path,
+            kind,
+            target=target,
+            group=group,
+            split_by=split_by,
+            trust=trust,
+            has_targets=kind != "clustering",
+        )
     if name.endswith(frames.SUFFIXES):
         if kind in FOLDER_KINDS:
             raise DataError(
@@ -257,5 +272,7 @@ def source_of(
                 field="data",
             )
         columns = frames.read_columns(path, trust=trust)
+        if kind == "clustering":
+            return source_without_target(columns, origin=str(path), left_out=target, group=group, split_by=split_by)
         return source_of_columns(columns, origin=str(path), target=target, group=group, split_by=split_by)
     raise DataError(f"'data' must be {FORMS}, got {path.name!r}; convert it to one of them.", field="data")

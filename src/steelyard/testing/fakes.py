@@ -48,6 +48,7 @@ class FakeTask:
     data_hash: str = "0123456789abcdef"
     facts: tuple[Fact, ...] = (Fact("rows", "synthetic", "The rows are made up."),)
     defaults: Mapping[str, Plain] = field(default_factory=dict)
+    environment: str = ""
 
     @classmethod
     def image(cls, *, height: int = 8, channels: int = 1, rows: int = 60, seed: int = 0) -> Self:
@@ -219,6 +220,10 @@ class FakeProblem:
         if trial is None or not isinstance(trial.outcome, Measurement):
             return None
         return (1.0 - trial.outcome.metrics["accuracy"].value) / (1.0 - self.good_enough)
+
+    def worst_loss(self, finished: Sequence[Trial], share: float = 1.0) -> float | None:
+        """A share of the loss at the accuracy that is good enough, whatever else has finished."""
+        return share * (1.0 - self.good_enough) if finished else None
 
 
 @dataclass(frozen=True, slots=True)

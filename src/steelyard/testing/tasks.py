@@ -33,6 +33,8 @@ _INPUTS: dict[TaskKind, Any] = {
     "text-classification": TextInput,
     "audio-classification": SoundInput,
     "language-modelling": (TensorInput, TextInput),
+    "reinforcement-learning": TableInput,
+    "clustering": TableInput,
 }
 _OUTPUTS: dict[TaskKind, Any] = {
     "image-classification": ClassOutput,
@@ -41,9 +43,11 @@ _OUTPUTS: dict[TaskKind, Any] = {
     "series-classification": ClassOutput,
     "text-classification": ClassOutput,
     "audio-classification": ClassOutput,
+    "reinforcement-learning": ClassOutput,
     "classification": ClassOutput,
     "regression": ValueOutput,
     "language-modelling": TensorOutput,
+    "clustering": ClassOutput,
     "label-free": (ClassOutput, TensorOutput),
 }
 
@@ -162,6 +166,15 @@ def _check_inputs(name: str, rows: Rows, spec: InputSpec) -> None:
 def _check_targets(name: str, rows: Rows, kind: TaskKind, output: OutputSpec) -> None:
     if kind in ("label-free", "language-modelling"):
         require(rows.y.ndim >= 2, f"targets of '{name}' must be outputs (n, width), got shape {rows.y.shape}.")
+        return
+    if kind == "reinforcement-learning" and name != "train":
+        seeds = rows.y.reshape(-1)
+        fits = rows.y.shape == (len(rows), 1) and rows.y.dtype == np.int64 and len(np.unique(seeds)) == len(seeds)
+        require(fits, f"targets of '{name}' must be seeds (n, 1) int64, each once, got {rows.y.shape} {rows.y.dtype}.")
+        return
+    if kind == "clustering":
+        fits = rows.y.ndim == 2 and rows.y.shape[1] > 1 and bool(np.isfinite(rows.y).all())
+        require(fits, f"targets of '{name}' must be a cluster and finite features a row, got shape {rows.y.shape}.")
         return
     require(rows.y.ndim == 1, f"targets of '{name}' must have one axis, got shape {rows.y.shape}.")
     if isinstance(output, ClassOutput):
