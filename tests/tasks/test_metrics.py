@@ -158,6 +158,8 @@ def test_proofs_are_those_of_the_design():
         "perplexity": "mean",
         **dict.fromkeys(("precision", "recall", "top_5", "log_loss", "mae"), "bootstrap"),
         "bits_per_token": "bootstrap",
+        **dict.fromkeys(("return", "silhouette"), "mean"),
+        **dict.fromkeys(("adjusted_rand", "davies_bouldin", "calinski_harabasz"), "bootstrap"),
     }
 
 
