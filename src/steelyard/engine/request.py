@@ -23,6 +23,7 @@ from steelyard.engine.registries import extended_registry, family_name, metric_n
 from steelyard.engine.strategies import configured
 from steelyard.engine.values import check_values
 from steelyard.families.own import Own
+from steelyard.families.sequences import VOCABULARY, vocabulary_knob
 from steelyard.tasks.metrics import DEFAULT_METRICS, METRICS, metrics_of, more_metrics_of
 
 BUILTIN = "steelyard.builtin:registry"
@@ -84,6 +85,7 @@ class Request:
     steps: tuple[str, ...] | None = None
     halving: bool | None = None
     scenario: str | None = None
+    vocabulary: str | None = None
 
 
 def resolve(request: Request) -> Plan:
@@ -310,7 +312,7 @@ def _builtin_task(request: Request, name: str, registry: Registry) -> Task:
         return _own_task(request, name)
     if name not in registry.names("task"):
         raise UnknownNameError("task", name, [*registry.names("task"), *DEFAULT_METRICS], field="task")
-    for option in ("target", "group", "split_by"):
+    for option in ("target", "group", "split_by", "vocabulary"):
         if getattr(request, option) is not None:
             raise InputError(
                 f"'{option}' names a column of --data, but {name!r} has data of its own; leave it out.", field=option
@@ -365,6 +367,7 @@ def read_task(request: Request) -> Task:
         seed=request.seed,
         trust=request.trust,
         preprocess=own,
+        vocabulary=request.vocabulary,
     )
 
 
@@ -411,7 +414,11 @@ def _space(request: Request, registry: Registry, task: Task, names: tuple[str, .
         knobs = _knobs(family, task, is_own=own is not None)
         used |= {knob.name for knob in knobs} & asked.keys()
         chosen = (
-            _chosen(knob.name, asked[knob.name], is_own=own is not None) if knob.name in asked else knob
+            knob
+            if knob.name not in asked
+            else vocabulary_knob(task, asked[knob.name])
+            if knob.name == VOCABULARY and own is None
+            else _chosen(knob.name, asked[knob.name], is_own=own is not None)
             for knob in knobs
         )
         families.append(FamilySpace(family.name, tuple(chosen), is_module=not isinstance(family, FittedFamily)))
