@@ -59,7 +59,7 @@ def resolve(task: Any, **options: Any) -> Plan:
             options[name] = (options[name],)
     if isinstance(options.get("steps"), str):
         options["steps"] = tuple(each.strip() for each in options["steps"].split(",") if each.strip())
-    for name in ("out", "measured", "warm_start"):
+    for name in ("out", "measured", "warm_start", "pretrained"):
         if isinstance(options.get(name), str):
             options[name] = Path(options[name])
     for name in ("model", "steps"):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -230,3 +231,21 @@ def test_a_warm_start_measures_the_front_for_another_runtime_and_trains_nothing(
     for point in (warm.chosen, warm.reference):
         assert point.metrics["accuracy_seed_sd"].n == point.metrics["accuracy_seed_mean"].n == 2
     assert (tmp_path / "warm" / "model.pt2").is_file()
+
+
+def test_members_of_a_finished_front_vote_and_the_vote_is_proved_like_any_other(study, tmp_path):
+    shutil.copytree(study[0], tmp_path / "digits")
+    outcome = ask(tmp_path / "digits", vote=2)
+    (vote,) = (point for point in outcome.points if point.family == "vote")
+    assert outcome.counts["measured"] == study[1].counts["measured"] + 1
+    assert vote.key != outcome.reference.key == study[1].reference.key
+    assert len(vote.notes["members"]) == 2
+    members = [point for point in outcome.points if point.key in vote.notes["members"]]
+    assert vote.metrics["macs"].value > sum(each.metrics["macs"].value for each in members)
+    assert vote.metrics["parameters"].value == sum(each.metrics["parameters"].value for each in members)
+    if vote.artifact:
+        packed = steelyard.pack(outcome.bundle, vote.key, tmp_path / "vote")
+        rows = np.random.default_rng(0).uniform(0, 16, (3, 8, 8))
+        assert steelyard.load(packed.bundle).predict(rows).shape == (3,)
+    again = ask(tmp_path / "digits", vote=2)
+    assert again.counts == outcome.counts

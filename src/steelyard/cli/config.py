@@ -54,6 +54,10 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", omit_de
     optimizer: str | None = None
     learning_rate: float | None = None
     epochs: int | None = None
+    pretrained: str | None = None
+    tune: str | None = None
+    augment: str | None = None
+    vote: int | None = None
     group: str | None = None
     split_by: str | None = None
     trust: bool | None = None
@@ -84,7 +88,13 @@ def read_config(path: Path) -> dict[str, Any]:
     config = _checked({} if plain is None else plain, path)
     options = {name: getattr(config, name) for name in config.__struct_fields__}
     given = {name: value for name, value in options.items() if value is not None}
-    for name, kind in (("out", Path), ("measured", Path), ("warm_start", Path), ("plugin", tuple)):
+    for name, kind in (
+        ("out", Path),
+        ("measured", Path),
+        ("warm_start", Path),
+        ("pretrained", Path),
+        ("plugin", tuple),
+    ):
         if name in given:
             given[name] = kind(given[name])
     if "knob" in given:

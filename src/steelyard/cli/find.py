@@ -15,6 +15,8 @@ KNOB = typer.Option(help="Restrict a knob; try a runtime's options.", metavar="N
 STEPS = typer.Option(help="Steps to search: quantize,sparsify,share,encode. [int8, mixed]")
 SCENARIO = typer.Option(help="Limits of a kind of use, by name or FILE.yaml.", metavar="NAME")
 MEASURED = typer.Option(help="What a kit measured: choose by another machine's costs.")
+PRETRAINED = typer.Option(help="Weights to start from: a file, or an earlier search's --out.", metavar="PATH")
+AUGMENT = typer.Option(help="Change rows while they are learned: shift, flip, noise ... [none]", metavar="NAME[,…]")
 EXAMPLES = """Examples:
 
   steelyard find digits
@@ -65,6 +67,10 @@ def find(  # noqa: PLR0917  the parser fills parameters in by name
     optimizer: Annotated[Text, typer.Option(help="adam, rmsprop or sgd. [adam]")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="[found by a range test]")] = None,
     epochs: Annotated[int | None, typer.Option(help="[until it stops improving]")] = None,
+    pretrained: Annotated[Path | None, PRETRAINED] = None,
+    tune: Annotated[Text, typer.Option(help="What of --pretrained learns: all, or head alone. [all]")] = None,
+    augment: Annotated[Text, AUGMENT] = None,
+    vote: Annotated[int | None, typer.Option(help="So many of the front vote as one more candidate.")] = None,
     group: Annotated[Text, typer.Option(help="Rows of one group stay together.", metavar="COLUMN")] = None,
     split_by: Annotated[Text, typer.Option(help="The column that splits the rows.", metavar="COLUMN")] = None,
     vocabulary: Annotated[Text, typer.Option(help="Of language modelling: char, byte or bpe. [char]")] = None,

@@ -30,6 +30,8 @@ CERTIFICATES = "certificates"
 """The fact of the study that holds what was proved on its test rows so far."""
 LAST_COSTS = "last_costs"
 """The fact of the study that holds the latencies of last rounds, and their paired ratios."""
+VOTE = "vote"
+"""The family of several models' votes, `steelyard.engine.voting`."""
 SLACK = 0.25
 """The share of the permitted drop that compressed forms of one model may differ by chance on the validation rows."""
 Metrics = Mapping[str, Quantity]
@@ -440,10 +442,12 @@ def cost_notices(goal: Goal, status: Status, chosen: Metrics, reference: Metrics
 def reference_of(confirmed: Sequence[Trial], plan: Plan) -> Trial:
     """The uncompressed point without options of the best validation quality; of equals the one trained first.
 
+    A vote of several models is a candidate and never the reference: with it or without, the same is compared with.
+
     Raises:
         StudyError: if no such point was confirmed.
     """
-    plain = [trial for trial in confirmed if trial.candidate.is_plain]
+    plain = [trial for trial in confirmed if trial.candidate.is_plain and trial.candidate.family != VOTE]
     if not plain:
         raise StudyError("no uncompressed model could be confirmed; mend what failed and run again.", field="model")
     return min(plain, key=lambda trial: (loss(plan.metric, _figures(trial)[plan.goal_metric].value), trial.number))

@@ -82,7 +82,7 @@ class SharedWeights:
 
     def home(self, family: str) -> Path:
         """The folder of a family's shared weights."""
-        return self.fits / f"elastic-{family.replace(':', '-').replace('/', '-')}"
+        return shared_home(self.fits, family)
 
     def explore(self, asked: Exploration, clock: Clock) -> Made:
         """Train a family's shared weights and judge its scales by them; once a study.
@@ -223,6 +223,11 @@ def lesson_loss(own: Callable[..., Any] | None, output: OutputSpec) -> Loss:
     if not isinstance(output, ValueOutput):
         return inner
     return lambda y, t: inner((y - output.mean) / output.std, ((t - output.mean) / output.std).reshape(-1, 1))
+
+
+def shared_home(fits: Path, family: str) -> Path:
+    """The folder of a family's shared weights, among the trained models of a study."""
+    return fits / f"elastic-{family.replace(':', '-').replace('/', '-')}"
 
 
 def sharing_scales(space: FamilySpace, seed: int) -> tuple[Scale, ...]:

@@ -26,6 +26,7 @@ from steelyard.engine.inspecting import audit_file
 from steelyard.engine.messages import EARLIER_NOTES, HOPELESS, SEED_FOLDER, Assignment, Exploration, FormLooks, Made
 from steelyard.engine.modulesteps import ModuleSteps
 from steelyard.engine.once import made_once
+from steelyard.engine.pretrained import Pretrained
 from steelyard.engine.slimming import SharedStructures
 from steelyard.engine.stepping import calibration, leading, step_of
 from steelyard.engine.takeover import earlier_fit, keep_weights
@@ -36,16 +37,18 @@ from steelyard.runtimes.onnxruntime.export import export
 from steelyard.runtimes.onnxruntime.run import OnnxRuntime
 from steelyard.runtimes.parity import check_parity
 from steelyard.select.quality import quality_interval
+from steelyard.training.changes import changes_of, names_in
 from steelyard.training.fit import Fit, HopelessError, Problem, fit
 from steelyard.training.modules import module_outputs, stable_rate_of
 from steelyard.training.recipe import Recipe
 from steelyard.training.recovery import Recovered
+from steelyard.training.tuning import Tuning
 
 PARITY_ROWS = 256
 """Validation rows on which the exported file must agree with its source."""
 UNTRAINED = "untrained"
 """The folder, among the trained models, of files with fresh weights; it goes once they are measured."""
-TAKEN_OVER, SHARED, SCRATCH = "an earlier study", "shared weights", "scratch"
+TAKEN_OVER, SHARED, SCRATCH, PRETRAINED = "an earlier study", "shared weights", "scratch", "pretrained weights"
 """Where a model started."""
 TRAIN_ROWS = 5_000
 """Training rows whose quality is reported beside the validation split's."""
@@ -68,6 +71,7 @@ class Workshop:
     loop: Callable[..., Any] | None = None
     chain: Chain | None = None
     elastic: SharedWeights | None = None
+    pretrained: Pretrained | None = None
     structures: SharedStructures | None = None
 
     def explore(self, asked: Exploration, tell: Callable[[str], None]) -> Made:
@@ -157,7 +161,9 @@ class Workshop:
             taken_over = start == TAKEN_OVER
             has_curve = not taken_over and bool(result.curve)
             notes = {**_notes(result, how, parity), **keep_weights(model, folder), "taken_over": taken_over}
-            return {**notes, "start": start} if start == SHARED else notes
+            if start == PRETRAINED and self.pretrained is not None:
+                notes["pretrained_share"] = self.pretrained.shares[candidate.key]
+            return {**notes, "start": start} if start in (SHARED, PRETRAINED) else notes
 
         home = self.fits / candidate.key
         notes = made_once(home, "fit.json", train)
@@ -221,7 +227,7 @@ class Workshop:
         return home / f"model{SOURCE_SUFFIX}", notes, True
 
     def _fitted(self, candidate: Candidate, home: Path, assignment: Assignment) -> tuple[Any, Fit, str]:
-        """A trained model, how it was trained, and where it started: an earlier study, shared weights, or scratch."""
+        """A trained model, how it was trained, and where it started."""
         model = self._built(candidate)
         earlier = earlier_fit(model, home)
         if earlier is not None:
@@ -229,6 +235,9 @@ class Workshop:
         if self.elastic is not None and self.elastic.has(candidate):
             model, done = self.elastic.tuned(candidate, assignment.limit_s)
             return model, _as_fit(done, -1.0 if self.metrics[self.monitor].higher_is_better else 1.0), SHARED
+        if self.pretrained is not None and self.pretrained.has(candidate):
+            tuning = self.pretrained.fill(model, candidate)
+            return model, self._fit(model, candidate, assignment, tuning), PRETRAINED
         return model, self._fit(model, candidate, assignment), SCRATCH
 
     def _untrained(self, candidate: Candidate, clock: Clock) -> Made:
@@ -282,7 +291,7 @@ class Workshop:
             )
         return model
 
-    def _fit(self, model: Any, candidate: Candidate, assignment: Assignment) -> Fit:
+    def _fit(self, model: Any, candidate: Candidate, assignment: Assignment, tuning: Tuning | None = None) -> Fit:
         if self.task.environment:
             # What learns by playing writes its own files; only the baseline is left, which has nothing to learn.
             return Fit(0.0, {"epoch": [1.0]}, "nothing to learn", 0.0)
@@ -296,6 +305,8 @@ class Workshop:
             limit_s=assignment.limit_s,
             stable_rate=self._stable_rate(model, candidate),
             loss=self.loss,
+            tuning=tuning,
+            changes=changes_of(names_in(self.recipe.augment), self.task.kind),
             needed=dict(assignment.needed),
         )
         if self.loop is None or not any(True for _ in model.body.parameters()):

@@ -24,7 +24,7 @@ class WorkerSetup:
     `task` is the folder of the prepared task without test rows; `fits` where trained models are kept; `registry` the
     address of the registry; `plugins` addresses of functions that extend it; `model` and `metric` addresses of the
     user's own, or None; `given` the plain form of the model to be compressed, or None; `cpus` the processors it may
-    use.
+    use; `starts` the plain forms of the pretrained weights that families start from.
     """
 
     task: str
@@ -40,6 +40,7 @@ class WorkerSetup:
     given: Plain | None = None
     cpus: tuple[int, ...] = ()
     shares: bool = False
+    starts: tuple[Plain, ...] = ()
 
     def to_json(self) -> Plain:
         """The plain form."""
@@ -48,7 +49,7 @@ class WorkerSetup:
     @classmethod
     def from_json(cls, plain: Plain) -> Self:
         """The inverse of `to_json`."""
-        lists = ("metrics", "plugins", "cpus")
+        lists = ("metrics", "plugins", "cpus", "starts")
         fields: dict[str, Any] = {name: tuple(value) if name in lists else value for name, value in plain.items()}
         return cls(**fields)
 

@@ -20,7 +20,7 @@ from steelyard.core.wire import Plain, content_key
 from steelyard.engine import again, reseeding
 from steelyard.engine.assemble import assemble
 from steelyard.engine.busy import BusyClock
-from steelyard.engine.certify import Certifier, Verdict
+from steelyard.engine.certify import VOTE, Certifier, Verdict
 from steelyard.engine.conversion import floor_model, floor_ports
 from steelyard.engine.elsewhere import check_minimized, check_study, choose_elsewhere
 from steelyard.engine.exploring import Explorations, seconds_of
@@ -38,6 +38,7 @@ from steelyard.engine.statement import introduce
 from steelyard.engine.strategies import generations, settings_of
 from steelyard.engine.survey import MOST_S, SHARE, Survey, is_worthwhile, known_reach, out_of_reach, tell
 from steelyard.engine.teaching import teach
+from steelyard.engine.voting import voted
 from steelyard.engine.warmstart import take_over
 from steelyard.engine.workers import LocalWorkers, WorkerProcess
 from steelyard.graph.marks import SUFFIX as ENCODED
@@ -208,6 +209,8 @@ def _reseeded(run: Run, verdict: Verdict) -> Verdict:
     if plan.seeds < 2 or plan.measured is not None:
         return verdict
     finalists = list({each.key: each for each in (verdict.chosen, verdict.reference)}.values())
+    # A vote has no training of its own to be done again.
+    finalists = [each for each in finalists if each.candidate.family != VOTE]
     wall_s = plan.budget.wall_s
     before = run.spent_before.get("wall_s", 0.0)
     deadline = float("inf") if wall_s is None else run.start.began + wall_s - before - RESERVE_S
@@ -350,7 +353,9 @@ def _explored(run: Run) -> Lane:
         reach = known_reach(plan, study)
         if reach is not None and plan.measured is None:
             tell(reach, plan, run.listen)
-        return _asked_again(run)
+        lane = _asked_again(run)
+        voted(plan, study, lane, run.listen, run.busy)
+        return lane
     workers = _workers(run)
     try:
         workers.start()
@@ -361,6 +366,7 @@ def _explored(run: Run) -> Lane:
     finally:
         workers.close()
     study.put("notices", [*study.get("notices", []), *search.notices])
+    voted(plan, study, lane, run.listen, run.busy)
     study.put("ended", {"why": search.ended, "budget": plan.budget.to_json(), **_searched_by(plan)})
     again.note_search(plan, study, run.wall_s)
     return lane
@@ -411,6 +417,7 @@ def _workers(run: Run) -> LocalWorkers:
         given=None if plan.given is None else plan.given.to_json(),
         cpus=lanes(plan.workers)[1],
         shares=plan.sharing != "never" and plan.given is None,
+        starts=tuple(each.to_json() for each in plan.starts),
     )
     return LocalWorkers(setup, plan.workers, run.start.worker)
 
@@ -447,7 +454,8 @@ def _end(run: Run, trials: list[Trial]) -> float:
     if wall_s is None:
         return float("inf")
     seeds_s = reseeding.reserve_s(run.plan, trials)
-    return run.start.began + wall_s - run.spent_before.get("wall_s", 0.0) - reserve_s(trials) - seeds_s
+    vote_s = reserve_s(trials) - RESERVE_S if run.plan.members else 0.0
+    return run.start.began + wall_s - run.spent_before.get("wall_s", 0.0) - reserve_s(trials) - seeds_s - vote_s
 
 
 def reserve_s(trials: list[Trial]) -> float:

@@ -1,9 +1,10 @@
 """A plan: everything about a study resolved and checked, before anything is written."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from steelyard.core.candidate import Candidate, Scale, Space, StepSetting
 from steelyard.core.goal import Budget, Goal
@@ -34,6 +35,46 @@ class WarmStart:
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """The pretrained weights that models of a family start from.
+
+    Attributes:
+        family: the family.
+        path: the file of the weights, absolute.
+        sha256: its hash.
+        scale: whose module the weights are of.
+        share: of the numbers of the largest scale's parameters that start so, from 0 to 1.
+        fresh: names of its other parameters.
+        head: whether the last layer is taken over too.
+    """
+
+    family: str
+    path: str
+    sha256: str
+    scale: Scale
+    share: float
+    fresh: tuple[str, ...] = ()
+    head: bool = True
+
+    def to_json(self) -> Plain:
+        """The plain form."""
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {**plain, "scale": self.scale.to_json()}
+
+    @classmethod
+    def from_json(cls, plain: Plain) -> Self:
+        """The inverse of `to_json`."""
+        return cls(**{**plain, "scale": Scale.from_json(plain["scale"]), "fresh": tuple(plain["fresh"])})
+
+
+def starts_identity(starts: Sequence[Start]) -> dict[str, str]:
+    """What of a study's identity pretrained weights are: the hash of all that trainings start from."""
+    if not starts:
+        return {}
+    return {"pretrained": hashlib.sha256("".join(each.sha256 for each in starts).encode()).hexdigest()}
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What a study is (its identity) and what is asked of it this time (goal, budget, strategy, workers).
 
@@ -45,7 +86,8 @@ class Plan:
     `scale` is "compound" where the space is restricted to a ladder. `warm` is what an earlier
     study has to offer. `seeds` is with how many seeds the finalists are trained. `scenario` names where
     the goal is from. `halving` says whether hopeless trainings are stopped early. `added` are pipelines of the space
-    that are only tried where estimates speak for them; they are no part of the identity.
+    that are only tried where estimates speak for them; they are no part of the identity. `starts` are pretrained
+    weights that families start from. `members` is how many of the front vote as one more candidate; below two none do.
     """
 
     task: Task
@@ -78,6 +120,8 @@ class Plan:
     added: tuple[tuple[StepSetting, ...], ...] = ()
     halving: bool = False
     scenario: str = ""
+    starts: tuple[Start, ...] = ()
+    members: int = 0
 
     @property
     def firsts(self) -> tuple[Candidate, ...]:

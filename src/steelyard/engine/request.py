@@ -17,14 +17,16 @@ from steelyard.core.wire import file_sha256
 from steelyard.engine.alone import Question, check_alone, default_families
 from steelyard.engine.forms import UNCOMPRESSED, added_to, pipelines_for
 from steelyard.engine.lane import default_workers
+from steelyard.engine.lessons import Beginning, augment_for, members_for, starts_for
 from steelyard.engine.options import check_choices, loading_knobs, options_of
-from steelyard.engine.plan import Plan, Sharing
+from steelyard.engine.plan import Plan, Sharing, starts_identity
+from steelyard.engine.reading import task_of
 from steelyard.engine.registries import extended_registry, family_name, metric_name, metric_of
 from steelyard.engine.strategies import configured
 from steelyard.engine.values import check_values
 from steelyard.families.own import Own
 from steelyard.families.sequences import VOCABULARY, vocabulary_knob
-from steelyard.tasks.metrics import DEFAULT_METRICS, METRICS, metrics_of, more_metrics_of
+from steelyard.tasks.metrics import METRICS, metrics_of, more_metrics_of
 
 BUILTIN = "steelyard.builtin:registry"
 DEFAULT_STRATEGY = "elastic"
@@ -49,7 +51,9 @@ class Request:
     `warm_start` is the home of an earlier study, whose front is proposed first. `seeds` is with how many seeds the
     finalists are trained. `scenario` is the name or file that the goal is from. `halving` is whether trainings that
     have become hopeless are stopped early, where that can be told. `steps` are names of the compression steps that are
-    searched; None for the default.
+    searched; None for the default. `pretrained` is a file of weights, or the home of an earlier study, that trainings
+    start from; `tune` "head" trains nothing but what is new. `augment` names changes of rows while they are learned,
+    with commas between. `vote` is how many members of the front vote as one more candidate.
     """
 
     task: str | Task
@@ -86,6 +90,10 @@ class Request:
     halving: bool | None = None
     scenario: str | None = None
     vocabulary: str | None = None
+    pretrained: Path | None = None
+    tune: str | None = None
+    augment: str | None = None
+    vote: int | None = None
 
 
 def resolve(request: Request) -> Plan:
@@ -103,13 +111,17 @@ def resolve(request: Request) -> Plan:
     if measured is None:
         check_energy(request.goal)
     names = _families(request, registry)
-    task = _task(request, registry)
+    task = task_of(request, registry)
     metrics, goal_metric = metrics_for(request.goal, task)
     check_goal(request.goal, metrics[goal_metric])
     space, model = _space(request, registry, task, names)
     if request.scale == "compound":
         check_ladder(space)
     own = {name: address for name, address in _own_files(request, model).items() if address}
+    mine = family_name(model) if model else ""
+    addresses = {each.family: str(model) if each.family == mine else each.family for each in space.families}
+    families = {name: _family(address, registry)[0] for name, address in addresses.items()}
+    starts = starts_for(Beginning(request.pretrained, request.tune), space, families, task, seed=request.seed)
     plan = Plan(
         task=task,
         space=space,
@@ -131,7 +143,10 @@ def resolve(request: Request) -> Plan:
         plugins=tuple(absolute_address(each) if is_user_address(each) else each for each in request.plugins),
         model=model,
         trial_limit_s=_trial_limit(request, task),
-        files={name: file_sha256(Path(absolute_address(address).rpartition(":")[0])) for name, address in own.items()},
+        files={
+            **{name: file_sha256(Path(absolute_address(address).rpartition(":")[0])) for name, address in own.items()},
+            **starts_identity(starts),
+        },
         measured=measured,
         sharing=_sharing(request),
         scale=request.scale or "free",
@@ -139,6 +154,8 @@ def resolve(request: Request) -> Plan:
         added=added_to(space.pipelines, request.steps),
         halving=request.halving is not False,
         scenario=Path(request.scenario).stem if request.scenario else "",
+        starts=starts,
+        members=members_for(request.vote, registry.get("exporter", request.runtime), task),
     )
     if request.warm_start is None:
         return plan
@@ -148,6 +165,9 @@ def resolve(request: Request) -> Plan:
 
 
 def _sharing(request: Request) -> Sharing:
+    if request.pretrained is not None or request.augment not in (None, "none"):
+        # Every scale starts from its slice of what is known already; rows that change are learned one by one.
+        return "never"
     if request.strategy is None and request.scale != "compound":
         # Who says how to train wants each model trained so.
         asked = (request.epochs, request.optimizer, request.learning_rate, request.loop)
@@ -272,105 +292,6 @@ def _families(request: Request, registry: Registry) -> tuple[str, ...] | None:
     return names
 
 
-def _task(request: Request, registry: Registry) -> Task:
-    if not isinstance(request.task, str):
-        return request.task
-    if request.data is None:
-        return _builtin_task(request, request.task, registry)
-    if request.task in registry.names("task"):
-        raise InputError(
-            f"'task' must be a kind ({', '.join(DEFAULT_METRICS)}) where --data is given; "
-            f"{request.task!r} is a built-in task, which has data of its own.",
-            field="task",
-        )
-    if request.task not in DEFAULT_METRICS:
-        raise UnknownNameError("kind of task", request.task, DEFAULT_METRICS, field="task")
-    return _environment_task(request) if request.task == "reinforcement-learning" else read_task(request)
-
-
-def _environment_task(request: Request) -> Task:
-    """The user's own environment as a task: a name that gymnasium knows, or `file.py:function`."""
-    from steelyard.tasks.episodes import environment_task  # noqa: PLC0415  what plays in environments alone
-
-    for option in ("target", "group", "split_by", "preprocess"):
-        if getattr(request, option) is not None:
-            raise InputError(f"'{option}' is about rows, and an environment has none; leave it out.", field=option)
-    if not isinstance(request.data, str):
-        raise InputError(
-            f"'data' must be a name that gymnasium knows, or file.py:function, got {type(request.data).__name__}.",
-            field="data",
-        )
-    return environment_task(request.data, name=str(request.task), seed=request.seed)
-
-
-def _builtin_task(request: Request, name: str, registry: Registry) -> Task:
-    """A task that ships or that a plugin adds; options about the user's own data have no meaning for it."""
-    if name in DEFAULT_METRICS:
-        what = "an environment" if name == "reinforcement-learning" else "a file or folder"
-        raise InputError(f"'data' must name {what} for the kind {name!r}; give --data.", field="data")
-    if is_user_address(name):
-        return _own_task(request, name)
-    if name not in registry.names("task"):
-        raise UnknownNameError("task", name, [*registry.names("task"), *DEFAULT_METRICS], field="task")
-    for option in ("target", "group", "split_by", "vocabulary"):
-        if getattr(request, option) is not None:
-            raise InputError(
-                f"'{option}' names a column of --data, but {name!r} has data of its own; leave it out.", field=option
-            )
-    task: Task = registry.get("task", name)(request.seed)
-    return task
-
-
-def _own_task(request: Request, address: str) -> Task:
-    """The task that a function of the user's own file makes of a seed.
-
-    Raises:
-        InputError: if it fails, or makes no task.
-    """
-    function = load_function(address, field="task")
-    try:
-        task = function(request.seed)
-    except SteelyardError:
-        raise
-    except Exception as error:  # the user's own code raises whatever it likes
-        text = next(iter(str(error).splitlines()), "no message")
-        raise InputError(f"'task' {address} failed: {type(error).__name__}: {text}", field="task") from error
-    if not isinstance(task, Task):
-        raise InputError(
-            f"'task' {address} must return a task, such as from_arrays of steelyard.tasks.reading makes, "
-            f"got {type(task).__name__}.",
-            field="task",
-        )
-    return task
-
-
-def read_task(request: Request) -> Task:
-    """The user's own data as a task: a path, or in memory a pair (x, y), a data frame, or a torch data set.
-
-    Raises:
-        DataError: if they can't be used.
-    """
-    # Reads with libraries that built-in tasks don't need.
-    from steelyard.tasks.reading import from_arrays, from_data  # noqa: PLC0415
-
-    own = load_function(request.preprocess, field="preprocess") if request.preprocess else None
-    if not isinstance(request.data, str | Path):
-        is_pair = isinstance(request.data, tuple) and len(request.data) == 2
-        x, y = request.data if is_pair else (request.data, request.target)
-        return from_arrays(x, y, str(request.task), seed=request.seed, preprocess=own)
-    return from_data(
-        request.data,
-        str(request.task),
-        target=request.target,
-        group=request.group,
-        split_by=request.split_by,
-        seed=request.seed,
-        trust=request.trust,
-        preprocess=own,
-        vocabulary=request.vocabulary,
-    )
-
-
 def metrics_for(goal: Goal, task: Task) -> tuple[dict[str, Metric], str]:
     """Every metric by address, and the goal's.
 
@@ -448,6 +369,8 @@ def _question(request: Request) -> Question:
         "optimizer": request.optimizer,
         "learning_rate": request.learning_rate,
         "epochs": request.epochs,
+        "pretrained": request.pretrained,
+        "augment": None if request.augment == "none" else request.augment,
     }
     given = tuple(name for name, value in lessons.items() if value is not None)
     return Question(request.runtime, request.scale == "compound", given)
@@ -512,6 +435,9 @@ def _recipe(request: Request, task: Task) -> dict[str, Any]:
         if address is not None:
             load_function(address, field="train" if name == "loop" else name)
             recipe[name] = absolute_address(address)
+    if request.tune == "head":
+        recipe["tune"] = request.tune
+    recipe |= augment_for(request.augment, task, is_own_loop=request.loop is not None)
     if recipe.get("optimizer", "adam") not in ("adam", "rmsprop", "sgd"):
         raise UnknownNameError("optimizer", recipe["optimizer"], ("adam", "rmsprop", "sgd"), field="optimizer")
     rate = recipe.get("learning_rate")

@@ -17,6 +17,11 @@ def introduce(plan: Plan, listen: Listener) -> None:
         listen(
             Event("fact", f"{family.family}: {knobs or 'a fixed scale'}; it starts at its largest, {family.largest}")
         )
+    if plan.starts:
+        from steelyard.engine.pretrained import told  # noqa: PLC0415  imports torch
+
+        for text in told(plan.starts, plan.space.families):
+            listen(Event("fact", text))
     options = {name for choice in plan.space.options for name, _ in choice}
     if options:
         names = ", ".join(sorted(options))

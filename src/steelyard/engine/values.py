@@ -17,7 +17,21 @@ SCALES = ("free", "compound")
 """Which scales are searched: all, or those along which knobs grow together."""
 MOST_SEEDS = 100
 """Seeds that finalists are trained with at most."""
-TEXTS = ("target", "group", "split_by", "storage", "loss", "loop", "preprocess", "optimizer", "runtime", "strategy")
+MOST_MEMBERS = 16
+"""Models that vote at most: each costs its whole time and size."""
+TEXTS = (
+    "target",
+    "group",
+    "split_by",
+    "storage",
+    "loss",
+    "loop",
+    "preprocess",
+    "optimizer",
+    "runtime",
+    "strategy",
+    "augment",
+)
 
 
 def check_values(given: Mapping[str, Any]) -> None:
@@ -34,7 +48,7 @@ def check_values(given: Mapping[str, Any]) -> None:
         if value is not None and not isinstance(value, kind):
             raise InputError(f"'{name}' must be a {kind.__name__}, got {value!r}.", field=name)
     for name in TEXTS:
-        value = given[name]
+        value = given.get(name)
         if value is not None and (not isinstance(value, str) or not value):
             raise InputError(f"'{name}' must be a text that is not empty, got {value!r}.", field=_option(name))
     if given.get("scale") is not None and given["scale"] not in SCALES:
@@ -46,6 +60,9 @@ def check_values(given: Mapping[str, Any]) -> None:
     _check_count("workers", given["workers"], most)
     _check_count("seeds", given.get("seeds"), MOST_SEEDS)
     _check_count("epochs", given["epochs"], 10**6)
+    vote = given.get("vote")
+    if vote is not None and not (_is_whole(vote) and 2 <= vote <= MOST_MEMBERS):
+        raise InputError(f"'vote' must be a whole number from 2 to {MOST_MEMBERS}, got {vote!r}.", field="vote")
     seed = given["seed"]
     if not _is_whole(seed) or not 0 <= seed < 2**31:
         raise InputError(f"'seed' must be between 0 and 2147483647, got {seed!r}.", field="seed")
@@ -84,6 +101,8 @@ def _check_kinds(given: Mapping[str, Any]) -> None:
         ("out", "a path", given["out"] is None or isinstance(given["out"], Path)),
         ("measured", "a path", given["measured"] is None or isinstance(given["measured"], Path)),
         ("warm_start", "a path", given["warm_start"] is None or isinstance(given["warm_start"], Path)),
+        ("pretrained", "a path", given.get("pretrained") is None or isinstance(given["pretrained"], Path)),
+        ("tune", "all or head", given.get("tune") in (None, "all", "head")),
         ("halving", "True, False or None", given.get("halving") is None or isinstance(given["halving"], bool)),
         ("learning_rate", "a number", given["learning_rate"] is None or is_number(given["learning_rate"])),
         ("steps", "names of steps", all(isinstance(each, str) for each in _sequence(given.get("steps") or ()))),

@@ -90,6 +90,7 @@ def open_workshop(setup: WorkerSetup) -> Any:
         elastic = SharedWeights(
             task, families, recipe, watched, asked, setup.seed, Path(setup.fits), registry, own_loss
         )
+    pretrained = _pretrained(setup, task, families, recipe.tune)
     if setup.given is not None:
         from steelyard.engine.chain import Chain  # noqa: PLC0415  imports torch
         from steelyard.engine.given import GivenModel  # noqa: PLC0415
@@ -115,8 +116,20 @@ def open_workshop(setup: WorkerSetup) -> Any:
         loop=loop,
         chain=chain,
         elastic=elastic,
+        pretrained=pretrained,
         structures=structures,
     )
+
+
+def _pretrained(setup: WorkerSetup, task: Any, families: Any, how: Any) -> Any:
+    """What fills models with the weights that they start from; None where all start from scratch."""
+    if not setup.starts:
+        return None
+    from steelyard.engine.plan import Start  # noqa: PLC0415
+    from steelyard.engine.pretrained import Builder, Pretrained  # noqa: PLC0415  imports torch
+
+    starts = {each["family"]: Start.from_json(each) for each in setup.starts}
+    return Pretrained(Builder(families, task, setup.seed), starts, how)
 
 
 def _preload() -> None:

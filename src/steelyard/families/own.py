@@ -66,15 +66,17 @@ class Own:
         """
         import torch  # noqa: PLC0415  imports torch, which proposing a scale must not
 
+        from steelyard.families.kerasmodels import as_body, begin  # noqa: PLC0415
         from steelyard.families.parts import Model, back_of, front_of  # noqa: PLC0415
 
+        begin(seed)
         torch.manual_seed(seed)
         front = front_of(task)
         shape = front.shape if isinstance(task.input, ImageInput) else (math.prod(front.shape),)
         given = {"inputs": math.prod(shape), "outputs": task.output.width, "shape": shape}
         asked = inspect.signature(self.function).parameters
         arguments = {name: value for name, value in given.items() if name in asked}
-        body = self.function(**arguments, **scale.to_json())
+        body = as_body(self.function(**arguments, **scale.to_json()), self.name)
         if not isinstance(body, torch.nn.Module):
             raise InputError(f"{self.name} must return a torch.nn.Module, got {type(body).__name__}.", field="model")
         return Model(front, body, back_of(task.output))

@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from steelyard.core.errors import WorkerError
 from steelyard.core.protocols import Metric
 from steelyard.core.task import Array, OutputSpec, Rows, TensorOutput, ValueOutput
+from steelyard.training.changes import Change
 from steelyard.training.losses import loss_of
 from steelyard.training.rates import range_test
 from steelyard.training.recipe import Recipe
+from steelyard.training.tuning import Tuning, learning_groups, set_rate, train_mode
 
 FRONT_BYTES = 1_500_000_000
 """Front outputs up to this size are made once and kept; larger ones are made anew for each batch."""
@@ -68,7 +70,8 @@ class Problem:
 
     `limit_s` ends the training early with its best weights. `stable_rate` is the largest rate at which plain
     descent converges, where it is known. `loss` is the user's own, of (outputs, targets). `needed` is by epoch the
-    least quality, the best so far, with which the training goes on.
+    least quality, the best so far, with which the training goes on. `tuning` says which
+    parameters start from trained weights. `changes` are made of the rows of a batch.
     """
 
     train: Rows
@@ -81,6 +84,8 @@ class Problem:
     stable_rate: float | None = None
     loss: Callable[[Tensor, Tensor], Tensor] | None = None
     needed: Mapping[int, float] = field(default_factory=dict)
+    tuning: Tuning | None = None
+    changes: tuple[Change, ...] = ()
 
 
 def fit(model: Any, problem: Problem) -> Fit:
@@ -169,9 +174,10 @@ def default_loss(output: OutputSpec) -> Callable[[Tensor, Tensor], Tensor]:
     return F.mse_loss if isinstance(output, ValueOutput) else F.cross_entropy
 
 
-def make_optimizer(recipe: Recipe, body: nn.Module, rate: float) -> torch.optim.Optimizer:
+def make_optimizer(recipe: Recipe, body: nn.Module, rate: float, tuning: Tuning | None = None) -> torch.optim.Optimizer:
     """The recipe's optimiser; plain SGD has no momentum, so that its stable rate is the textbook's."""
-    parameters = list(body.parameters())
+    parameters = learning_groups(body, tuning)
+    set_rate(parameters, rate)
     if recipe.optimizer == "adam":
         return torch.optim.Adam(parameters, lr=rate, foreach=False)
     if recipe.optimizer == "rmsprop":
@@ -180,13 +186,13 @@ def make_optimizer(recipe: Recipe, body: nn.Module, rate: float) -> torch.optim.
 
 
 def _found_rate(model: Any, problem: Problem, data: _Tensors) -> float:
-    if not any(True for _ in model.body.parameters()):
+    if not any(each.requires_grad for each in model.body.parameters()):
         return 0.0
     batches = _endless(data, problem)
     highest = min(1.0, problem.stable_rate) if problem.stable_rate and problem.recipe.optimizer == "sgd" else 0.3
     return range_test(
         model.body,
-        lambda body, rate: make_optimizer(problem.recipe, body, rate),
+        lambda body, rate: make_optimizer(problem.recipe, body, rate, problem.tuning),
         problem.loss or default_loss(problem.output),
         lambda: next(batches),
         highest=highest,
@@ -206,7 +212,10 @@ def _epoch(data: _Tensors, problem: Problem, generator: torch.Generator) -> Iter
         index = order[start : start + size]
         # Batch norm has no variance of a single row, so a last batch of one is left out.
         if len(index) > 1 or data.rows == 1:
-            yield data.train_x(index), data.train_y[index]
+            x = data.train_x(index)
+            for change in problem.changes:
+                x = change(x, generator)
+            yield x, data.train_y[index]
 
 
 def _in_time(
@@ -225,8 +234,7 @@ def _in_time(
         used = (time.perf_counter() - start) / max(limit_s, 1e-9)
         if number and used > 1:
             return
-        for group in optimizer.param_groups:
-            group["lr"] = rate * min(1.0, max(0.01, (1 - used) / ANNEALED))
+        set_rate(optimizer.param_groups, rate * min(1.0, max(0.01, (1 - used) / ANNEALED)))
         yield batch
 
 
@@ -241,9 +249,9 @@ def _run(model: Any, problem: Problem, data: _Tensors, rate: float, start: float
     """One training at one rate; leaves the best weights in the body."""
     recipe, body = problem.recipe, model.body
     loss = problem.loss or default_loss(problem.output)
-    if not any(True for _ in body.parameters()):
+    if not any(each.requires_grad for each in body.parameters()):
         return {}, "nothing to train"
-    optimizer = make_optimizer(recipe, body, rate)
+    optimizer = make_optimizer(recipe, body, rate, problem.tuning)
     generator = torch.Generator().manual_seed(problem.seed)
     steps = max(1, math.ceil(data.rows / recipe.batch_size(data.rows)))
     patience = recipe.patience(steps)
@@ -254,6 +262,7 @@ def _run(model: Any, problem: Problem, data: _Tensors, rate: float, start: float
     limit = recipe.epochs or recipe.max_epochs * (50 if recipe.batch == "full" else 1)
     for epoch in range(1, limit + 1):
         batches = _in_time(_epoch(data, problem, generator), optimizer, rate, start, problem.limit_s)
+        train_mode(body, problem.tuning)
         train_loss = _train_epoch(body, loss, optimizer, batches)
         rises = rises + 1 if curve["train_loss"] and train_loss > curve["train_loss"][-1] else 0
         first = train_loss if first is None else first
@@ -320,7 +329,6 @@ def _train_epoch(
     batches: Iterator[tuple[Tensor, Tensor]],
 ) -> float:
     """One pass; returns the mean loss, infinite as soon as one batch's is not finite."""
-    body.train()
     total, count = 0.0, 0
     for x, y in batches:
         optimizer.zero_grad(set_to_none=True)

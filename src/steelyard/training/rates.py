@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from steelyard.core.task import Array
+from steelyard.training.tuning import set_rate
 
 LOWEST, HIGHEST, STEPS = 1e-5, 1.0, 32
 """Range of the test and its steps: five decades, a factor of 1.43 a step."""
@@ -42,8 +43,7 @@ def range_test(
     factor = (highest / LOWEST) ** (1 / STEPS)
     rate, smoothed, best, best_rate = LOWEST, 0.0, math.inf, LOWEST
     for step in range(1, STEPS + 1):
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        set_rate(optimizer.param_groups, rate)
         x, y = batches()
         optimizer.zero_grad(set_to_none=True)
         value = loss(trial(x), y)

@@ -7,6 +7,8 @@ from typing import Literal, Self
 
 from steelyard.core.errors import InputError
 from steelyard.core.wire import Plain
+from steelyard.training.changes import names_in
+from steelyard.training.tuning import HOW, How
 
 Optimizer = Literal["adam", "rmsprop", "sgd"]
 OPTIMIZERS: tuple[Optimizer, ...] = ("adam", "rmsprop", "sgd")
@@ -25,7 +27,8 @@ class Recipe:
 
     `learning_rate` None: found by a range test. `epochs` None: until it stops improving, `max_epochs` at most.
     `batch` None: from the number of rows; "full": all rows in one step. `loss` and `loop` are addresses
-    `file.py:function` of the user's own.
+    `file.py:function` of the user's own. `tune` says what of pretrained weights learns: all, more gently than the rest,
+    or nothing but the rest. `augment` names changes of rows while they are learned, with commas between.
     """
 
     optimizer: Optimizer = "adam"
@@ -35,6 +38,8 @@ class Recipe:
     batch: int | Literal["full"] | None = None
     loss: str | None = None
     loop: str | None = None
+    tune: How = "all"
+    augment: str = "none"
 
     def __post_init__(self) -> None:
         """Check every field.
@@ -46,6 +51,9 @@ class Recipe:
             raise InputError(
                 f"'optimizer' must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}.", field="optimizer"
             )
+        if self.tune not in HOW:
+            raise InputError(f"'tune' must be all or head, got {self.tune!r}.", field="tune")
+        names_in(self.augment)
         rate = self.learning_rate
         if rate is not None and not (math.isfinite(rate) and rate > 0):
             raise InputError(f"'learning_rate' must be a positive finite number, got {rate!r}.", field="learning_rate")

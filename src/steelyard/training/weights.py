@@ -51,7 +51,7 @@ def load_weights(module: torch.nn.Module, path: Path) -> None:
     Raises:
         InputError: if the file can't be read, or naming the keys that are missing, unknown or of another shape.
     """
-    found = _read(path)
+    found = read_tensors(path)
     own = module.state_dict()
     missing = [name for name in own if name not in found]
     unknown = [name for name in found if name not in own]
@@ -100,20 +100,29 @@ def keras_module(path: Path) -> torch.nn.Module:
     return module.eval()
 
 
-def _read(path: Path) -> Mapping[str, torch.Tensor]:
+def read_tensors(path: Path, *, field: str = "weights") -> Mapping[str, torch.Tensor]:
+    """The tensors of a file by name; nothing in the file can run code.
+
+    Args:
+        path: .safetensors, or .pt and .pth of a state dictionary, which is read weights-only.
+        field: the option that names it, for messages.
+
+    Raises:
+        InputError: if it can't be read, or holds something else.
+    """
     if not path.is_file():
-        raise InputError(f"'weights' must be a file, got {str(path)!r}, which does not exist.", field="weights")
+        raise InputError(f"'{field}' must be a file, got {str(path)!r}, which does not exist.", field=field)
     suffix = path.suffix.lower()
     if suffix not in (".safetensors", ".pt", ".pth"):
-        raise InputError(f"'weights' must be .safetensors or .pt, got {path.name!r}.", field="weights")
+        raise InputError(f"'{field}' must be .safetensors or .pt, got {path.name!r}.", field=field)
     try:
         found = load_file(path) if suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
-        raise InputError(f"'weights' {path.name} can't be read; was it cut short?", field="weights") from error
+        raise InputError(f"'{field}' {path.name} can't be read; was it cut short?", field=field) from error
     except Exception as error:  # what the weights-only reader refuses has the type of its pickle library
-        raise InputError(f"'weights' {path.name} holds more than weights, and is refused.", field="weights") from error
+        raise InputError(f"'{field}' {path.name} holds more than weights, and is refused.", field=field) from error
     if not isinstance(found, Mapping) or not all(isinstance(each, torch.Tensor) for each in found.values()):
-        raise InputError(f"'weights' {path.name} must hold a state dictionary of tensors.", field="weights")
+        raise InputError(f"'{field}' {path.name} must hold a state dictionary of tensors.", field=field)
     return found
 
 
