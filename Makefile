@@ -49,6 +49,7 @@ bench: $(READY) bench-search  ## Benchmarks; each writes JSON with its environme
 	$(BIN)/python benchmarks/compression_ours.py
 	$(BIN)/python benchmarks/compression.py
 	$(BIN)/python benchmarks/any_data.py --json benchmarks/results/any-data.json
+	$(BIN)/python benchmarks/sequences.py --json benchmarks/results/sequences.json
 	$(BIN)/python benchmarks/language_model.py --json benchmarks/results/language-model.json
 	$(BIN)/python benchmarks/halves.py steelyard-out/any-data/*/*.question.json steelyard-out/language-model/*.question.json --json benchmarks/results/halves.json
 	$(BIN)/python benchmarks/fuzz.py --json benchmarks/results/fuzz.json

@@ -92,8 +92,8 @@ def test_families_come_one_after_the_other_and_divide_the_time():
     explorations.begin(workers, 80.0, lambda _: None)
     assert [asked.space for asked, _ in workers.asked] == [ONE, TWO]
     first, second = (asked.limit_s for asked, _ in workers.asked)
-    assert first == pytest.approx(100 * 0.33 / 2)
-    assert second == pytest.approx(80 * 0.33)
+    assert first == pytest.approx(100 * 0.3 / 2)
+    assert second == pytest.approx(80 * 0.3)
     assert explorations.begin(workers, 60.0, lambda _: None) is None
 
 

@@ -44,6 +44,11 @@ def test_with_good_estimates_only_the_front_is_confirmed():
     assert set(confirmed(problem(), 7)) >= set(range(2, 7))
 
 
+def test_while_the_reference_is_measured_nothing_that_looks_dominated_is_confirmed():
+    proposed = ELASTIC.propose(SPACE, [], [SPACE.references()[0]], problem())
+    assert int(proposed.scale["width"]) <= 6
+
+
 def test_costs_that_no_look_was_taken_at_are_learned():
     assert set(confirmed(problem(cost=False), 9)) >= {4, 5, 6}
 

@@ -53,7 +53,12 @@ def broken(action, part):
 # Tasks.
 
 
-@pytest.mark.parametrize("task", [IMAGE, TABLE, VALUES, FakeTask.image(channels=3)], ids=lambda each: each.name)
+SEQUENCES = (FakeTask.series(), FakeTask.text(), FakeTask.sound(), FakeTask.language())
+
+
+@pytest.mark.parametrize(
+    "task", [IMAGE, TABLE, VALUES, FakeTask.image(channels=3), *SEQUENCES], ids=lambda each: each.name
+)
 def test_fake_tasks_keep_the_contract(task):
     assert isinstance(task, Task)
     check_task(task)

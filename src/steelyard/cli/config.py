@@ -47,6 +47,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", omit_de
     seed: int | None = None
     seeds: int | None = None
     halving: bool | None = None
+    vocabulary: str | None = None
     loss: str | None = None
     train: str | None = None
     preprocess: str | None = None

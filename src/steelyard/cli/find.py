@@ -73,6 +73,7 @@ def find(  # noqa: PLR0917  the parser fills parameters in by name
     vote: Annotated[int | None, typer.Option(help="So many of the front vote as one more candidate.")] = None,
     group: Annotated[Text, typer.Option(help="Rows of one group stay together.", metavar="COLUMN")] = None,
     split_by: Annotated[Text, typer.Option(help="The column that splits the rows.", metavar="COLUMN")] = None,
+    vocabulary: Annotated[Text, typer.Option(help="Of language modelling: char, byte or bpe. [char]")] = None,
     trust: Annotated[bool | None, typer.Option("--trust", help="Lift limits that guard against strangers.")] = None,
     batch: Annotated[int | None, typer.Option(help="Rows an inference. [1]")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of the runtime. [1]")] = None,

@@ -8,12 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelyard.core.port import Port
+from steelyard.core.sequence import SeriesInput, SoundInput, TextInput, Tokens
 from steelyard.core.wire import Plain
 
 TaskKind = Literal[
     "image-classification",
     "tabular-classification",
     "tabular-regression",
+    "series-classification",
+    "text-classification",
+    "audio-classification",
     "reinforcement-learning",
     "clustering",
     "classification",
@@ -166,7 +170,8 @@ class TensorOutput:
     width: int
 
 
-InputSpec = ImageInput | TableInput | TensorInput
+SequenceInput = SeriesInput | TextInput | SoundInput
+InputSpec = ImageInput | TableInput | TensorInput | SequenceInput
 OutputSpec = ClassOutput | ValueOutput | TensorOutput
 
 
@@ -186,6 +191,13 @@ def input_to_json(spec: InputSpec) -> Plain:
         return {"kind": "image", **plain, "mean": list(spec.mean), "std": list(spec.std)}
     if isinstance(spec, TensorInput):
         return {"kind": "tensors", "ports": [port.to_json() for port in spec.ports]}
+    if isinstance(spec, TextInput):
+        tokens = [{name: getattr(each, name) for name in Tokens.__dataclass_fields__} for each in spec.tokens]
+        return {"kind": "text", "column": spec.column, "tokens": tokens}
+    if isinstance(spec, SeriesInput | SoundInput):
+        kind = "series" if isinstance(spec, SeriesInput) else "sound"
+        plain = {name: getattr(spec, name) for name in spec.__dataclass_fields__}
+        return {"kind": kind, **plain, "mean": list(spec.mean), "std": list(spec.std)}
     columns = [
         {**{name: getattr(column, name) for name in Column.__dataclass_fields__}, "categories": list(column.categories)}
         for column in spec.columns
@@ -195,9 +207,13 @@ def input_to_json(spec: InputSpec) -> Plain:
 
 def input_from_json(plain: Plain) -> InputSpec:
     """The inverse of `input_to_json`."""
-    if plain["kind"] == "image":
+    if plain["kind"] == "text":
+        return TextInput(tuple(Tokens(**each) for each in plain["tokens"]), plain["column"])
+    standardised = {"image": ImageInput, "series": SeriesInput, "sound": SoundInput}
+    if plain["kind"] in standardised:
         rest = {key: value for key, value in plain.items() if key not in ("kind", "mean", "std")}
-        return ImageInput(**rest, mean=tuple(plain["mean"]), std=tuple(plain["std"]))
+        spec: InputSpec = standardised[plain["kind"]](**rest, mean=tuple(plain["mean"]), std=tuple(plain["std"]))
+        return spec
     if plain["kind"] == "tensors":
         return TensorInput(tuple(Port(each["name"], each["type"], tuple(each["shape"])) for each in plain["ports"]))
     return TableInput(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from steelyard.core.errors import WorkerError
-from steelyard.elastic.sandwich import BETWEEN, CURES, LARGEST_NORM, LAST_STEPS, LIGHT, Course, Trained, cycle
+from steelyard.elastic.sandwich import CURES, LARGEST_NORM, LAST_STEPS, Course, Trained, cycle
 from steelyard.elastic.slimmable import Sizes, Slimmable, ladder
 from steelyard.elastic.statistics import reestimate_norms
 from steelyard.training.distillation import Teacher
@@ -19,6 +19,10 @@ from steelyard.training.lesson import Batch, Lesson, first_output
 
 RATE = 2e-3
 """Adam's highest rate along the cycle: half of what fresh weights take."""
+BETWEEN = 2
+"""Structures between the largest and the smallest that each step trains (J. Yu et al. take two)."""
+LIGHT = 4
+"""Of so many steps one is whole, the others leave the largest structure out."""
 TEMPERATURE, WEIGHT = 4.0, 0.7
 """How the teacher teaches, and its share beside the labels: as in a recovery."""
 FOCUSES = (0.15, 0.45)

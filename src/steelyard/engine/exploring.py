@@ -23,14 +23,14 @@ FACT = "explored"
 """The fact of the study that holds what exploring found, by family."""
 LOOKED = "looked"
 """The fact of the study that holds what looks at forms of explored scales found, by family."""
-SHARE = 0.33
+SHARE = 0.3
 """The part of the search's time that exploring all families may take."""
 LEAST_SCALES = 6
 """Fewer scales than this are trained alone sooner than shared weights are."""
-CONFIRMATIONS = 12
-"""Candidates that are to be confirmed in the time that exploring leaves: each may learn for such a part of it."""
+REFERENCE_LESSON, LESSON = 1 / 6, 1 / 8
+"""Parts of the time that exploring leaves for which the reference and any other may learn; most take less."""
 RECOVERIES = 6
-"""The same of a given model's structures: a structure learns longer, and some learn once more."""
+"""A given model's structures learn for the time by this, the given model for twice as long; some learn once more."""
 LEAST_PAIRS = 4
 """Pairs of estimate and truth below which their agreement is not told."""
 LEAST_S = 5.0
@@ -106,9 +106,10 @@ class Explorations:
         return workers.submit(asked, 2 * limit_s + min(GRACE_S, left_s), listener(self.NAME))
 
     def lesson_s(self, *, is_reference: bool) -> float:
-        """Seconds that a candidate may learn for from shared weights; the reference twice as long."""
-        parts = CONFIRMATIONS if self.plan.given is None else RECOVERIES
-        return self.left_s / parts * (2 if is_reference else 1)
+        """Seconds that a candidate may learn for from shared weights."""
+        if self.plan.given is not None:
+            return self.left_s / RECOVERIES * (2 if is_reference else 1)
+        return self.left_s * (REFERENCE_LESSON if is_reference else LESSON)
 
     def end(self, future: "Future[Made]") -> Iterator[tuple[str, str]]:
         """Take what an exploration found; yields sentences for the user, each a fact or a notice."""

@@ -1,5 +1,6 @@
 """One candidate's life up to its model file: train, export, check parity, compress, evaluate. Runs in a worker."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -282,7 +283,7 @@ class Workshop:
         model = family.build(candidate.scale, self.task, self.seed)
         rows = _example(self.task.train)
         shape = module_outputs(model, rows).shape
-        if shape != (len(rows), self.task.output.width):
+        if len(shape) < 2 or (shape[0], math.prod(shape[1:])) != (len(rows), self.task.output.width):
             raise WorkerError(
                 f"the model must give outputs of shape (n, {self.task.output.width}), got {shape} for "
                 f"{len(rows)} rows; check its last layer.",

@@ -17,7 +17,7 @@ from steelyard.core.quantity import Quantity
 from steelyard.core.task import ValueOutput
 from steelyard.core.trial import Failure, Measurement, Trial
 from steelyard.core.wire import Plain, content_key
-from steelyard.engine import reseeding
+from steelyard.engine import again, reseeding
 from steelyard.engine.assemble import assemble
 from steelyard.engine.busy import BusyClock
 from steelyard.engine.certify import VOTE, Certifier, Verdict
@@ -38,7 +38,7 @@ from steelyard.engine.statement import introduce
 from steelyard.engine.strategies import generations, settings_of
 from steelyard.engine.survey import MOST_S, SHARE, Survey, is_worthwhile, known_reach, out_of_reach, tell
 from steelyard.engine.teaching import teach
-from steelyard.engine.voting import vote
+from steelyard.engine.voting import voted
 from steelyard.engine.warmstart import take_over
 from steelyard.engine.workers import LocalWorkers, WorkerProcess
 from steelyard.graph.marks import SUFFIX as ENCODED
@@ -353,8 +353,8 @@ def _explored(run: Run) -> Lane:
         reach = known_reach(plan, study)
         if reach is not None and plan.measured is None:
             tell(reach, plan, run.listen)
-        lane = _lane(run)
-        _vote(run, lane)
+        lane = _asked_again(run)
+        voted(plan, study, lane, run.listen, run.busy)
         return lane
     workers = _workers(run)
     try:
@@ -366,21 +366,36 @@ def _explored(run: Run) -> Lane:
     finally:
         workers.close()
     study.put("notices", [*study.get("notices", []), *search.notices])
-    _vote(run, lane)
+    voted(plan, study, lane, run.listen, run.busy)
     study.put("ended", {"why": search.ended, "budget": plan.budget.to_json(), **_searched_by(plan)})
+    again.note_search(plan, study, run.wall_s)
     return lane
 
 
-def _vote(run: Run, lane: Lane) -> None:
-    """Have members of the front vote, where that is asked for and not done yet."""
+def _asked_again(run: Run) -> Lane:
+    """A finished study's lane; before that, what shared weights promise to be a cheaper answer is confirmed."""
     plan, study = run.plan, run.study
-    if plan.members < 2 or plan.measured is not None:
-        return
-    with run.busy.working():
-        short = vote(plan, study, lane, run.listen)
-    if short is not None:
-        run.listen(Event("notice", short))
-        study.put("notices", [*study.get("notices", []), short])
+    trials, left_s = study.trials(), again.seconds_for(plan, study)
+    started = time.monotonic()
+    explorations = Explorations.of(plan, study) if left_s else None
+    if explorations is None:
+        return _lane(run)
+    problem = StudyProblem(plan.goal, plan.metric, plan.seed, quality_floor(plan), known=explorations.known)
+    strategy = again.strategy_for(problem, trials)
+    if strategy is None or strategy.propose(plan.space, trials, [], problem) is None:
+        return _lane(run)
+    run.listen(Event("fact", "shared weights promise a cheaper answer to this goal; it is confirmed"))
+    workers = _workers(run)
+    try:
+        workers.start()
+        lane = _lane(run)
+        search = _search(run, workers, lane)
+        search.plan, search.end = replace(plan, strategy=strategy), lambda _: started + left_s
+        search.run()
+    finally:
+        workers.close()
+    again.note_again(plan, study, time.monotonic() - started)
+    return lane
 
 
 def _workers(run: Run) -> LocalWorkers:

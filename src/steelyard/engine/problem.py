@@ -74,6 +74,10 @@ class StudyProblem:
         )
         return lost <= self.goal.max_drop and within
 
+    def is_permitted(self, quality: float, finished: Sequence[Trial]) -> bool:
+        """Whether a quality is within the permitted drop of the best uncompressed one."""
+        return self._lost(quality, finished) <= self.goal.max_drop
+
     def spent(self, candidate: Candidate, finished: Sequence[Trial]) -> float | None:
         """The share of the permitted drop that a candidate uses up on validation; None where it is not made.
 

@@ -14,6 +14,7 @@ from steelyard.core.protocols import Metric
 from steelyard.core.quantity import Quantity
 from steelyard.core.task import Array, ClassOutput, Rows
 from steelyard.core.trial import Failure, Measurement, Trial
+from steelyard.engine.busy import BusyClock
 from steelyard.engine.certify import VOTE
 from steelyard.engine.evaluating import outputs_of
 from steelyard.engine.lane import Lane
@@ -57,7 +58,18 @@ def members_of(plan: Plan, trials: Sequence[Trial]) -> tuple[Trial, ...]:
 def candidate_of(plan: Plan, members: Sequence[Trial]) -> Candidate:
     """The vote as a candidate: its scale says how many and who."""
     who = "+".join(each.key[:KEY_DIGITS] for each in members)
-    return Candidate(VOTE, Scale.of(**{MEMBERS: len(members), "of": who}), (), plan.space.runtime)
+    return Candidate(VOTE, Scale(((MEMBERS, len(members)), ("of", who))), (), plan.space.runtime)
+
+
+def voted(plan: Plan, study: Study, lane: Lane, listen: Listener, busy: BusyClock) -> None:
+    """Have members of the front vote, where that is asked for and not done yet."""
+    if plan.members < 2 or plan.measured is not None:
+        return
+    with busy.working():
+        short = vote(plan, study, lane, listen)
+    if short is not None:
+        listen(Event("notice", short))
+        study.put("notices", [*study.get("notices", []), short])
 
 
 def vote(plan: Plan, study: Study, lane: Lane, listen: Listener) -> str | None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from steelyard.core.candidate import Knob, Scale
 from steelyard.core.protocols import Task
+from steelyard.core.sequence import TextInput
 from steelyard.families.ranges import hidden_widths
 
 
@@ -15,9 +16,11 @@ class Mlp:
     name: str = "mlp"
 
     def refusal(self, task: Task) -> str | None:
-        """Takes every task: images are read as a row of pixels."""
-        del task
-        return None
+        """Takes every task but texts: images, series and spectrograms are read as a row of numbers."""
+        is_text = isinstance(task.input, TextInput)
+        return (
+            "the numbers of words are no quantities; linear, cnn1d, gru and transformer take texts" if is_text else None
+        )
 
     def knobs(self, task: Task) -> tuple[Knob, ...]:
         """Depth 1 to 3; width five powers of two, the largest about twice the features."""

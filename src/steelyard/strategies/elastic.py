@@ -48,13 +48,13 @@ class Elastic:
         self, space: Space, finished: Sequence[Trial], pending: Sequence[Candidate], problem: Problem
     ) -> Candidate | None:
         """The next candidate; None when all are finished or pending."""
-        if any(each.steps for each in problem.explored()):
-            return propose_structure(space, finished, pending, problem)
         if len(space.families) == 1 and not space.families[0].knobs:
-            # One model as it is given: what there is to choose are its pipelines, and there is a walk for these.
+            # One model as it is given: its structures where they were explored, else its pipelines.
+            if any(each.steps for each in problem.explored()):
+                return propose_structure(space, finished, pending, problem)
             return SHRINK.propose(space, finished, pending, problem)
         failed = {trial.key for trial in finished if problem.score(trial) is None}
-        weighed = [each for each in _weighed(space, finished, pending, problem) if each.key not in failed]
+        weighed = [each for each in weighed_of(space, finished, pending, problem) if each.key not in failed]
         place = {candidate.key: at for at, candidate in enumerate(weighed)}
         barred = [place[each.key] for each in pending if each.key in place]
         scores = {place[trial.key]: problem.score(trial) for trial in finished if trial.key in place}
@@ -64,7 +64,7 @@ class Elastic:
         known = np.array(sorted(told), np.int64)
         objectives = np.array([told[at] for at in known], np.float64).reshape(-1, 2)
         features = features_of(space, weighed)
-        estimates, costs = _estimated(weighed, features, known, objectives, problem)
+        estimates, costs = estimates_of(weighed, features, known, objectives, problem)
         chosen = most_promising(
             features,
             known,
@@ -78,15 +78,17 @@ class Elastic:
         return weighed[chosen]
 
 
-def _weighed(
+def weighed_of(
     space: Space, finished: Sequence[Trial], pending: Sequence[Candidate], problem: Problem
 ) -> tuple[Candidate, ...]:
+    """The candidates that are weighed: all of a small space, else what is known or explored, and a sample."""
     if space.size <= MOST_CANDIDATES:
         return tuple(space.candidates())
     begun = [each for each in (*(trial.candidate for trial in finished), *pending) if each in space]
     explored = [
         Candidate(each.family, each.scale, steps, space.runtime, options)
         for each in problem.explored()
+        if each.is_plain
         for steps, options in space.forms(space.family(each.family))
     ]
     found = dict.fromkeys((*begun, *explored[:MOST_CANDIDATES]))
@@ -97,7 +99,7 @@ def _weighed(
     return tuple(found)
 
 
-def _estimated(
+def estimates_of(
     weighed: Sequence[Candidate], features: Array, known: NDArray[np.int64], objectives: Array, problem: Problem
 ) -> tuple[Array | None, Array | None]:
     """Losses by shared weights, NaN where there is none, and costs (n, 1); None where too little is known."""
@@ -153,20 +155,23 @@ def _reference(
 ) -> Array:
     """The worst corner: a quarter of the way from the best loss to the baseline's, and beyond the dearest cost.
 
-    Without a baseline it is the worst loss that is known or estimated, and before anything is known the worst estimate.
+    Without a baseline it is the worst loss that is known or estimated. While nothing is confirmed yet, because the
+    reference is still measured, what is estimated takes its place.
     """
-    if not len(objectives):
-        if estimates is None or costs is None:
-            return np.array([np.inf, np.inf])
-        return np.array([float(np.nanmax(estimates)) + 1e-9, float(costs.max()) + SLACK])
+    losses = objectives[:, 0] if estimates is None else np.append(estimates, objectives[:, 0])
+    if len(objectives):
+        best, dearest = float(objectives[:, 0].min()), float(objectives[:, 1].max())
+    elif estimates is not None and costs is not None:
+        best, dearest = float(np.nanmin(estimates)), float(costs.max())
+    else:
+        return np.array([np.inf, np.inf])
     baseline = [
         score[0] for trial in finished if trial.candidate.family == "baseline" and (score := problem.score(trial))
     ]
-    best = float(objectives[:, 0].min())
-    worst = float(np.nanmax(objectives[:, 0] if estimates is None else np.append(estimates, objectives[:, 0])))
+    worst = float(np.nanmax(losses))
     if baseline and baseline[0] > best:
         worst = best + WORST_SHARE * (baseline[0] - best)
-    return np.array([max(worst, best + 1e-9), float(objectives[:, 1].max()) + SLACK])
+    return np.array([max(worst, best + 1e-9), dearest + SLACK])
 
 
 ELASTIC = Elastic()

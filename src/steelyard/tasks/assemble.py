@@ -13,6 +13,7 @@ from steelyard.tasks.facts import describe
 from steelyard.tasks.images import fit_images, image_array, layout_of
 from steelyard.tasks.metrics import DEFAULT_METRICS
 from steelyard.tasks.preprocess import encode
+from steelyard.tasks.sequences import SEQUENCE_KINDS, fit_sequences
 from steelyard.tasks.source import Source
 from steelyard.tasks.splits import DEFAULT_SHARES, Partition, partition
 from steelyard.tasks.table import fit_table
@@ -22,6 +23,9 @@ _FAMILIES: dict[TaskKind, list[str]] = {
     "image-classification": ["cnn"],
     "tabular-classification": ["mlp", "trees"],
     "tabular-regression": ["mlp", "trees"],
+    "series-classification": ["cnn1d"],
+    "text-classification": ["linear", "cnn1d"],
+    "audio-classification": ["cnn1d"],
 }
 
 
@@ -111,6 +115,8 @@ def _with_targets(source: Source) -> Source:
 
 def _inputs(source: Source, kind: TaskKind, parts: Partition) -> tuple[InputSpec, Array, tuple[Fact, ...]]:
     """The input's specification, all rows encoded, and notes."""
+    if kind in SEQUENCE_KINDS:
+        return fit_sequences(source, kind, parts.train)
     if isinstance(source.x, Mapping):
         if kind == "image-classification":
             raise DataError(f"{source.origin} must hold images for {kind}, got a table.", field="data")

@@ -249,6 +249,16 @@ def perplexity(outputs: Array, targets: Array) -> float:
     return math.exp(mean) if math.isfinite(mean) and mean < _MOST_NATS else math.inf
 
 
+def bits_per_token(outputs: Array, targets: Array) -> float:
+    """The mean negative log-likelihood of the next tokens in bits: the logarithm of the perplexity to base 2.
+
+    Args:
+        outputs: scores (n, tokens · vocabulary).
+        targets: the next token of each (n, tokens); −1 where none is asked for.
+    """
+    return math.log2(max(1.0, perplexity(outputs, targets)))
+
+
 def mean_return(outputs: Array, targets: Array) -> float:
     """The mean of the returns (n, 1) that were earned in n episodes."""
     del targets
@@ -331,6 +341,9 @@ METRICS: dict[str, QualityMetric] = {
     "perplexity": QualityMetric(
         "perplexity", perplexity, higher_is_better=False, in_unit_range=False, proof="mean", worst=math.inf
     ),
+    "bits_per_token": QualityMetric(
+        "bits_per_token", bits_per_token, higher_is_better=False, in_unit_range=False, proof="bootstrap", worst=math.inf
+    ),
     "return": QualityMetric(
         "return", mean_return, higher_is_better=True, in_unit_range=False, proof="mean", worst=-math.inf
     ),
@@ -358,6 +371,10 @@ DEFAULT_METRICS: dict[TaskKind, str] = {
     "image-classification": "accuracy",
     "tabular-classification": "accuracy",
     "tabular-regression": "rmse",
+    "series-classification": "accuracy",
+    "text-classification": "accuracy",
+    "audio-classification": "accuracy",
+    "language-modelling": "perplexity",
     "reinforcement-learning": "return",
     "clustering": "adjusted_rand",
 }
@@ -378,7 +395,7 @@ def metrics_of(kind: TaskKind) -> tuple[str, ...]:
     if kind == "clustering":
         return ("adjusted_rand", "silhouette", "davies_bouldin", "calinski_harabasz")
     if kind == "language-modelling":
-        return ("perplexity",)
+        return ("perplexity", "bits_per_token")
     if kind == "reinforcement-learning":
         return ("return",)
     return ("rmse", "r2") if kind in ("tabular-regression", "regression") else ("accuracy", "f1", "auc")
