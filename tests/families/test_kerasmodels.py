@@ -23,14 +23,16 @@ def network(shape, outputs, width=4):
 
     channels, height, across = shape
     layers = keras.layers
-    return keras.Sequential([
-        layers.Input((height, across, channels)),
-        layers.Conv2D(width, 3, padding="same", activation="relu"),
-        layers.BatchNormalization(),
-        layers.Flatten(),
-        layers.Dropout(0.5),
-        layers.Dense(outputs),
-    ])
+    return keras.Sequential(
+        [
+            layers.Input((height, across, channels)),
+            layers.Conv2D(width, 3, padding="same", activation="relu"),
+            layers.BatchNormalization(),
+            layers.Flatten(),
+            layers.Dropout(0.5),
+            layers.Dense(outputs),
+        ]
+    )
 
 
 @pytest.fixture
