@@ -23,6 +23,7 @@ registry = Registry(
             "efficientnet": Lazy("steelyard.families.mobilenet:EFFICIENTNET"),
             "squeezenet": Lazy("steelyard.families.squeezenet:SQUEEZENET"),
             "vit": Lazy("steelyard.families.vit:VIT"),
+            "factorization": Lazy("steelyard.families.factorization:FACTORIZATION"),
         },
         "step": {
             "clean": Lazy("steelyard.steps.clean:CLEAN"),

@@ -14,12 +14,13 @@ TaskKind = Literal[
     "image-classification",
     "tabular-classification",
     "tabular-regression",
+    "recommendation",
     "classification",
     "regression",
     "language-modelling",
     "label-free",
 ]
-"""What sort of task it is. The last three are those of a model that is there already, whatever its inputs are."""
+"""What sort of task it is. The last four are those of a model that is there already, whatever its inputs are."""
 Layout = Literal["hw", "hwc", "chw"]
 Array = NDArray[Any]
 
@@ -131,6 +132,27 @@ class TableInput:
 
 
 @dataclass(frozen=True, slots=True)
+class PairInput:
+    """Who is asked and what about, as the graph takes them: (n, 2) float32, the codes of a user and of an item.
+
+    Both are categories (see `Column`): code 0 is one that the training split does not have.
+    """
+
+    user: Column
+    item: Column
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Both columns, in the order of the codes."""
+        return (self.user, self.item)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one row."""
+        return (2,)
+
+
+@dataclass(frozen=True, slots=True)
 class ClassOutput:
     """The graph gives (n, classes) scores, the highest wins; `labels[i]` is the user's name of class i."""
 
@@ -162,7 +184,7 @@ class TensorOutput:
     width: int
 
 
-InputSpec = ImageInput | TableInput | TensorInput
+InputSpec = ImageInput | TableInput | TensorInput | PairInput
 OutputSpec = ClassOutput | ValueOutput | TensorOutput
 
 
@@ -186,7 +208,7 @@ def input_to_json(spec: InputSpec) -> Plain:
         {**{name: getattr(column, name) for name in Column.__dataclass_fields__}, "categories": list(column.categories)}
         for column in spec.columns
     ]
-    return {"kind": "table", "columns": columns}
+    return {"kind": "pairs" if isinstance(spec, PairInput) else "table", "columns": columns}
 
 
 def input_from_json(plain: Plain) -> InputSpec:
@@ -196,9 +218,8 @@ def input_from_json(plain: Plain) -> InputSpec:
         return ImageInput(**rest, mean=tuple(plain["mean"]), std=tuple(plain["std"]))
     if plain["kind"] == "tensors":
         return TensorInput(tuple(Port(each["name"], each["type"], tuple(each["shape"])) for each in plain["ports"]))
-    return TableInput(
-        tuple(Column(**{**column, "categories": tuple(column["categories"])}) for column in plain["columns"])
-    )
+    columns = tuple(Column(**{**column, "categories": tuple(column["categories"])}) for column in plain["columns"])
+    return PairInput(*columns) if plain["kind"] == "pairs" else TableInput(columns)
 
 
 def output_to_json(spec: OutputSpec) -> Plain:

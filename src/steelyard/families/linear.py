@@ -6,7 +6,7 @@ from typing import Any
 from steelyard.core.candidate import Knob, Scale
 from steelyard.core.protocols import Task
 from steelyard.core.task import ImageInput, ValueOutput
-from steelyard.families.ranges import feature_count, resolutions
+from steelyard.families.ranges import feature_count, plain_refusal, resolutions
 
 FEWEST_TO_SELECT = 8
 """With fewer features than this, leaving some out saves nothing that can be measured."""
@@ -23,9 +23,8 @@ class Linear:
     name: str = "linear"
 
     def refusal(self, task: Task) -> str | None:
-        """Takes every task."""
-        del task
-        return None
+        """Takes tables and images."""
+        return plain_refusal(task)
 
     def knobs(self, task: Task) -> tuple[Knob, ...]:
         """What the task allows: see the class."""

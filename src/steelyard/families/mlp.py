@@ -5,7 +5,7 @@ from typing import Any
 
 from steelyard.core.candidate import Knob, Scale
 from steelyard.core.protocols import Task
-from steelyard.families.ranges import hidden_widths
+from steelyard.families.ranges import hidden_widths, plain_refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +15,8 @@ class Mlp:
     name: str = "mlp"
 
     def refusal(self, task: Task) -> str | None:
-        """Takes every task: images are read as a row of pixels."""
-        del task
-        return None
+        """Takes tables, and images as a row of pixels."""
+        return plain_refusal(task)
 
     def knobs(self, task: Task) -> tuple[Knob, ...]:
         """Depth 1 to 3; width five powers of two, the largest about twice the features."""

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from steelyard.core.errors import InputError
 from steelyard.core.protocols import Task
-from steelyard.core.task import Column, ImageInput, OutputSpec, TableInput, TensorInput, ValueOutput
+from steelyard.core.task import Column, ImageInput, OutputSpec, PairInput, TableInput, TensorInput, ValueOutput
 
 
 class ImageFront(nn.Module):
@@ -141,6 +141,8 @@ def front_of(task: Task, resolution: int | None = None) -> ImageFront | TableFro
         return ImageFront(task.input, resolution)
     if isinstance(task.input, TensorInput):
         raise InputError(f"'model' must be compressed, not searched for, where the task {task.name!r} is made for one.")
+    if isinstance(task.input, PairInput):
+        raise InputError(f"'model' must look up users and items for {task.name!r}, as factorization does.")
     return TableFront(task.input)
 
 

@@ -12,6 +12,7 @@ from steelyard.tasks.facts import describe
 from steelyard.tasks.images import fit_images, image_array, layout_of
 from steelyard.tasks.metrics import DEFAULT_METRICS
 from steelyard.tasks.preprocess import encode
+from steelyard.tasks.ratings import prepare_ratings
 from steelyard.tasks.source import Source
 from steelyard.tasks.splits import DEFAULT_SHARES, Partition, partition
 from steelyard.tasks.table import fit_table
@@ -47,6 +48,8 @@ def prepare(
         DataError: one sentence on what the data lack.
     """
     source = _with_targets(source)
+    if kind == "recommendation":
+        return prepare_ratings(source, name=name, seed=seed, shares=shares, defaults=defaults)
     labels: tuple[str | int, ...] = ()
     if kind == "tabular-regression":
         y = values(source.y, target=source.target, origin=source.origin)

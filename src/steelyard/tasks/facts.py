@@ -11,6 +11,7 @@ from steelyard.core.task import (
     ImageInput,
     InputSpec,
     OutputSpec,
+    PairInput,
     Rows,
     TableInput,
     TaskKind,
@@ -52,6 +53,8 @@ def describe(
     if isinstance(spec, TensorInput):
         ports = [port.to_json() for port in spec.ports]
         return (*found, Fact("inputs", ports, f"inputs: {'; '.join(map(str, spec.ports))}"), *notes)
+    if isinstance(spec, PairInput):
+        return (*found, *notes)
     found.extend(_image_features(spec) if isinstance(spec, ImageInput) else _table_features(spec, train.x))
     found.append(_complexity(spec, train.x))
     found.extend(_constant(spec, train.x))

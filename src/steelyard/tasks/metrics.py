@@ -281,15 +281,19 @@ DEFAULT_METRICS: dict[TaskKind, str] = {
     "image-classification": "accuracy",
     "tabular-classification": "accuracy",
     "tabular-regression": "rmse",
+    "recommendation": "rmse",
 }
 """The metric of a kind of task where the user names none."""
+
+VALUE_KINDS: tuple[TaskKind, ...] = ("tabular-regression", "regression", "recommendation")
+"""Kinds of task whose output is a value."""
 
 
 def more_metrics_of(kind: TaskKind) -> tuple[str, ...]:
     """The metrics that a task of this kind can be judged by besides: computed where one is the goal's."""
     if kind in ("label-free", "language-modelling"):
         return ()
-    return ("mae",) if kind in ("tabular-regression", "regression") else ("precision", "recall", "top_5", "log_loss")
+    return ("mae",) if kind in VALUE_KINDS else ("precision", "recall", "top_5", "log_loss")
 
 
 def metrics_of(kind: TaskKind) -> tuple[str, ...]:
@@ -298,4 +302,4 @@ def metrics_of(kind: TaskKind) -> tuple[str, ...]:
         return ("agreement", "output_error")
     if kind == "language-modelling":
         return ("perplexity",)
-    return ("rmse", "r2") if kind in ("tabular-regression", "regression") else ("accuracy", "f1", "auc")
+    return ("rmse", "r2") if kind in VALUE_KINDS else ("accuracy", "f1", "auc")

@@ -17,6 +17,7 @@ from steelyard.tasks.dataset import PreparedTask
 from steelyard.tasks.metrics import DEFAULT_METRICS
 from steelyard.tasks.pictures import source_of_pictures
 from steelyard.tasks.preprocess import apply_own, as_array
+from steelyard.tasks.ratings import source_of_ratings
 from steelyard.tasks.source import Columns, Source
 from steelyard.tasks.splits import split_codes
 
@@ -100,7 +101,8 @@ def from_arrays(
     origin = "'x'"
     columns = _frame(x)
     if columns is not None and (y is None or isinstance(y, str)):
-        drawn = source_of_columns(columns, origin=origin, target=y)
+        read = source_of_ratings if kind == "recommendation" else source_of_columns
+        drawn = read(columns, origin=origin, target=y)
         inputs, targets, name, own = drawn.x, drawn.y, drawn.target, drawn.split
     else:
         rows, given = _pairs(x) if y is None else (x, y)
@@ -222,6 +224,9 @@ def source_of(
     if name.endswith(".npz"):
         return source_of_npz(path, target=target, group=group, split_by=split_by, trust=trust)
     if name.endswith(frames.SUFFIXES):
+        if kind == "recommendation":
+            columns = frames.read_columns(path, trust=trust)
+            return source_of_ratings(columns, origin=str(path), target=target, group=group, split_by=split_by)
         if kind == "image-classification":
             raise DataError(
                 f"'data' must be .npz, or a folder or .zip of class folders, for {kind}, got the table {path}; "

@@ -11,6 +11,7 @@ from steelyard.core.task import (
     ImageInput,
     InputSpec,
     OutputSpec,
+    PairInput,
     Rows,
     TableInput,
     TaskKind,
@@ -28,11 +29,13 @@ _INPUTS: dict[TaskKind, type] = {
     "image-classification": ImageInput,
     "tabular-classification": TableInput,
     "tabular-regression": TableInput,
+    "recommendation": PairInput,
 }
 _OUTPUTS: dict[TaskKind, Any] = {
     "image-classification": ClassOutput,
     "tabular-classification": ClassOutput,
     "tabular-regression": ValueOutput,
+    "recommendation": ValueOutput,
     "classification": ClassOutput,
     "regression": ValueOutput,
     "language-modelling": TensorOutput,

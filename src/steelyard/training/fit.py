@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from steelyard.core.errors import WorkerError
 from steelyard.core.protocols import Metric
 from steelyard.core.task import Array, OutputSpec, Rows, ValueOutput
+from steelyard.training.losses import penalty_of
 from steelyard.training.rates import range_test
 from steelyard.training.recipe import Recipe
 
@@ -321,7 +322,7 @@ def _train_epoch(
     total, count = 0.0, 0
     for x, y in batches:
         optimizer.zero_grad(set_to_none=True)
-        value = loss(body(x), y)
+        value = loss(body(x), y) + penalty_of(body)
         current = float(value.detach())
         if not math.isfinite(current):
             return math.inf
