@@ -38,6 +38,7 @@ def perceptron(inputs: int, outputs: int, width: Literal[4, 8] = 4, depth: int =
 FAMILIES = {name: registry.get("family", name) for name in registry.names("family")}
 FAMILIES["own"] = Own("own", perceptron)
 OF_PICTURES = (*("cnn", "resnet", "resnet-bottleneck", "lenet", "mobilenetv2", "efficientnet", "squeezenet", "vit"),)
+OF_OTHERS = ("factorization",)
 NAMED_ALIKE = ("resnet", "resnet-bottleneck", "mobilenetv2", "efficientnet", "squeezenet", "vit")
 
 
@@ -50,7 +51,7 @@ def test_the_contract_holds(family, task):
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 def test_families_of_images_alone_refuse_and_only_tables(task):
     refusing = {name for name, family in FAMILIES.items() if family.refusal(task) is not None}
-    assert refusing == (set(OF_PICTURES) if task.kind != "image-classification" else set())
+    assert refusing == {*OF_OTHERS, *(OF_PICTURES if task.kind != "image-classification" else ())}
 
 
 @pytest.mark.parametrize("name", OF_PICTURES)

@@ -16,7 +16,20 @@ from steelyard.tasks.splits import DEFAULT_SHARES, Partition, partition
 from steelyard.tasks.targets import value_output, values
 
 USERS = ("user", "userid", "customer", "customerid", "reader", "readerid", "reviewer", "reviewerid", "uid")
-ITEMS = ("item", "itemid", "movie", "movieid", "product", "productid", "book", "bookid", "isbn", "song", "songid", "iid")
+ITEMS = (
+    "item",
+    "itemid",
+    "movie",
+    "movieid",
+    "product",
+    "productid",
+    "book",
+    "bookid",
+    "isbn",
+    "song",
+    "songid",
+    "iid",
+)
 RATINGS = ("rating", "ratings", "stars", "score", "label")
 """What columns are called in data sets that people share, in lower case and without signs between the words."""
 BATCH = 1024
