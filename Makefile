@@ -49,6 +49,7 @@ bench: $(READY) bench-search  ## Benchmarks; each writes JSON with its environme
 	$(BIN)/python benchmarks/compression_ours.py
 	$(BIN)/python benchmarks/compression.py
 	$(BIN)/python benchmarks/any_data.py --json benchmarks/results/any-data.json
+	$(BIN)/python benchmarks/sequences.py --json benchmarks/results/sequences.json
 	$(BIN)/python benchmarks/language_model.py --json benchmarks/results/language-model.json
 	$(BIN)/python benchmarks/halves.py steelyard-out/any-data/*/*.question.json steelyard-out/language-model/*.question.json --json benchmarks/results/halves.json
 	$(BIN)/python benchmarks/fuzz.py --json benchmarks/results/fuzz.json
@@ -67,7 +68,9 @@ bench-search: $(READY)  ## Benchmarks of searching alone.
 	$(BIN)/python benchmarks/halving.py --table digits --json benchmarks/results/halving.json
 	$(BIN)/python benchmarks/halving_page.py
 	$(BIN)/python benchmarks/search_memory.py --json benchmarks/results/search-memory.json
+	$(BIN)/python benchmarks/compress_elastic.py --json benchmarks/results/compress-elastic.json
 	$(BIN)/python benchmarks/search_goals.py --json benchmarks/results/search-goals.json
+	$(BIN)/python benchmarks/joint.py --json benchmarks/results/joint.json
 
 docs: $(READY)  ## The documentation's code blocks, executed, and its links, checked.
 	$(BIN)/python -m pytest -q tests/docs

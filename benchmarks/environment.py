@@ -7,7 +7,7 @@ from typing import Any
 
 from steelyard.measure.environment import read_environment
 
-PLACES = ("--json", "--shared", "--folder")
+PLACES = ("--json", "--shared", "--folder", "--replayed")
 """Options that only say where things lie on this machine."""
 
 

@@ -54,12 +54,14 @@ def cost(found: Outcome, goal: Goal) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--budget-s", type=float, default=60.0)
-    parser.add_argument("--own", type=int, default=len(GOALS), help="goals that get a search of their own")
+    parser.add_argument("--own", type=int, default=len(GOALS), help="goals, spread evenly, with a search of their own")
     parser.add_argument("--out", type=Path, default=Path("steelyard-out") / "search-goals")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     shutil.rmtree(asked.out, ignore_errors=True)
     answers = [ask(goal, asked.out / "shared", asked.budget_s, 0) for goal in GOALS]
+    last = len(GOALS) - 1
+    compared = {round(place * last / max(1, asked.own - 1)) for place in range(asked.own)}
     rows: list[dict[str, Any]] = []
     for number, (goal, (found, took_s)) in enumerate(zip(GOALS, answers, strict=True)):
         row: dict[str, Any] = {
@@ -69,7 +71,7 @@ def main() -> None:
             "cost": cost(found, goal),
             "chosen": str(found.chosen.candidate),
         }
-        if number < asked.own:
+        if number in compared:
             own, own_s = ask(goal, asked.out / f"own-{number}", asked.budget_s, 0)
             row |= {"own_took_s": round(own_s, 1), "own_status": own.status, "own_cost": cost(own, goal)}
             row |= {"own_chosen": str(own.chosen.candidate), "ratio": round(row["cost"] / row["own_cost"], 3)}

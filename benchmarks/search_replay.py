@@ -181,40 +181,45 @@ def correlation(pairs: NDArray[np.float64]) -> float:
     return round(float(spearmanr(pairs[:, 0], pairs[:, 1]).statistic), 3)
 
 
-def told(table: Table, curves: Mapping[str, Sequence[Curve]], lives: Sequence[Mapping[str, Curve]]) -> dict[str, Any]:
-    """The figures of a task: what strategies hold at the marks, and when elastic holds as much."""
-    figures: dict[str, Any] = {
+def replayed(table: Table) -> dict[str, Any]:
+    """What the strategies hold at the marks, and their curves."""
+    curves = {
+        each: [replay(table, strategy, seed) for seed in range(FEW if each.startswith("elastic") else SEEDS)]
+        for each, strategy in STRATEGIES.items()
+    }
+    return {
         "candidates": len(table.rows),
         "table_s": round(sum(row.seconds for row in table.rows.values()), 1),
         "strategies": {
             name: {f"at_{mark:.0f}_s": spread([curve.at(mark) for curve in found]) for mark in MARKS_S}
             for name, found in curves.items()
         },
-        "elastic": {},
+        "curves": {name: curve_of(found, 3 * GRID_S) for name, found in curves.items()},
     }
+
+
+def raced(ga: Mapping[str, Mapping[str, float]], lives: Sequence[Mapping[str, Curve]]) -> dict[str, Any]:
+    """When live runs hold as much as the genetic algorithm does at the marks, by both scores."""
+    found: dict[str, Any] = {}
     for name in ("recorded", "own"):
         for mark in MARKS_S:
-            goal = float(np.median([curve.at(mark) for curve in curves["ga"]]))
+            goal = ga[f"at_{mark:.0f}_s"]["median"]
             times = [run[name].until(goal) for run in lives]
-            figures["elastic"][f"{name}, ga at {mark:.0f} s"] = {
-                "goal": round(goal, 4),
+            found[f"{name}, ga at {mark:.0f} s"] = {
+                "goal": goal,
                 "times_s": times,
                 "shares": [None if each is None else round(each / mark, 4) for each in times],
                 "held_at_a_fifth_of_15_min": [round(run[name].at(180.0), 4) for run in lives],
                 "held_at_a_fifteenth_of_60_min": [round(run[name].at(240.0), 4) for run in lives],
                 "held_in_the_end": [round(run[name].volumes[-1], 4) for run in lives],
             }
-    until = max(MARKS_S)
-    grid = np.arange(0.0, until + GRID_S, GRID_S)
-    every = {**curves, **{f"elastic, {name}": [run[name] for run in lives] for name in ("recorded", "own")}}
-    figures["curves"] = {
-        name: [
-            [float(at), *quartiles([curve.at(at) for curve in found])] for at in grid[:: 1 if "elastic," in name else 3]
-        ]
-        for name, found in every.items()
-        if found
-    }
-    return figures
+    return found
+
+
+def curve_of(found: Sequence[Curve], step_s: float) -> list[list[float]]:
+    """Least, median and largest over the runs, on a grid of times."""
+    grid = np.arange(0.0, max(MARKS_S) + GRID_S, step_s)
+    return [[float(at), *quartiles([curve.at(at) for curve in found])] for at in grid] if found else []
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
@@ -234,16 +239,18 @@ def main() -> None:
     parser.add_argument("--task", choices=list(QUESTIONS), action="append")
     parser.add_argument("--live", type=Path, default=TABLES / "live")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--replayed", type=Path, help="an earlier result: what it holds of replays is taken over")
     asked = parser.parse_args()
+    before = {} if asked.replayed is None else json.loads(asked.replayed.read_text("utf-8"))["figures"]
     figures = {}
     for name in asked.task or QUESTIONS:
         table = Table.read(QUESTIONS[name])
-        curves = {
-            each: [replay(table, strategy, seed) for seed in range(FEW if each.startswith("elastic") else SEEDS)]
-            for each, strategy in STRATEGIES.items()
-        }
         lives = [live(table, path) for path in sorted(asked.live.glob(f"{name}-*.json"))]
-        figures[name] = told(table, curves, lives)
+        figures[name] = before[name] if before else replayed(table)
+        figures[name] |= {"elastic": raced(figures[name]["strategies"]["ga"], lives)}
+        figures[name]["curves"] |= {
+            f"elastic, {score}": curve_of([run[score] for run in lives], GRID_S) for score in ("recorded", "own")
+        }
         figures[name]["agreement"] = [agreement(table, path) for path in sorted(asked.live.glob(f"{name}-*.json"))]
         print(name, {key: value for key, value in figures[name].items() if key != "curves"}, flush=True)
     write_result(asked.json, command_line(), figures)

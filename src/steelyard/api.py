@@ -57,11 +57,14 @@ def resolve(task: Any, **options: Any) -> Plan:
     for name in ("plugins",):
         if isinstance(options.get(name), str):
             options[name] = (options[name],)
+    if isinstance(options.get("steps"), str):
+        options["steps"] = tuple(each.strip() for each in options["steps"].split(",") if each.strip())
     for name in ("out", "measured", "warm_start"):
         if isinstance(options.get(name), str):
             options[name] = Path(options[name])
-    if isinstance(options.get("model"), list):
-        options["model"] = tuple(options["model"])
+    for name in ("model", "steps"):
+        if isinstance(options.get(name), list):
+            options[name] = tuple(options[name])
     options = _with_scenario(options, kind=task if isinstance(task, str) and options.get("data") is not None else None)
     options["knobs"] = knobs_from(options.get("knobs") or {})
     return resolve_request(Request(task=task, **options))
@@ -101,7 +104,7 @@ def _start_early(worker: WorkerProcess, out: str | Path | None) -> None:
 
     Where a study is there already it may be finished, and need none; if it goes on, the worker starts then.
     """
-    if out is None or not (Path(out) / "study.db").exists():
+    if not isinstance(out, str | Path) or not (Path(out) / "study.db").exists():
         worker.start()
 
 

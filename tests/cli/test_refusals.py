@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from steelyard.tasks.metrics import DEFAULT_METRICS
+
 PARSED = [
     (["fnd"], "usage", "command 'fnd' is not known; did you mean 'find'?", "command"),
     (["zzz"], "usage", "command 'zzz' is not known; `steelyard --help` shows what there is.", "command"),
@@ -206,8 +208,8 @@ def test_tasks_and_kinds_are_told_apart(refused):
     )
     assert refused("find", "digits", "--data", "a.csv") == (
         "input",
-        "'task' must be a kind (image-classification, tabular-classification, tabular-regression) where --data is "
-        "given; 'digits' is a built-in task, which has data of its own.",
+        f"'task' must be a kind ({', '.join(DEFAULT_METRICS)}) where --data is given; "
+        "'digits' is a built-in task, which has data of its own.",
         "task",
     )
 
@@ -281,10 +283,36 @@ def test_what_is_no_bundle_is_refused(refused, tmp_path, verb):
 def test_list_suggests_its_shelves(refused, ask):
     assert refused("list", "nonsense") == (
         "unknown-name",
-        "list 'nonsense' is not known; known: families, kinds, metrics, runtimes, steps, strategies, tasks.",
+        "list 'nonsense' is not known; known: families, kinds, metrics, runtimes, scenarios, steps, strategies, tasks.",
         "what",
     )
     assert ask("list", "strategies", "--json").json == {
         "schema": 1,
         "strategies": ["elastic", "tpe", "nsga2", "random", "grid", "grow", "ga", "compound", "shrink"],
     }
+
+
+def test_environments_that_can_not_be_played_in_are_refused(refused):
+    kind = "reinforcement-learning"
+    assert refused("find", kind) == (
+        "input",
+        "'data' must name an environment for the kind 'reinforcement-learning'; give --data.",
+        "data",
+    )
+    assert refused("find", kind, "--data", "CartPole-v1", "--target", "x") == (
+        "input",
+        "'target' is about rows, and an environment has none; leave it out.",
+        "target",
+    )
+    assert refused("find", "cartpole", "--model", "mlp") == (
+        "input",
+        "'model' 'mlp' can't learn 'cartpole': it learns from rows with answers; q-learning, sarsa and dqn learn by "
+        "playing.",
+        "model",
+    )
+    assert refused("find", "digits", "--model", "dqn") == (
+        "input",
+        "'model' 'dqn' can't learn 'digits': it learns by playing in an environment, and this task has rows with "
+        "answers.",
+        "model",
+    )

@@ -30,6 +30,14 @@ def refusal(ask):
         ({"model": ["mlp", 3]}, "'model' must be a name, or names, got ('mlp', 3).", "model"),
         ({"out": 3}, "'out' must be a path, got 3.", "out"),
         ({"plugins": 3}, "'plugins' must be addresses module:function, got 3.", "plugins"),
+        ({"steps": [3]}, "'steps' must be names of steps, got (3,).", "steps"),
+        ({"steps": ()}, "'steps' must name at least one step, got none.", "steps"),
+        ({"steps": "quantise"}, "step 'quantise' is not known; did you mean 'quantize'?", "steps"),
+        (
+            {"steps": "prune"},
+            "'steps' prune makes a model smaller, which the search does by its scale; leave it out.",
+            "steps",
+        ),
         ({"learning_rate": "x"}, "'learning_rate' must be a number, got 'x'.", "learning_rate"),
         ({"loss": 3}, "'loss' must be a text that is not empty, got 3.", "loss"),
         ({"knobs": {"width": 10}}, f"{RULE}10 for 'width'.", "knobs"),
@@ -103,6 +111,45 @@ def test_a_space_of_one_scale_and_fewer_trials_than_families_are_questions_like_
     assert plan.space.size == 1
     plan = steelyard.resolve("digits", model="mlp,cnn,linear", budget=Budget(None, 1))
     assert len(plan.firsts) == 4
+
+
+def test_steps_are_named_with_commas_or_as_a_list():
+    asked = [
+        steelyard.resolve("digits", model="mlp", steps=each).space.pipelines
+        for each in ("quantize, encode", ["quantize", "encode"], ("encode", "quantize"))
+    ]
+    assert asked[0] == asked[1] == asked[2]
+    assert ("quantize", "encode") in {tuple(step.name for step in each) for each in asked[0]}
+
+
+def test_mixed_precision_is_added_where_estimates_are_cheap_and_changes_no_study():
+    cheap, scratch = (steelyard.resolve("digits", model="mlp", strategy=each) for each in ("elastic", "random"))
+    assert cheap.identity == scratch.identity
+    assert cheap.size == scratch.size == scratch.space.size
+    assert set(cheap.space.pipelines) - set(scratch.space.pipelines) == set(cheap.added)
+    assert [each[0].settings for each in cheap.added] == [(("keep_float", 1),), (("keep_float", 2),)]
+
+
+def test_steps_that_were_asked_for_are_another_study():
+    plans = [steelyard.resolve("digits", model="mlp", steps=each) for each in (None, "quantize")]
+    assert plans[0].identity["steps"] == [[], [{"name": "quantize"}]]
+    assert plans[1].identity["steps"] != plans[0].identity["steps"]
+    assert plans[1].added == ()
+
+
+def test_an_encoded_file_is_of_no_use_to_a_runtime_with_files_of_its_own():
+    pytest.importorskip("openvino")
+    assert refusal(lambda: steelyard.resolve("digits", model="mlp", runtime="openvino", steps="encode")) == (
+        "'steps' encode makes ONNX files smaller, but openvino has files of its own; leave encode out.",
+        "steps",
+    )
+
+
+def test_a_runtime_that_reads_no_onnx_has_no_steps():
+    assert refusal(lambda: steelyard.resolve("digits", model="mlp", runtime="torch", steps="quantize")) == (
+        "'steps' can't be searched for torch, whose files are not made of ONNX files; leave it out.",
+        "steps",
+    )
 
 
 def test_a_scenario_fills_in_what_is_not_given():

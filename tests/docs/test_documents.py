@@ -113,7 +113,7 @@ def reference_rows(verb: str) -> dict[str, str]:
     section = re.search(rf"^## {verb}$(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
     assert section, f"docs/reference/cli.md has no section {verb!r}"
     rows = [line for line in section[1].splitlines() if line.startswith("| `--")]
-    return {OPTION.search(row)[0]: row for row in rows}  # type: ignore[index]
+    return {name: row for row in rows for name in OPTION.findall(row.split(" | ")[0])}
 
 
 @pytest.mark.parametrize("verb", sorted(verbs()))

@@ -1,11 +1,14 @@
 """How many channels stay."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from steelyard.elastic.allocation import Arithmetic, by_macs, by_ratio, units_of
+from steelyard.core.errors import InputError
+from steelyard.elastic.allocation import Arithmetic, by_macs, by_ratio, by_sizes, falling_sizes, units_of
 from steelyard.elastic.groups import Group
 from steelyard.elastic.trying import anatomy_of
 
@@ -113,3 +116,26 @@ def test_where_time_is_what_counts_a_layer_of_many_weights_shrinks_before_one_of
     by_time = by_macs(anatomy, scores, 0.95, is_global=True, round_to=8, of="time")
     by_products = by_macs(anatomy, scores, 0.95, is_global=True, round_to=8)
     assert len(by_time[dense]) < len(by_products[dense]) == 512
+
+
+def test_sizes_that_are_named_are_kept_the_best_channels_of_each():
+    module = nn.Sequential(nn.Linear(10, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 2))
+    anatomy = anatomy_of(module, (torch.randn(2, 10),))
+    scores = {"0": np.arange(32.0), "2": -np.arange(32.0)}
+    kept = by_sizes(anatomy, scores, (5, 3))
+    np.testing.assert_array_equal(kept["0"], np.arange(27, 32))
+    np.testing.assert_array_equal(kept["2"], np.arange(3))
+    for wrong, got in (((5,), "5"), ((5, 33), "5-33")):
+        with pytest.raises(InputError) as caught:
+            by_sizes(anatomy, scores, wrong)
+        assert caught.value.message == f"'sizes' must name 2 sizes of at most 32-32, got {got}."
+
+
+def test_sizes_fall_one_unit_at_a_time_and_so_does_the_cost():
+    units = units_of((Group("a", 32), Group("b", 32)), 8)
+    scores = {"a": np.arange(32.0), "b": np.ones(32)}
+    path = list(falling_sizes(units, scores, lambda sizes: float(sum(sizes))))
+    assert path[0] == ([32, 32], 64.0)
+    assert path[-1][0] == [unit.sizes[-1] for unit in units]
+    assert all(sum(x != y for x, y in zip(a, b, strict=True)) == 1 for (a, _), (b, _) in itertools.pairwise(path))
+    assert [cost for _, cost in path] == sorted((cost for _, cost in path), reverse=True)

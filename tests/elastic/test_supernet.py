@@ -9,8 +9,8 @@ from torch import nn
 from steelyard.builtin import registry
 from steelyard.core.candidate import FamilySpace, Knob, Scale
 from steelyard.core.errors import InputError, WorkerError
-from steelyard.elastic.sandwich import Course, cycle, soft_loss, train_supernet
-from steelyard.elastic.supernet import Supernet
+from steelyard.elastic.sandwich import Course, cycle, train_supernet
+from steelyard.elastic.supernet import Member, Supernet
 from steelyard.families.own import Own
 from steelyard.testing.fakes import FakeTask
 
@@ -125,13 +125,34 @@ def test_models_with_nothing_in_common_are_refused():
         Supernet(lambda scale: family.build(scale, task, 0), [Scale.of(kind="one"), Scale.of(kind="two")])
 
 
-def test_the_sandwich_teaches_all_of_them():
+def test_all_of_them_learn():
     net = supernet("mlp")
     course = Course(epochs=100, batch=16, limit_s=math.inf, seed=0)
     done = train_supernet(net, TASK.train, TASK.output, course)
     assert done.stopped == "epochs"
     assert done.largest_loss < 1.0
     assert done.smallest_loss < math.log(3)
+
+
+def test_each_has_its_turn_before_any_has_its_second_and_the_largest_every_sixth_step():
+    asked: list[Scale] = []
+
+    class Heard(Supernet):
+        def member(self, scale: Scale) -> Member:
+            asked.append(scale)
+            return super().member(scale)
+
+    plain = supernet("mlp")
+    net = Heard(plain.build, plain.scales)
+    asked.clear()
+    course = Course(epochs=4, batch=8, limit_s=math.inf, seed=0)
+    done = train_supernet(net, TASK.train, TASK.output, course)
+    assert len(asked) == done.steps
+    assert set(asked[::6]) == {net.scales[0]}
+    turns = [scale for at, scale in enumerate(asked) if at % 6]
+    rounds = [turns[at : at + len(net.scales)] for at in range(0, len(turns), len(net.scales))]
+    assert len(rounds) > 1
+    assert all(len(set(each)) == len(each) for each in rounds)
 
 
 def test_no_time_at_all_is_no_training():
@@ -157,8 +178,3 @@ def test_the_cycle_rises_and_falls():
     assert factors[top:] == sorted(factors[top:], reverse=True)
     assert max(factors) <= 1
     assert min(factors) > 0
-
-
-def test_the_soft_loss_is_least_at_the_same_scores():
-    wanted = torch.randn(6, 4)
-    assert soft_loss(wanted, wanted) < soft_loss(wanted + torch.randn(6, 4), wanted)

@@ -101,7 +101,7 @@ def test_the_model_given_is_the_teacher_and_stays_as_it_was(chain: Chain) -> Non
     before = path.read_bytes()
     made(chain, CUT, LEARN)
     rows = next(chain.task.valid.batches(16))
-    lesson = chain._lesson(1.0)
+    lesson = chain.lesson(1.0)
     with torch.no_grad():
         teacher = lesson.teacher(torch.from_numpy(rows["x"])).numpy()
     assert np.abs(RUNTIME.load(path).run(rows) - teacher).max() < 1e-5

@@ -10,7 +10,7 @@ from steelyard.core.candidate import Candidate, FamilySpace, Knob, Scale
 from steelyard.core.errors import WorkerError
 from steelyard.core.explored import Explored
 from steelyard.engine.clock import Clock
-from steelyard.engine.elastic import SharedWeights, sharing_scales
+from steelyard.engine.elastic import SharedWeights, sharing_scales, smoothed
 from steelyard.engine.messages import Assignment, Exploration
 from steelyard.families.own import Own
 from steelyard.tasks.metrics import METRICS
@@ -24,7 +24,7 @@ SPACE = FamilySpace("cnn", (Knob("depth", (1, 2)), Knob("width", (2, 4)), Knob("
 def service(folder, space=SPACE, family=None, task=TASK) -> SharedWeights:
     families = {space.family: family or registry.get("family", space.family)}
     metric = METRICS["accuracy" if task.metric == "accuracy" else "rmse"]
-    return SharedWeights(task, families, Recipe(epochs=6), metric, metric, 0, folder)
+    return SharedWeights(task, families, Recipe(epochs=6), metric, metric, 0, folder, registry)
 
 
 def asked(space=SPACE, *, forced: bool = True, left_s: float = 600.0) -> Exploration:
@@ -81,6 +81,27 @@ def test_what_is_cheap_to_train_alone_is_not_shared(tmp_path):
 def test_what_is_costly_to_train_alone_is_shared(tmp_path):
     made = service(tmp_path).explore(asked(forced=False, left_s=1e-3), Clock(lambda _: None))
     assert made.notes["explored"]
+
+
+def found(width: int, quality: float) -> Explored:
+    return Explored(Candidate("mlp", Scale.of(width=width)), quality, 100, 1e-5, 1000)
+
+
+def test_what_is_found_of_a_scale_counts_for_its_neighbours():
+    space = FamilySpace("mlp", (Knob("width", tuple(range(1, 25))),))
+    truth = np.linspace(0.5, 0.9, 24)
+    noisy = truth + np.random.default_rng(0).normal(0, 0.05, 24)
+    rows = [found(width, quality) for width, quality in zip(range(1, 25), noisy, strict=True)]
+    told = np.array([each.quality for each in smoothed(space, rows)])
+    assert np.abs(told - truth).mean() < 0.7 * np.abs(noisy - truth).mean()
+    assert noisy.min() <= told.min() <= told.max() <= noisy.max()
+    assert [each.candidate for each in smoothed(space, rows)] == [each.candidate for each in rows]
+
+
+def test_few_scales_are_told_as_they_are_found():
+    space = FamilySpace("mlp", (Knob("width", tuple(range(1, 25))),))
+    rows = [found(1, 0.5), found(2, 0.9), found(3, 0.4)]
+    assert smoothed(space, rows) == rows
 
 
 def test_a_model_that_decides_by_values_can_share_nothing(tmp_path):

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from steelyard.core.candidate import Candidate, FamilySpace, Knob, Scale, Space
+from steelyard.core.candidate import Candidate, FamilySpace, Knob, Scale, Space, StepSetting
 from steelyard.core.errors import WorkerError
 from steelyard.core.explored import Explored
-from steelyard.core.goal import Budget
+from steelyard.core.goal import Budget, Goal
 from steelyard.engine.exploring import FACT, Explorations, explored_keys, seconds_of, told
 from steelyard.engine.messages import Made
 from steelyard.tasks.metrics import METRICS
@@ -80,7 +80,7 @@ def ended(made: Made | Exception) -> "Future[Made]":
     return future
 
 
-@pytest.mark.parametrize("asked", [plan("never"), plan(given=object())])
+@pytest.mark.parametrize("asked", [plan("never"), plan("never", given=object())])
 def test_nothing_is_explored_where_nothing_is_to_be_shared(asked):
     assert Explorations.of(asked, Kept()) is None
 
@@ -92,8 +92,8 @@ def test_families_come_one_after_the_other_and_divide_the_time():
     explorations.begin(workers, 80.0, lambda _: None)
     assert [asked.space for asked, _ in workers.asked] == [ONE, TWO]
     first, second = (asked.limit_s for asked, _ in workers.asked)
-    assert first == pytest.approx(100 * 0.33 / 2)
-    assert second == pytest.approx(80 * 0.33)
+    assert first == pytest.approx(100 * 0.3 / 2)
+    assert second == pytest.approx(80 * 0.3)
     assert explorations.begin(workers, 60.0, lambda _: None) is None
 
 
@@ -156,3 +156,41 @@ def test_agreement_is_told_from_four_pairs_on():
     assert wrong["rank_correlation"] == pytest.approx(-1.0)
     flat = told(study, confirmed([0.5] * 4, (1, 2, 3, 4)), accuracy)["one"]
     assert flat["rank_correlation"] is None
+
+
+NET = SimpleNamespace(is_module=True, name="net")
+TREE = Space((FamilySpace("net"),), ((), (StepSetting("prune"), StepSetting("distill"))))
+
+
+def test_the_structures_of_a_given_model_are_explored_around_its_goal():
+    asked = plan(given=NET, families=(FamilySpace("net"),))
+    asked.space, asked.goal, asked.metric = TREE, Goal(max_drop=0.02, minimize="size"), METRICS["accuracy"]
+    explorations = Explorations.of(asked, Kept())
+    assert list(explorations.untold()) == []
+    workers = Workers()
+    explorations.begin(workers, 100.0, lambda _: lambda _: None)
+    sent, _ = workers.asked[0]
+    assert (sent.max_drop, sent.relative, sent.minimize) == (0.02, False, "size")
+    future = Future()
+    future.set_exception(WorkerError("the model has no groups of channels that can go.", stage="share"))
+    assert list(explorations.end(future)) == [
+        (
+            "notice",
+            "net is cut step by step, without shared weights: the model has no groups of channels that can go.",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "space", "reason"),
+    [
+        (SimpleNamespace(is_module=False, name="net"), TREE, "a file without training code has no weights to train."),
+        (NET, Space((FamilySpace("net"),)), "structures are explored where the steps prune and distill may be used."),
+    ],
+)
+def test_a_given_model_that_can_not_share_weights_says_why(given, space, reason):
+    asked = plan(given=given)
+    asked.space = space
+    explorations = Explorations.of(asked, Kept())
+    assert explorations.todo == []
+    assert list(explorations.untold()) == [f"net is cut step by step, without shared weights: {reason}"]

@@ -1,15 +1,13 @@
 import threading
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from steelyard.builtin import registry
 from steelyard.core.candidate import Candidate, Scale
 from steelyard.core.errors import DataError, WorkerError
-from steelyard.core.task import Rows
 from steelyard.core.wire import file_sha256
-from steelyard.engine.making import UNTRAINED, Clock, Workshop, calibration, made_once
+from steelyard.engine.making import UNTRAINED, Clock, Workshop, made_once
 from steelyard.engine.messages import EARLIER_NOTES, EARLIER_WEIGHTS, HOPELESS, WEIGHTS, Assignment
 from steelyard.families.mlp import MLP
 from steelyard.tasks.metrics import METRICS
@@ -34,14 +32,6 @@ def test_whatever_fails_in_a_stage_is_told_with_it(error, message):
     assert (caught.value.stage, caught.value.message) == ("export", message)
     assert heard == ["export"]
     assert clock.seconds["export"] >= 0
-
-
-def test_calibration_rows_are_all_rows_once_in_an_order_of_the_seed():
-    rows = Rows(np.arange(150, dtype=np.float32)[:, None], np.zeros(150))
-    seen = np.concatenate(list(calibration(rows, seed=3)))[:, 0]
-    assert sorted(seen) == list(range(150))
-    assert not np.array_equal(seen, np.arange(150))
-    assert np.array_equal(seen, np.concatenate(list(calibration(rows, seed=3)))[:, 0])
 
 
 def write(text):

@@ -2,10 +2,12 @@ import math
 from dataclasses import replace
 
 from steelyard.core.candidate import Candidate, Scale, StepSetting
+from steelyard.core.explored import Explored
 from steelyard.core.goal import Goal
 from steelyard.core.quantity import Quantity
 from steelyard.core.trial import Failure, Measurement, Trial
 from steelyard.engine.problem import StudyProblem
+from steelyard.select.quality import loss
 from steelyard.tasks.metrics import METRICS
 
 
@@ -60,3 +62,18 @@ def test_good_enough_needs_every_limit():
     best, small = trial(0.95, width=64), trial(0.95)
     assert not problem(max_latency_s=1e-5).is_good_enough(small, [best, small])
     assert problem(max_latency_s=3e-5).is_good_enough(small, [best, small])
+
+
+def test_looks_at_forms_are_estimates_but_no_explored_scales():
+    plain, form = Candidate("mlp", Scale.of(width=8)), Candidate("mlp", Scale.of(width=8), (StepSetting("quantize"),))
+    known = {each.key: Explored(each, quality, 100, 1e-5, 500) for each, quality in ((plain, 0.9), (form, 0.8))}
+    asked = replace(problem(), known=known)
+    assert asked.explored() == (plain,)
+    assert asked.estimate(form) == (loss(METRICS["accuracy"], 0.8), math.log(1e-5))
+    assert asked.estimate(replace(form, options=(("threads", 2),))) is None
+
+
+def test_the_worst_loss_is_that_of_the_best_plain_model_and_a_share_of_the_permitted_drop():
+    assert problem(max_drop=0.02).worst_loss([]) is None
+    assert math.isclose(problem(max_drop=0.02).worst_loss([trial(0.95), trial(0.9)], 0.5), -0.94)
+    assert math.isclose(problem(max_drop=0.02, relative=True).worst_loss([trial(0.5)]), -0.49)

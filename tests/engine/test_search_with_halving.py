@@ -136,6 +136,7 @@ def search(folder, study, *, pipelines=((),), strategy=GRID, most=1000, halving=
         monitor="accuracy",
         metric=ACCURACY,
         space=space,
+        size=space.size,
         strategy=strategy,
         budget=Budget(None, None),
         firsts=(*space.references(), BASELINE),

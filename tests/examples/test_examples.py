@@ -15,7 +15,15 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("script", ["01_first_search/first_search.py", "02_own_data/own_data.py"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        "01_first_search/first_search.py",
+        "02_own_data/own_data.py",
+        "06_clusters/clusters.py",
+        "07_sequences/texts.py",
+    ],
+)
 def test_a_script_runs(script: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with contextlib.chdir(tmp_path), warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -25,6 +25,10 @@ TASKS = {
     "mixed table": FakeTask.table(),
     "values": FakeTask.values(),
     "one number": FakeTask.values(features=2),
+    "ragged series": FakeTask.series(),
+    "texts": FakeTask.text(),
+    "sounds": FakeTask.sound(),
+    "language": FakeTask.language(),
 }
 
 
@@ -38,7 +42,6 @@ def perceptron(inputs: int, outputs: int, width: Literal[4, 8] = 4, depth: int =
 FAMILIES = {name: registry.get("family", name) for name in registry.names("family")}
 FAMILIES["own"] = Own("own", perceptron)
 OF_PICTURES = (*("cnn", "resnet", "resnet-bottleneck", "lenet", "mobilenetv2", "efficientnet", "squeezenet", "vit"),)
-OF_OTHERS = ("factorization",)
 NAMED_ALIKE = ("resnet", "resnet-bottleneck", "mobilenetv2", "efficientnet", "squeezenet", "vit")
 
 
@@ -49,9 +52,31 @@ def test_the_contract_holds(family, task):
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
-def test_families_of_images_alone_refuse_and_only_tables(task):
+def test_families_refuse_what_they_are_not_made_for(task):
     refusing = {name for name, family in FAMILIES.items() if family.refusal(task) is not None}
-    assert refusing == {*OF_OTHERS, *(OF_PICTURES if task.kind != "image-classification" else ())}
+    refusing -= {"q-learning", "sarsa", "dqn", "kmeans", "factorization"}
+    images, sequences, decoders = set(OF_PICTURES), {"cnn1d", "lstm", "gru", "transformer"}, {"decoder"}
+    expected = {
+        "image-classification": sequences | decoders | {"trees"},
+        "series-classification": images | decoders | {"trees"},
+        "audio-classification": images | decoders | {"trees"},
+        "text-classification": images | decoders | {"mlp", "trees"},
+        "language-modelling": images | sequences | {"mlp", "linear", "trees"},
+    }
+    assert refusing == expected.get(task.kind, images | sequences | decoders)
+
+
+def test_families_of_sequences_say_why_they_refuse():
+    needs = "it needs series, texts or sound; mlp and linear take tables and images"
+    answers = "it gives one answer a row; decoder models language"
+    for name in ("cnn1d", "lstm", "gru", "transformer"):
+        assert FAMILIES[name].refusal(FakeTask.table()) == needs
+        assert FAMILIES[name].refusal(FakeTask.language()) == answers
+    assert FAMILIES["linear"].refusal(FakeTask.language()) == answers
+    assert FAMILIES["decoder"].refusal(FakeTask.text()) == "it models language; the kind of task is language-modelling"
+    assert FAMILIES["mlp"].refusal(FakeTask.text()) == (
+        "the numbers of words are no quantities; linear, cnn1d, gru and transformer take texts"
+    )
 
 
 @pytest.mark.parametrize("name", OF_PICTURES)
@@ -68,7 +93,7 @@ def parameters(name, scale, task):
     return sum(each.numel() for each in FAMILIES[name].build(scale, task, 0).parameters())
 
 
-@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+@pytest.mark.parametrize("task", [each for each in TASKS.values() if FAMILIES["mlp"].refusal(each) is None])
 def test_an_mlp_has_as_many_weights_as_its_formula(task):
     features = np.prod(FAMILIES["mlp"].build(Scale.of(depth=1, width=2), task, 0).front.shape)
     out = task.output.width
@@ -219,7 +244,7 @@ def test_proposing_scales_loads_no_torch():
         "from steelyard.builtin import registry\n"
         "from steelyard.testing.fakes import FakeTask\n"
         "for name in registry.names('family'):\n"
-        "    for task in (FakeTask.image(), FakeTask.table()):\n"
+        "    for task in (FakeTask.image(), FakeTask.table(), FakeTask.text(), FakeTask.language()):\n"
         "        family = registry.get('family', name)\n"
         "        family.refusal(task) or family.knobs(task)\n"
         "print('torch' in sys.modules)"

@@ -246,3 +246,35 @@ def test_several_decisions_a_row_disagree_where_one_does():
     proof = prove(METRICS["agreement"], wanted, other, wanted, epsilon=0.05, relative=False, confidence=0.95)
     assert proof.value == pytest.approx(0.02)
     assert proof.rejected
+
+
+def test_a_drop_of_return_is_the_mean_loss_an_episode():
+    """Returns in place of outputs; the oracle is the t-test of the same differences."""
+    metric, rng = METRICS["return"], np.random.default_rng(3)
+    reference = rng.normal(100, 10, 400)
+    candidate = reference - rng.normal(1, 2, 400)
+    arguments = (metric, reference[:, None], candidate[:, None], np.zeros((400, 1), dtype=np.int64))
+    for epsilon, relative, shift in ((0.02, True, 0.02 * reference), (2.0, False, np.full(400, 2.0))):
+        proof = prove(*arguments, epsilon=epsilon, relative=relative, confidence=0.95)
+        assert proof.rejected
+        assert proof.method == "studentised bootstrap"
+        assert proof.value == pytest.approx(np.mean(reference - candidate) / (reference.mean() if relative else 1))
+        differences = reference - candidate - shift
+        assert stats.ttest_1samp(differences, 0, alternative="less").pvalue < 0.05
+        assert not prove(*arguments, epsilon=epsilon / 2.5, relative=relative, confidence=0.95).rejected
+
+
+def test_a_negative_return_is_a_share_of_its_size():
+    metric = METRICS["return"]
+    reference = np.linspace(-120.0, -100.0, 200)[:, None]
+    seeds = np.arange(200)[:, None]
+    proof = prove(metric, reference, reference * 1.03, seeds, epsilon=0.05, relative=True, confidence=0.95)
+    assert (proof.rejected, proof.value) == (True, pytest.approx(0.03))
+    assert not prove(metric, reference, reference * 1.06, seeds, epsilon=0.05, relative=True, confidence=0.95).rejected
+
+
+def test_a_least_return_is_proved():
+    returns = np.random.default_rng(0).normal(10, 1, 200)[:, None]
+    arguments = (METRICS["return"], returns, np.zeros((200, 1)))
+    assert prove_quality(*arguments, at_least=9.5, confidence=0.95).rejected
+    assert not prove_quality(*arguments, at_least=10.0, confidence=0.95).rejected

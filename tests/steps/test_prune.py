@@ -192,6 +192,16 @@ ONE_OF_TWO = (
 WRONG = {
     "neither": ({}, ONE_OF_TWO + "keep=None and ratio=None."),
     "both": ({"keep": 0.5, "ratio": 0.5}, ONE_OF_TWO + "keep=0.5 and ratio=0.5."),
+    "sizes and keep": (
+        {"sizes": "8-4", "keep": 0.5},
+        "'sizes' must be whole numbers such as 16-32-48, without 'keep' and 'ratio', got sizes='8-4', keep=0.5 and "
+        "ratio=None.",
+    ),
+    "no sizes": (
+        {"sizes": "8,4"},
+        "'sizes' must be whole numbers such as 16-32-48, without 'keep' and 'ratio', got sizes='8,4', keep=None and "
+        "ratio=None.",
+    ),
     "nothing kept": ({"keep": 0}, "'keep' must be above 0 and at most 1, got 0."),
     "all removed": ({"ratio": 1}, "'ratio' must be at least 0 and below 1, got 1."),
     "kind": (

@@ -15,8 +15,9 @@ from PIL import Image
 
 from steelyard.core.errors import DataError, InputError, SteelyardError
 from steelyard.tasks.arrays import read_npz
+from steelyard.tasks.folders import File
 from steelyard.tasks.frames import read_columns
-from steelyard.tasks.pictures import Form, Picture, decode_pictures
+from steelyard.tasks.pictures import Form, decode_pictures
 from steelyard.tasks.reading import from_arrays, from_data
 
 IMAGES = "image-classification"
@@ -453,7 +454,7 @@ def test_an_image_that_is_a_bomb(tmp_path, side):
 
 
 def test_images_that_decode_to_gigabytes(tmp_path):
-    many = [Picture((f"{number}.png",), png) for number in range(1000)]
+    many = [File((f"{number}.png",), png) for number in range(1000)]
     assert message_of(lambda: decode_pictures(many, Form(2000, 1000, 3), tmp_path)) == (
         f"{tmp_path} must decode to at most 4.3 GB, got 6.0 GB (1,000 images of 2000 × 1000); "
         "resize them first, or pass --trust."

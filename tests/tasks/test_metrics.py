@@ -156,7 +156,11 @@ def test_proofs_are_those_of_the_design():
         "agreement": "disagreement",
         "output_error": "mean",
         "perplexity": "mean",
+        "return": "mean",
+        "silhouette": "mean",
         **dict.fromkeys(("precision", "recall", "top_5", "log_loss", "mae"), "bootstrap"),
+        "bits_per_token": "bootstrap",
+        **dict.fromkeys(("adjusted_rand", "davies_bouldin", "calinski_harabasz"), "bootstrap"),
     }
 
 
@@ -221,3 +225,9 @@ def test_perplexity_of_a_guess_is_the_size_of_the_vocabulary():
     np.put_along_axis(sure, np.maximum(targets, 0)[..., None], 0.0, axis=2)
     assert METRICS["perplexity"](sure.reshape(2, -1), targets) == pytest.approx(1)
     assert METRICS["perplexity"](np.full((2, 21), np.nan), targets) == math.inf
+
+
+def test_bits_of_a_guess_among_eight_are_three():
+    targets = np.array([[0, 3, -1], [2, 1, 0]])
+    assert METRICS["bits_per_token"](np.zeros((2, 3 * 8)), targets) == pytest.approx(3)
+    assert METRICS["bits_per_token"](np.full((2, 24), np.nan), targets) == math.inf

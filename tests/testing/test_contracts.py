@@ -16,7 +16,7 @@ from steelyard.core.protocols import Metric, Task
 from steelyard.core.task import ClassOutput, Column, Rows, TableInput, ValueOutput
 from steelyard.families.mlp import MLP
 from steelyard.runtimes.onnxruntime.export import export
-from steelyard.tasks.metrics import METRICS, QualityMetric
+from steelyard.tasks.metrics import METRICS, QualityMetric, metrics_of, more_metrics_of
 from steelyard.testing import (
     ContractError,
     check_family,
@@ -53,7 +53,12 @@ def broken(action, part):
 # Tasks.
 
 
-@pytest.mark.parametrize("task", [IMAGE, TABLE, VALUES, FakeTask.image(channels=3)], ids=lambda each: each.name)
+SEQUENCES = (FakeTask.series(), FakeTask.text(), FakeTask.sound(), FakeTask.language())
+
+
+@pytest.mark.parametrize(
+    "task", [IMAGE, TABLE, VALUES, FakeTask.image(channels=3), *SEQUENCES], ids=lambda each: each.name
+)
 def test_fake_tasks_keep_the_contract(task):
     assert isinstance(task, Task)
     check_task(task)
@@ -121,10 +126,14 @@ def test_a_broken_task_is_named(task, part):
 # Metrics.
 
 
-@pytest.mark.parametrize("name", [name for name in METRICS if name not in ("output_error", "perplexity")])
+OF_CLASSES = ("agreement", *metrics_of("classification"), *more_metrics_of("classification"))
+OF_VALUES = (*metrics_of("regression"), *more_metrics_of("regression"))
+
+
+@pytest.mark.parametrize("name", [*OF_CLASSES, *OF_VALUES])
 def test_every_metric_keeps_the_contract(name):
     assert isinstance(METRICS[name], Metric)
-    check_metric(METRICS[name], NUMBERS if name in ("rmse", "r2", "mae") else CLASSES)
+    check_metric(METRICS[name], NUMBERS if name in OF_VALUES else CLASSES)
 
 
 def metric(compute, higher=True, unit_range=False, worst=-math.inf):

@@ -43,7 +43,7 @@ def compress(  # noqa: PLR0917  the parser fills parameters in by name
     scenario: Annotated[
         Text, typer.Option(help="Limits of a kind of use, by name or FILE.yaml.", metavar="NAME")
     ] = None,
-    strategy: Annotated[Text, typer.Option(help="shrink, random, grid or tpe. [shrink]")] = None,
+    strategy: Annotated[Text, typer.Option(help="shrink, elastic, random, grid or tpe. [shrink]")] = None,
     budget: Annotated[Text, typer.Option(help="Of the whole command: 60s, 10m, 2h. [10m]")] = None,
     trials: Annotated[int | None, typer.Option(help="Confirmed candidates; alone it lifts the budget.")] = None,
     workers: Annotated[int | None, typer.Option(help="Training processes. [cores less one]")] = None,

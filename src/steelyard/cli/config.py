@@ -42,10 +42,12 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, rename="kebab", omit_de
     budget: str | int | float | None = None
     trials: int | None = None
     knob: dict[str, list[Setting]] | None = None
+    steps: str | None = None
     workers: int | None = None
     seed: int | None = None
     seeds: int | None = None
     halving: bool | None = None
+    vocabulary: str | None = None
     loss: str | None = None
     train: str | None = None
     preprocess: str | None = None

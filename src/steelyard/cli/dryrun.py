@@ -22,7 +22,7 @@ def describe_plan(plan: Plan) -> Plain:
         "budget": plan.budget.to_json(),
         "strategy": plan.strategy.name,
         "space": plan.space.to_json(),
-        "candidates": plan.space.size,
+        "candidates": plan.size,
         "references": [{"key": each.key, **each.to_json()} for each in first],
         "seconds_a_candidate": _probed(plan),
         "provable": what_can_be_proved(plan),

@@ -12,6 +12,7 @@ STRATEGY = typer.Option(help="elastic, ga, nsga2, tpe, random, grid, grow or com
 HALVING = typer.Option("--halving/--no-halving", help="Stop hopeless trainings early. [--halving]")
 STRATEGY_OPTION = typer.Option(help="Set an option of the strategy.", metavar="NAME=VALUE")
 KNOB = typer.Option(help="Restrict a knob; try a runtime's options.", metavar="NAME=V1,V2,…")
+STEPS = typer.Option(help="Steps to search: quantize,sparsify,share,encode. [int8, mixed]")
 SCENARIO = typer.Option(help="Limits of a kind of use, by name or FILE.yaml.", metavar="NAME")
 MEASURED = typer.Option(help="What a kit measured: choose by another machine's costs.")
 EXAMPLES = """Examples:
@@ -52,6 +53,7 @@ def find(  # noqa: PLR0917  the parser fills parameters in by name
     budget: Annotated[Text, typer.Option(help="Of the whole command: 60s, 10m, 2h. [10m]")] = None,
     trials: Annotated[int | None, typer.Option(help="Confirmed candidates; alone it lifts the budget.")] = None,
     knob: Annotated[Many, KNOB] = None,
+    steps: Annotated[Text, STEPS] = None,
     workers: Annotated[int | None, typer.Option(help="Training processes. [cores less one]")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random. [0]")] = None,
     seeds: Annotated[int | None, typer.Option(help="Train the finalists with so many seeds. [1]")] = None,
@@ -65,6 +67,7 @@ def find(  # noqa: PLR0917  the parser fills parameters in by name
     epochs: Annotated[int | None, typer.Option(help="[until it stops improving]")] = None,
     group: Annotated[Text, typer.Option(help="Rows of one group stay together.", metavar="COLUMN")] = None,
     split_by: Annotated[Text, typer.Option(help="The column that splits the rows.", metavar="COLUMN")] = None,
+    vocabulary: Annotated[Text, typer.Option(help="Of language modelling: char, byte or bpe. [char]")] = None,
     trust: Annotated[bool | None, typer.Option("--trust", help="Lift limits that guard against strangers.")] = None,
     batch: Annotated[int | None, typer.Option(help="Rows an inference. [1]")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of the runtime. [1]")] = None,

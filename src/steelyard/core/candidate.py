@@ -188,10 +188,14 @@ class Knob:
 
 @dataclass(frozen=True, slots=True)
 class FamilySpace:
-    """One family and its knobs."""
+    """One family and its knobs.
+
+    `is_module` is whether its models are torch modules: only these share weights and go through compression steps.
+    """
 
     family: str
     knobs: tuple[Knob, ...] = ()
+    is_module: bool = True
 
     def scales(self) -> Iterator[Scale]:
         """Every scale, the first knob slowest, each knob from small to large."""
@@ -248,13 +252,14 @@ class Space:
     @property
     def size(self) -> int:
         """How many candidates there are."""
-        return sum(family.size for family in self.families) * len(self.pipelines) * len(self.options)
+        forms = (len(self.pipelines_of(family)) * family.size for family in self.families)
+        return sum(forms) * len(self.options)
 
     def candidates(self) -> Iterator[Candidate]:
         """Every candidate: family, then scale, then pipeline, then options."""
         for family in self.families:
             for scale in family.scales():
-                for pipeline, options in self.forms():
+                for pipeline, options in self.forms(family):
                     yield Candidate(family.family, scale, pipeline, self.runtime, options)
 
     @property
@@ -263,9 +268,18 @@ class Space:
         found = (loading_of(choice)[0] for choice in self.options)
         return tuple(dict.fromkeys(count for count in found if count is not None))
 
-    def forms(self) -> Iterator[tuple[tuple[StepSetting, ...], tuple[tuple[str, Setting], ...]]]:
+    @property
+    def scales(self) -> int:
+        """How many scales of torch modules there are: those that every pipeline is tried on."""
+        return sum(family.size for family in self.families if family.is_module)
+
+    def pipelines_of(self, family: FamilySpace) -> tuple[tuple[StepSetting, ...], ...]:
+        """The pipelines that a family's models may go through: all, or the empty one alone."""
+        return self.pipelines if family.is_module else ((),)
+
+    def forms(self, family: FamilySpace) -> Iterator[tuple[tuple[StepSetting, ...], tuple[tuple[str, Setting], ...]]]:
         """What one scale is tried as: every pipeline with every choice of options, the options fastest."""
-        return itertools.product(self.pipelines, self.options)
+        return itertools.product(self.pipelines_of(family), self.options)
 
     def references(self) -> tuple[Candidate, ...]:
         """The uncompressed candidate of the largest scale of each family, trained first."""
@@ -284,12 +298,12 @@ class Space:
 
     def __contains__(self, candidate: Candidate) -> bool:
         """Whether the candidate lies in the space."""
-        if candidate.runtime != self.runtime or candidate.steps not in self.pipelines:
-            return False
-        if candidate.options not in self.options:
+        if candidate.runtime != self.runtime or candidate.options not in self.options:
             return False
         for each in self.families:
             if each.family == candidate.family:
+                if candidate.steps not in self.pipelines_of(each):
+                    return False
                 choices = {knob.name: knob.choices for knob in each.knobs}
                 scale = candidate.scale.to_json()
                 return scale.keys() == choices.keys() and all(scale[name] in choices[name] for name in scale)

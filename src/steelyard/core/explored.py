@@ -8,6 +8,11 @@ from steelyard.core.candidate import Candidate
 from steelyard.core.wire import Plain
 
 
+def is_body(candidate: Candidate) -> bool:
+    """Whether a candidate is a scale, or a structure of a given model, and no compressed form of either."""
+    return candidate.is_plain or any(step.name == "prune" for step in candidate.steps)
+
+
 @dataclass(frozen=True, slots=True)
 class Explored:
     """An explored candidate; no figure of it is a measurement of the product.

@@ -102,6 +102,10 @@ class Task(Protocol):
     def defaults(self) -> Mapping[str, Plain]:
         """Defaults of the search: "families", "budget_s", and training settings by name."""
 
+    @property
+    def environment(self) -> str:
+        """Where models play to be judged: a gymnasium name or `file.py:function`; empty where rows have answers."""
+
 
 class Family(Protocol):
     """Models whose scale can be set."""
@@ -121,6 +125,45 @@ class Family(Protocol):
 
         Its parts `front`, `body` and `back` run one after the other (`steelyard.families.parts.Model`); training
         changes the body alone. `front` has a `shape`, that of one of its output rows.
+        """
+
+
+@runtime_checkable
+class FittedFamily(Protocol):
+    """Models that learn by themselves and write their own ONNX files: trees, tables, clusters.
+
+    No weights are shared between them, and no compression step applies to their files.
+    """
+
+    @property
+    def name(self) -> str:
+        """The family's name."""
+
+    def refusal(self, task: Task) -> str | None:
+        """Why the family can't learn the task, or None where it can; a library that is missing is such a reason."""
+
+    def knobs(self, task: Task) -> tuple[Knob, ...]:
+        """Its knobs with default ranges taken from the task, each from small to large."""
+
+    def fit(self, scale: Scale, task: Task, seed: int, path: Path, limit_s: float) -> Plain:
+        """Learn, and write an ONNX file that does as what was learned does.
+
+        The file has a free batch axis and one input, the task's raw rows (n, ...) in float32; its first output is
+        (n, width). The same arguments give the same file, unless the limit ends the learning.
+
+        Args:
+            scale: settings of the knobs.
+            task: its train rows are learned from, its valid rows may end the learning; its test rows are not looked at.
+            seed: of what is random.
+            path: of the file.
+            limit_s: seconds after which learning ends with what there is.
+
+        Returns:
+            Notes: `train_s` at least; `curve` (lists by name, among them "epoch"), `stopped` ("time limit" where that
+            ended it) and `parity` of the file with what was learned (`steelyard.runtimes.parity`) where there are such.
+
+        Raises:
+            SteelyardError: if it can't learn these rows at this scale, or the file does something else.
         """
 
 
@@ -306,7 +349,7 @@ class Problem(Protocol):
         """The place among the objectives of the cost that the goal minimises."""
 
     def explored(self) -> Sequence[Candidate]:
-        """The uncompressed candidates that shared weights have been judged at; mostly none."""
+        """The scales, or structures of a given model, that shared weights have been judged at; mostly none."""
 
     def estimate(self, candidate: Candidate) -> tuple[float, float] | None:
         """The loss of quality and the minimised cost that exploring found, as `score` has them.
@@ -319,3 +362,6 @@ class Problem(Protocol):
 
         Known as soon as the candidate is made, before it is measured. None where it is not made, or not yet.
         """
+
+    def worst_loss(self, finished: Sequence[Trial], share: float = 1.0) -> float | None:
+        """The loss of quality at a share of the permitted drop; None before a plain model is measured."""

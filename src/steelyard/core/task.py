@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steelyard.core.port import Port
+from steelyard.core.sequence import SeriesInput, SoundInput, TextInput, Tokens
 from steelyard.core.wire import Plain
 
 TaskKind = Literal[
@@ -15,6 +16,11 @@ TaskKind = Literal[
     "tabular-classification",
     "tabular-regression",
     "recommendation",
+    "series-classification",
+    "text-classification",
+    "audio-classification",
+    "reinforcement-learning",
+    "clustering",
     "classification",
     "regression",
     "language-modelling",
@@ -32,6 +38,8 @@ class Rows:
     Shapes: x (n, ...) float32 or uint8, or (n,) of a structured type with a field for each named input, in the type
     that the input takes; y (n,) int64 class indices or float32 values, or (n, width) outputs to agree with;
     groups (n,) int64 or None. Of language models y is (n, tokens), the next token of each, −1 where none is asked for.
+    Where models play, a row of valid or test is an episode: x its first observation, y (n, 1) its seed.
+    Of clusterings y is (n, 1 + features), the number of the row's cluster (−1: none) and its standardised features.
     """
 
     x: Array
@@ -184,7 +192,8 @@ class TensorOutput:
     width: int
 
 
-InputSpec = ImageInput | TableInput | TensorInput | PairInput
+SequenceInput = SeriesInput | TextInput | SoundInput
+InputSpec = ImageInput | TableInput | TensorInput | PairInput | SequenceInput
 OutputSpec = ClassOutput | ValueOutput | TensorOutput
 
 
@@ -204,6 +213,13 @@ def input_to_json(spec: InputSpec) -> Plain:
         return {"kind": "image", **plain, "mean": list(spec.mean), "std": list(spec.std)}
     if isinstance(spec, TensorInput):
         return {"kind": "tensors", "ports": [port.to_json() for port in spec.ports]}
+    if isinstance(spec, TextInput):
+        tokens = [{name: getattr(each, name) for name in Tokens.__dataclass_fields__} for each in spec.tokens]
+        return {"kind": "text", "column": spec.column, "tokens": tokens}
+    if isinstance(spec, SeriesInput | SoundInput):
+        kind = "series" if isinstance(spec, SeriesInput) else "sound"
+        plain = {name: getattr(spec, name) for name in spec.__dataclass_fields__}
+        return {"kind": kind, **plain, "mean": list(spec.mean), "std": list(spec.std)}
     columns = [
         {**{name: getattr(column, name) for name in Column.__dataclass_fields__}, "categories": list(column.categories)}
         for column in spec.columns
@@ -213,9 +229,13 @@ def input_to_json(spec: InputSpec) -> Plain:
 
 def input_from_json(plain: Plain) -> InputSpec:
     """The inverse of `input_to_json`."""
-    if plain["kind"] == "image":
+    if plain["kind"] == "text":
+        return TextInput(tuple(Tokens(**each) for each in plain["tokens"]), plain["column"])
+    standardised = {"image": ImageInput, "series": SeriesInput, "sound": SoundInput}
+    if plain["kind"] in standardised:
         rest = {key: value for key, value in plain.items() if key not in ("kind", "mean", "std")}
-        return ImageInput(**rest, mean=tuple(plain["mean"]), std=tuple(plain["std"]))
+        spec: InputSpec = standardised[plain["kind"]](**rest, mean=tuple(plain["mean"]), std=tuple(plain["std"]))
+        return spec
     if plain["kind"] == "tensors":
         return TensorInput(tuple(Port(each["name"], each["type"], tuple(each["shape"])) for each in plain["ports"]))
     columns = tuple(Column(**{**column, "categories": tuple(column["categories"])}) for column in plain["columns"])

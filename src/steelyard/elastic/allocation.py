@@ -1,11 +1,12 @@
 """How many channels each group keeps so that a share of the multiply-accumulates is left."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from steelyard.core.errors import InputError
 from steelyard.core.task import Array
 from steelyard.elastic.groups import Anatomy, Group
 from steelyard.elastic.importance import best_of
@@ -94,8 +95,26 @@ class Arithmetic:
 
 def by_ratio(anatomy: Anatomy, scores: Mapping[str, Array], ratio: float, *, round_to: int) -> dict[str, Array]:
     """Channels kept where every group loses the same share `ratio` of them, to the nearest size allowed."""
-    sizes = [_nearest(unit, 1 - ratio) for unit in units_of(anatomy.groups, round_to)]
-    return _chosen(anatomy, scores, sizes, round_to)
+    units = units_of(anatomy.groups, round_to)
+    sizes = [_nearest(unit, 1 - ratio) for unit in units]
+    return _chosen(anatomy, scores, units, sizes)
+
+
+def by_sizes(anatomy: Anatomy, scores: Mapping[str, Array], sizes: Sequence[int]) -> dict[str, Array]:
+    """Channels kept where each set of groups that shrink together keeps the size named for it, in their order.
+
+    Raises:
+        InputError: if there are more or fewer sizes than sets, or a set has fewer channels.
+    """
+    units = units_of(anatomy.groups, 1)
+    most = [unit.sizes[0] for unit in units]
+    if len(sizes) != len(units) or any(size > full for size, full in zip(sizes, most, strict=True)):
+        raise InputError(
+            f"'sizes' must name {len(units)} sizes of at most {'-'.join(map(str, most))}, "
+            f"got {'-'.join(map(str, sizes))}.",
+            field="sizes",
+        )
+    return _chosen(anatomy, scores, units, sizes)
 
 
 def by_macs(
@@ -116,16 +135,31 @@ def by_macs(
         tried = ([_nearest(unit, share) for unit in units] for share in np.linspace(1, 0, 1001))
         least = [unit.sizes[-1] for unit in units]
         sizes = next((each for each in tried if arithmetic.cost(_counts(units, each), of) <= goal), least)
-    return _chosen(anatomy, scores, sizes, round_to)
+    return _chosen(anatomy, scores, units, sizes)
 
 
 def _greedy(
     units: Sequence[Unit], scores: Mapping[str, Array], cost: Callable[[Sequence[int]], float], goal: float
 ) -> list[int]:
+    sizes: list[int] = []
+    for sizes, now in falling_sizes(units, scores, cost):  # noqa: B007  the last is what is kept
+        if now <= goal:
+            break
+    return sizes
+
+
+def falling_sizes(
+    units: Sequence[Unit], scores: Mapping[str, Array], cost: Callable[[Sequence[int]], float]
+) -> Iterator[tuple[list[int], float]]:
+    """Sizes of the units and what they cost, from the full ones down to the least, one unit's next size at a time.
+
+    Each time the unit shrinks whose channels have the least score for the cost that goes with them.
+    """
     places = [0] * len(units)
     falling = {name: np.concatenate([[0.0], np.cumsum(np.sort(each))]) for name, each in scores.items()}
     now = cost([unit.sizes[0] for unit in units])
-    while now > goal:
+    yield [unit.sizes[0] for unit in units], now
+    while True:
         best: tuple[float, int, float] | None = None
         for number, unit in enumerate(units):
             if places[number] + 1 == len(unit.sizes):
@@ -142,10 +176,10 @@ def _greedy(
             if best is None or price < best[0]:
                 best = (price, number, left)
         if best is None:
-            break
+            return
         _, number, now = best
         places[number] += 1
-    return [unit.sizes[place] for unit, place in zip(units, places, strict=True)]
+        yield [unit.sizes[place] for unit, place in zip(units, places, strict=True)], now
 
 
 def _counts(units: Sequence[Unit], sizes: Sequence[int]) -> dict[str, int]:
@@ -160,6 +194,8 @@ def _nearest(unit: Unit, share: float) -> int:
     return min(unit.sizes, key=lambda size: (abs(size - share * unit.sizes[0]), -size))
 
 
-def _chosen(anatomy: Anatomy, scores: Mapping[str, Array], sizes: Sequence[int], round_to: int) -> dict[str, Array]:
-    counts = _counts(units_of(anatomy.groups, round_to), sizes)
+def _chosen(
+    anatomy: Anatomy, scores: Mapping[str, Array], units: Sequence[Unit], sizes: Sequence[int]
+) -> dict[str, Array]:
+    counts = _counts(units, sizes)
     return {each.name: best_of(scores[each.name], counts[each.name], each) for each in anatomy.groups}

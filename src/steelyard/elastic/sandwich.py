@@ -1,4 +1,4 @@
-"""Trains all sub-networks of a supernet at once: each step the largest, the smallest and some between."""
+"""Trains all sub-networks of a supernet at once: one a step, by turns, the largest more often than the others."""
 
 import math
 import time
@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812  the field's name for it
 from torch import Tensor
 
 from steelyard.core.candidate import Scale
 from steelyard.core.errors import WorkerError
-from steelyard.core.task import Array, OutputSpec, Rows, ValueOutput
+from steelyard.core.task import Array, OutputSpec, Rows
 from steelyard.elastic.supernet import Member, Supernet
 from steelyard.training.fit import default_loss, targets_of
 
@@ -20,10 +19,8 @@ RATE = 4e-3
 """Adam's highest rate along the cycle; small networks with batch norm take it, and a quarter cures what does not."""
 WARM = 0.25
 """The part of a course over which the rate grows."""
-BETWEEN = 2
-"""Sub-networks between the largest and the smallest that each step trains (J. Yu et al. take two)."""
-LIGHT = 4
-"""Of so many steps one is whole, the others leave the largest model out."""
+LARGEST = 6
+"""Of so many steps one trains the largest sub-network: all others use parts of its weights, and it needs the most."""
 DIVERGED = 1e4
 """A loss so many times the first one, or 1 where that is smaller, has diverged."""
 LARGEST_NORM = 5.0
@@ -64,9 +61,11 @@ def train_supernet(
 ) -> Trained:
     """Train the shared weights in place by the sandwich rule with in-place distillation.
 
-    In every fourth step the largest sub-network learns from the labels, the others from what it says; in the steps
-    between, which leave it out, all learn from the labels (as always by the user's own loss). The learning rate follows
-    one cycle, by the steps or by the time, whichever ends first.
+    Each step trains one sub-network by the labels. Every sixth is the largest; the others have their turns, each once
+    before any has its second, in a new order every time. So a batch of the sandwich rule (the largest, the smallest
+    and some between on the mean of their gradients) becomes as many steps of the optimiser at the same cost, which is
+    what a short training is short of. The learning rate follows one cycle, by the steps or by the time, whichever ends
+    first.
 
     Args:
         net: the supernet; its first scale is the largest, its last the smallest.
@@ -79,14 +78,15 @@ def train_supernet(
         WorkerError: if it still diverges after three cures.
 
     References:
-        J. Yu and T. Huang, Universally slimmable networks and improved training techniques, ICCV 2019: the sandwich
-        rule, in-place distillation. L. Smith and N. Topin, Super-convergence, 2018: the cycle.
+        Z. Guo et al., Single path one-shot neural architecture search, ECCV 2020: one sub-network a step. X. Chu et
+        al., FairNAS, ICCV 2021: turns. J. Yu and T. Huang, Universally slimmable networks, ICCV 2019: the largest.
+        L. Smith and N. Topin, Super-convergence, 2018: the cycle.
     """
     start = time.perf_counter()
     fresh = [each.detach().clone() for each in net.parameters()]
     rate = course.rate
     for _ in range(CURES + 1):
-        found = _Sandwich(net, rows, output, course, own_loss, start).run(rate)
+        found = _Turns(net, rows, output, course, own_loss, start).run(rate)
         if found is not None:
             return found
         rate /= 4
@@ -102,7 +102,7 @@ class _DivergedError(Exception):
     """A loss left the finite numbers, or grew beyond all measure."""
 
 
-class _Sandwich:
+class _Turns:
     def __init__(  # noqa: PLR0917  what `train_supernet` is given, and when it began
         self,
         net: Supernet,
@@ -116,10 +116,10 @@ class _Sandwich:
         self.rows, self.targets = rows, targets_of(rows.y, output)
         self.ends = (net.scales[0], net.scales[-1])
         self.loss = own_loss or default_loss(output)
-        self.distance = F.mse_loss if isinstance(output, ValueOutput) else soft_loss
-        self.has_own_loss = own_loss is not None
         self.random = np.random.default_rng(course.seed)
         self.first: float | None = None
+        self.turns: list[Scale] = []
+        self.optimizer = torch.optim.Adam(net.parameters(), lr=course.rate, fused=True)
 
     def run(self, rate: float) -> Trained | None:
         """One training; None where it diverged, or where a cure has no time left."""
@@ -127,60 +127,50 @@ class _Sandwich:
         if self.start + course.limit_s <= time.perf_counter() and rate < course.rate:
             return None
         total = course.epochs * max(1, len(self.rows) // course.batch)
-        optimizer = torch.optim.Adam(self.net.parameters(), lr=rate, foreach=False)
-        lasts: list[tuple[float, float]] = []
+        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=rate, fused=True)
+        lasts: dict[Scale, list[float]] = {end: [] for end in self.ends}
         step, stopped = 0, "epochs"
         for index in self._batches():
             done = max(step / total, (time.perf_counter() - self.start) / course.limit_s)
             if done >= 1:
                 stopped = "epochs" if step >= total else "time limit"
                 break
-            for group in optimizer.param_groups:
+            for group in self.optimizer.param_groups:
                 group["lr"] = rate * cycle(done)
-            optimizer.zero_grad(set_to_none=True)
             try:
-                lasts = [*lasts[-LAST_STEPS + 1 :], self._backward(index, is_whole=step % LIGHT == 0)]
+                scale = self.ends[0] if step % LARGEST == 0 else self._next()
+                value = self._turn(index, scale)
             except _DivergedError:
                 return None
-            torch.nn.utils.clip_grad_norm_(self.net.parameters(), LARGEST_NORM)
-            optimizer.step()
+            for end in {*self.ends} & {scale}:
+                lasts[end] = [*lasts[end][-LAST_STEPS + 1 :], value]
             step += 1
         took = time.perf_counter() - self.start
-        large, small = (_mean([pair[at] for pair in lasts]) for at in (0, 1))
+        large, small = (_mean(lasts[end]) for end in self.ends)
         return Trained(step, took, rate, large, small, stopped)
 
-    def _backward(self, index: Array, *, is_whole: bool) -> tuple[float, float]:
-        """Gradients of one step, member after member, so that the activations of one alone are held at a time.
-
-        A whole step trains the largest by the labels and the others by what it says; a light one leaves it out, and the
-        labels teach. The largest takes most of a whole step's time, and the smallest need more steps than it does.
-        """
+    def _turn(self, index: Array, scale: Scale) -> float:
+        """A sub-network learns from a batch; its loss before that."""
         x = torch.from_numpy(np.ascontiguousarray(self.rows.x[index], dtype=np.float32))
-        y = self.targets[torch.from_numpy(index)]
-        largest, smallest = (self.net.member(scale) for scale in self.ends)
-        wanted, teach, large, small = y, self.loss, math.nan, math.nan
-        if is_whole or largest is smallest:
-            out = _forward(largest, x)
-            large = self._learned(self.loss(out, y))
-            if not self.has_own_loss:
-                wanted, teach = out.detach(), self.distance
-        if largest is not smallest:
-            small = self._learned(teach(_forward(smallest, x), wanted))
-        for member in self._between():
-            self._learned(teach(_forward(member, x), wanted))
-        return large, small
+        return self._learned(self.loss(_forward(self.net.member(scale), x), self.targets[torch.from_numpy(index)]))
 
     def _learned(self, loss: Tensor) -> float:
+        """One step of the optimiser; parameters that the sub-network lacks are left as they are."""
         value = float(loss.detach())
         self.first = value if self.first is None else self.first
         if not math.isfinite(value) or value > DIVERGED * max(self.first, 1.0):
             raise _DivergedError
+        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), LARGEST_NORM)
+        self.optimizer.step()
         return value
 
-    def _between(self) -> Iterator[Member]:
-        for _ in range(min(BETWEEN, len(self.net.scales) - 2)):
-            yield self.net.member(self.net.scales[1 + int(self.random.integers(len(self.net.scales) - 2))])
+    def _next(self) -> Scale:
+        """The sub-network whose turn it is."""
+        if not self.turns:
+            self.turns = [self.net.scales[at] for at in self.random.permutation(len(self.net.scales))]
+        return self.turns.pop()
 
     def _batches(self) -> Iterator[Array]:
         rows, size = len(self.rows), self.course.batch
@@ -193,9 +183,8 @@ class _Sandwich:
 
 
 def _mean(losses: Sequence[float]) -> float:
-    """The mean of those that are known."""
-    known = [each for each in losses if not math.isnan(each)]
-    return float(np.mean(known)) if known else math.nan
+    """The mean; NaN of none."""
+    return float(np.mean(losses)) if losses else math.nan
 
 
 def _forward(member: Member, x: Tensor) -> Tensor:
@@ -203,11 +192,6 @@ def _forward(member: Member, x: Tensor) -> Tensor:
     with torch.no_grad():
         front = member.model.front(x)
     return member(front.contiguous(memory_format=torch.channels_last) if front.ndim == 4 else front)
-
-
-def soft_loss(out: Tensor, wanted: Tensor) -> Tensor:
-    """Cross-entropy of class scores against another model's: the mean over rows of −Σ p log q."""
-    return -(F.softmax(wanted, dim=1) * F.log_softmax(out, dim=1)).sum(dim=1).mean()
 
 
 def cycle(done: float) -> float:

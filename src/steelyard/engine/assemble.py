@@ -12,6 +12,7 @@ from steelyard.core.trial import Failure, Measurement, Trial
 from steelyard.core.wire import content_key
 from steelyard.engine import exploring, halving
 from steelyard.engine.certify import Metrics, Verdict
+from steelyard.engine.contest import contest
 from steelyard.engine.explaining import explanation
 from steelyard.engine.gate import dropped
 from steelyard.engine.plan import Plan
@@ -51,6 +52,7 @@ def assemble(  # noqa: PLR0917  what the pipeline hands over
         for trial, end in halving.stopped_trials(trials)
     )
     scaling, untold = scalings(plan, verdict.metrics, confirmed)
+    won = contest(plan.metric, verdict.metrics, confirmed)
     outcome = Outcome(
         study=content_key(plan.identity),
         task=plan.task.name,
@@ -71,7 +73,13 @@ def assemble(  # noqa: PLR0917  what the pipeline hands over
         bundle=plan.out.resolve(),
         environment=environment,
         facts=plan.task.facts,
-        notices=(*study.get("notices", []), *halving.told(trials, plan), *verdict.notices, *untold),
+        notices=(
+            *study.get("notices", []),
+            *halving.told(trials, plan),
+            *verdict.notices,
+            *untold,
+            *([won] if won else ()),
+        ),
         scaling=scaling,
         exploring=exploring.told(study, trials, plan.metric),
         decided=_decided(plan, verdict, confirmed),
@@ -204,8 +212,8 @@ def _notes(plan: Plan, verdict: Verdict, trial: Trial, best: float) -> dict[str,
         kept.pop("curve", None)
     name = plan.goal_metric
     metrics = verdict.metrics[trial.key]
-    if plan.given is None:
-        # How a model fits that somebody else has trained is no question of its size.
+    if plan.given is None and not plan.task.environment:
+        # How a model fits that somebody else has trained is no question of its size; what plays has no training rows.
         found = diagnose(metrics[f"{name}_train"], metrics[name], best, plan.metric)
         kept["diagnosis"] = found.verdict
         kept["diagnosis_text"] = found.sentence

@@ -14,7 +14,7 @@ from steelyard.core.quantity import Quantity
 from steelyard.core.registry import Registry
 from steelyard.core.task import Array
 from steelyard.core.wire import Plain
-from steelyard.engine.conversion import artifact_bytes, floor_model, parity_of
+from steelyard.engine.conversion import artifact_bytes, floor_model
 from steelyard.engine.feeding import Feed
 from steelyard.engine.inspecting import safe_counts
 from steelyard.engine.lane import default_workers, lanes, nominal_time
@@ -32,6 +32,7 @@ from steelyard.measure.memory import measure_memory
 from steelyard.measure.outputs import outputs_of
 from steelyard.measure.process import Subject
 from steelyard.measure.timing import make_batches
+from steelyard.runtimes.parity import parity_of
 
 BATCHES = (8, 32)
 """Other batch sizes that are tried where the model's first axis is free."""

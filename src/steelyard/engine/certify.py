@@ -76,7 +76,7 @@ class Certifier:
 
     def __post_init__(self) -> None:
         """Prepare to compute outputs."""
-        self._outputs = Outputs(self.study.artifacts, self.lane.runtime, self.plan.threads)
+        self._outputs = Outputs(self.study.artifacts, self.lane.runtime, self.plan.threads, self.plan.task.environment)
 
     def certify(self, trials: Sequence[Trial]) -> Verdict:
         """The verdict on the goal.
@@ -315,12 +315,17 @@ class Certifier:
         )
 
     def _is_right_already(self, good: Sequence[str]) -> bool:
-        """Whether the model given meets all limits and is cheaper, beyond doubt, than each candidate good enough.
+        """Whether the reference meets all limits and is cheaper, beyond doubt, than each candidate good enough.
 
-        It loses nothing against itself. A least quality is proved of candidates alone, so with one this never holds.
+        It may be so of a model given, and of clusters: the number found right is an answer, not only what others are
+        held against, so there it may be the only one that is good enough. It loses nothing against itself. A least
+        quality is proved of candidates alone, so with one this never holds.
         """
         goal, own = self.plan.goal, self._reference.key
-        if self.plan.given is None or not good or self._wants_quality or self._misses_costs(own):
+        is_clustering = self.plan.task.kind == "clustering"
+        if (self.plan.given is None or not good) and not is_clustering:
+            return False
+        if self._wants_quality or self._misses_costs(own):
             return False
         ratio = self._ratio if goal.minimize == "latency" else None
         first, others = self._option(own), [self._option(each) for each in good if each != own]

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,16 @@ from steelyard.core.registry import Registry
 from steelyard.core.task import ClassOutput
 from steelyard.core.wire import Plain
 from steelyard.engine.clock import Clock
-from steelyard.engine.conversion import SOURCE_SUFFIX, check_parity
+from steelyard.engine.conversion import SOURCE_SUFFIX
 from steelyard.engine.evaluating import outputs_of
 from steelyard.engine.given import GivenModel, example_of
 from steelyard.engine.once import made_once
 from steelyard.graph.whole import write_whole
 from steelyard.runtimes.onnxruntime.export import export
 from steelyard.runtimes.onnxruntime.run import RUNTIME
+from steelyard.runtimes.parity import check_parity
 from steelyard.select.quality import loss
+from steelyard.steps.prune import sizes_of
 from steelyard.training.lesson import Lesson, Taught
 from steelyard.training.losses import loss_of
 from steelyard.training.modules import module_outputs
@@ -49,6 +51,7 @@ class Chain:
     Every result has a folder: the exported file, the weights, and notes, which come last. A module that is needed
     again in another process is made anew from the model given by the steps that change its structure, whose outcome
     depends on the weights they found and the seed alone, and is then filled with the weights that were kept.
+    `sliced` cuts a structure of given sizes from shared weights, where there are such.
     """
 
     given: GivenModel
@@ -57,6 +60,7 @@ class Chain:
     metric: Metric
     seed: int
     fits: Path
+    sliced: Callable[[tuple[int, ...]], tuple[Any, Plain] | None] | None = None
     _modules: dict[Steps, Any] = field(default_factory=dict)
     _taught: Taught | None = None
 
@@ -160,9 +164,19 @@ class Chain:
                 return self.given.module(), {}
         step = self._step(steps[-1])
         with clock.stage("train" if _learns(step) else "compress"):
-            parent = self._module(steps[:-1])
-            module, report = step.apply(parent, self._lesson(limit_s))
+            found = self._from_shared(steps)
+            module, report = found or step.apply(self._module(steps[:-1]), self.lesson(limit_s))
         return module, report
+
+    def _from_shared(self, steps: Steps) -> tuple[Any, Plain] | None:
+        """A structure cut from shared weights, where that is what the only step asks for."""
+        sizes = dict(steps[0].settings).get("sizes") if len(steps) == 1 and steps[0].name == "prune" else None
+        return None if sizes is None or self.sliced is None else self.sliced(sizes_of(str(sizes)))
+
+    def prepare(self, clock: Clock) -> None:
+        """Have the file of the model given, which tells what it says of rows."""
+        if not self._is_made(()):
+            self._make((), 0.0, clock)
 
     def _notes(self, steps: Steps) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self._home(steps) / NOTES).read_text(encoding="utf-8"))
@@ -185,7 +199,7 @@ class Chain:
             return self._structure(steps[:-1])
         parent = self._structure(steps[:-1])
         load_state(parent, self._home(steps[:-1]) / WEIGHTS)
-        module, _ = step.apply(parent, self._lesson(0.0))
+        module, _ = step.apply(parent, self.lesson(0.0))
         return module
 
     def _keep(self, steps: Steps, module: Any) -> None:
@@ -193,7 +207,8 @@ class Chain:
         while len(self._modules) > KEPT:
             del self._modules[next(each for each in self._modules if each != ())]
 
-    def _lesson(self, limit_s: float) -> Lesson:
+    def lesson(self, limit_s: float) -> Lesson:
+        """What steps learn from, within so many seconds."""
         output = self.task.output
         metric, has_labels = self.metric, self.task.kind != "label-free"
         return Lesson(

@@ -35,6 +35,8 @@ KINDS: Mapping[str, TaskKind] = {
     "tabular-regression": "regression",
 }
 """Kinds of task that a given model may have, by the names of the command line."""
+DEFAULT_STRATEGY = "shrink"
+"""Measured beside `elastic` by benchmarks/compress_elastic.py."""
 TRIAL_LIMIT_S = 3600.0
 """Seconds after which a candidate counts as hung where no budget says how long one may take."""
 
@@ -58,7 +60,7 @@ class CompressRequest:
     runtime: str = "onnxruntime"
     goal: Goal = field(default_factory=Goal)
     budget: Budget | None = None
-    strategy: str = "shrink"
+    strategy: str | None = None
     workers: int | None = None
     seed: int = 0
     batch: int = 1
@@ -89,7 +91,7 @@ def resolve_compress(request: CompressRequest) -> Plan:
             f"'runtime' {request.runtime} takes no ONNX files, which compressed models are; use onnxruntime.",
             field="runtime",
         )
-    strategy = registry.get("strategy", request.strategy)
+    strategy = registry.get("strategy", request.strategy or DEFAULT_STRATEGY)
     check_energy(request.goal)
     _check_steps(request.steps, registry)
     if request.data is None:
@@ -127,6 +129,7 @@ def resolve_compress(request: CompressRequest) -> Plan:
         trial_limit_s=max(60.0, request.budget.wall_s) if request.budget and request.budget.wall_s else TRIAL_LIMIT_S,
         files={**model.files, **_own_files(request)},
         given=model,
+        sharing="always" if request.strategy == "elastic" else "never",
         scenario=Path(request.scenario).stem if request.scenario else "",
     )
 

@@ -5,29 +5,33 @@ import logging
 import math
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from steelyard.core.candidate import Candidate, FamilySpace, Knob, Scale
+from steelyard.core.candidate import Candidate, FamilySpace, Knob, Scale, Space
 from steelyard.core.errors import SteelyardError, WorkerError
 from steelyard.core.explored import Explored
-from steelyard.core.protocols import Family, Metric, Session, Task
-from steelyard.core.task import Array, Rows, ValueOutput, feed_of
+from steelyard.core.protocols import Family, Metric, Task
+from steelyard.core.registry import Registry
+from steelyard.core.task import OutputSpec, Rows, ValueOutput, feed_of
 from steelyard.core.wire import Plain
 from steelyard.elastic.sandwich import Course, Trained, step_s, train_supernet
 from steelyard.elastic.statistics import reestimate_norms
 from steelyard.elastic.supernet import Supernet
 from steelyard.engine.clock import Clock
 from steelyard.engine.evaluating import outputs_of
+from steelyard.engine.looks import Look
 from steelyard.engine.messages import WEIGHTS, Exploration, Made
 from steelyard.engine.once import made_once
 from steelyard.engine.subnets import SubnetFiles
 from steelyard.runtimes.onnxruntime.run import RUNTIME
 from steelyard.select.quality import loss
+from steelyard.strategies.features import features_of
+from steelyard.strategies.surrogate import predict
 from steelyard.training.fit import default_loss
 from steelyard.training.lesson import Lesson, Loss, Taught
 from steelyard.training.recipe import Recipe
@@ -37,17 +41,22 @@ log = logging.getLogger(__name__)
 
 MOST_SCALES = 512
 """Scales of a family that share weights; of a larger space its ends, its edges and a sample do."""
-EPOCHS, LEAST_STEPS = 40, 4_000
+EPOCHS, LEAST_STEPS = 120, 12_000
 """Passes over the training rows at most, but at least so many steps: small data need many passes."""
+TURNS = 4
+"""Times as many passes as the user asks for, because a pass trains one sub-network a batch."""
+LEAST_BATCH = 16
+"""Rows a step at least, where there are so many."""
 JUDGED_ROWS, NORM_ROWS = 3_000, 512
 """Validation rows that shared weights are judged on, and training rows that statistics are estimated on."""
 EXPLORING_SHARE = 0.25
 """The part of an exploration's time that judging and timing may take."""
-CALLS = 24
-"""Timed calls of an explored candidate. Looks order candidates; single ones differ from the full protocol by up to a
-quarter of it (`benchmarks/search_replay.py` tells how far they agree)."""
-TUNING = Recovery(epochs=4, weight=0.5, temperature=2.0, patience=None, rate=2e-3)
-"""How a sub-network becomes a candidate: a few passes, half by labels and half by what the reference says."""
+LEAST_SMOOTHED = 8
+"""Explored scales from which what is found of one counts for its neighbours."""
+TUNING = Recovery(weight=0.5, temperature=2.0, patience=None, rate=3e-3)
+"""How a sub-network becomes a candidate: half by labels and half by what the reference says."""
+TUNING_EPOCHS, TUNING_STEPS = 4, 1_500
+"""Its passes, but at least so many steps; its time may end it before."""
 REFERENCE = Recovery(weight=0.0, rate=2e-3)
 """How the largest one becomes the reference: from its shared weights, by labels alone, until it stops improving."""
 CHEAP_EPOCHS = 15.0
@@ -66,6 +75,7 @@ class SharedWeights:
     goal_metric: Metric
     seed: int
     fits: Path
+    registry: Registry
     own_loss: Callable[..., Any] | None = None
     _nets: dict[str, Supernet] = field(default_factory=dict)
     _taught: dict[str, Taught] = field(default_factory=dict)
@@ -87,7 +97,7 @@ class SharedWeights:
                 net = self._net(space)
                 course = self._course(asked.limit_s)
                 if not asked.forced:
-                    _check_worth(net, course, len(self.task.train), asked)
+                    _check_worth(net, len(self.task.train), self.recipe.batch_size(len(self.task.train)), asked)
                 done = train_supernet(net, self.task.train, self.task.output, course, self.own_loss)
             with clock.stage("explore"), tempfile.TemporaryDirectory() as scratch:
                 judge = _Judge(self, net, asked, Path(scratch))
@@ -125,10 +135,15 @@ class SharedWeights:
         taught = None if is_reference else self._told(candidate, space)
         lesson = self.lesson(model, limit_s, taught)
         reestimate_norms(model, lesson, NORM_ROWS)
-        settings = REFERENCE if is_reference or taught is None else TUNING
+        settings = REFERENCE if is_reference or taught is None else replace(TUNING, epochs=self._passes)
         return model, recover(
             model, lesson, replace(settings, batch=self._batch, epochs=self.recipe.epochs or settings.epochs)
         )
+
+    @property
+    def _passes(self) -> int:
+        """Passes that a candidate learns for."""
+        return max(TUNING_EPOCHS, math.ceil(TUNING_STEPS * self._batch / len(self.task.train)))
 
     def _told(self, candidate: Candidate, space: FamilySpace) -> Taught | None:
         """What the reference's file says of all rows; None where it is not there."""
@@ -147,37 +162,48 @@ class SharedWeights:
             train=self.task.train,
             valid=self.task.valid,
             teacher=model,
-            loss=self._loss(),
+            loss=lesson_loss(self.own_loss, self.task.output),
             judge=lambda outputs, targets: loss(metric, metric(outputs, targets)),
             seed=self.seed,
             limit_s=limit_s,
             taught=taught,
         )
 
-    def _loss(self) -> Loss:
-        """The loss of whole outputs and raw targets, as a training from scratch has it of standardised ones."""
-        own = self.own_loss or default_loss(self.task.output)
-        out = self.task.output
-        if not isinstance(out, ValueOutput):
-            return own
-        return lambda y, t: own((y - out.mean) / out.std, ((t - out.mean) / out.std).reshape(-1, 1))
-
     def _course(self, limit_s: float) -> Course:
         rows = len(self.task.train)
         batch = self._batch
-        epochs = self.recipe.epochs or max(EPOCHS, math.ceil(LEAST_STEPS * batch / rows))
+        own = None if self.recipe.epochs is None else TURNS * self.recipe.epochs
+        epochs = own or max(EPOCHS, math.ceil(LEAST_STEPS * batch / rows))
         asked = self.recipe.learning_rate if self.recipe.optimizer == "adam" else None
         rate = {} if asked is None else {"rate": asked}
         return Course(epochs, batch, (1 - EXPLORING_SHARE) * limit_s, self.seed, **rate)
 
     @property
     def _batch(self) -> int:
-        """Rows a step: half of what a training from scratch takes, because there is time for few passes only."""
-        return max(2, self.recipe.batch_size(len(self.task.train)) // 2)
+        """Rows a step: a quarter of what a training from scratch takes, because there is time for few passes only."""
+        whole = self.recipe.batch_size(len(self.task.train))
+        return max(2, min(whole, LEAST_BATCH), whole // 4)
 
     def _space(self, name: str) -> FamilySpace:
         plain = json.loads((self.home(name) / REPORT).read_text(encoding="utf-8"))
         return FamilySpace(name, tuple(Knob(each["name"], tuple(each["choices"])) for each in plain["knobs"]))
+
+    @property
+    def judged(self) -> Rows:
+        """The validation rows that shared weights are judged on."""
+        rows = self.task.valid
+        some = np.sort(np.random.default_rng(self.seed).permutation(len(rows))[:JUDGED_ROWS])
+        return Rows(rows.x[some], rows.y[some])
+
+    def subnet(self, space: FamilySpace, scale: Scale) -> Any:
+        """A model cut from the shared weights as they are, its statistics estimated anew."""
+        model = self._net(space).extracted(scale)
+        reestimate_norms(model, self.lesson(model, math.inf, None), NORM_ROWS)
+        return model
+
+    def files(self, space: FamilySpace, folder: Path) -> SubnetFiles:
+        """Files of the sub-networks of a space, written into a folder."""
+        return SubnetFiles(self._net(space), space, np.asarray(feed_of(self.task.train.x[:2])), folder)
 
     def _net(self, space: FamilySpace) -> Supernet:
         """The shared weights of a family, with their trained values where there are any."""
@@ -189,6 +215,14 @@ class SharedWeights:
                 net.load(path)
             self._nets[space.family] = net
         return self._nets[space.family]
+
+
+def lesson_loss(own: Callable[..., Any] | None, output: OutputSpec) -> Loss:
+    """The loss of whole outputs and raw targets, as a training from scratch has it of standardised ones."""
+    inner = own or default_loss(output)
+    if not isinstance(output, ValueOutput):
+        return inner
+    return lambda y, t: inner((y - output.mean) / output.std, ((t - output.mean) / output.std).reshape(-1, 1))
 
 
 def sharing_scales(space: FamilySpace, seed: int) -> tuple[Scale, ...]:
@@ -214,15 +248,15 @@ def sharing_scales(space: FamilySpace, seed: int) -> tuple[Scale, ...]:
     return tuple(sorted(dict.fromkeys(chosen), key=size, reverse=True))
 
 
-def _check_worth(net: Supernet, course: Course, rows: int, asked: Exploration) -> None:
+def _check_worth(net: Supernet, rows: int, batch: int, asked: Exploration) -> None:
     """Refuse to share weights where every candidate can be trained alone in half of the time that is left.
 
     Raises:
         WorkerError: saying so.
     """
-    steps = CHEAP_EPOCHS * max(1, rows // course.batch)
+    steps = CHEAP_EPOCHS * max(1, rows // batch)
     sample = net.scales[:: max(1, len(net.scales) // 8)]
-    each_s = float(np.mean([step_s(net, scale, course.batch) for scale in sample]))
+    each_s = float(np.mean([step_s(net, scale, batch) for scale in sample]))
     alone_s = each_s * steps * asked.most / asked.workers
     if alone_s <= 0.5 * asked.left_s:
         raise WorkerError(
@@ -236,10 +270,15 @@ class _Judge:
 
     def __init__(self, elastic: SharedWeights, net: Supernet, asked: Exploration, folder: Path) -> None:
         self.elastic, self.net, self.asked = elastic, net, asked
-        task = elastic.task
-        some = np.sort(np.random.default_rng(elastic.seed).permutation(len(task.valid))[:JUDGED_ROWS])
-        self.rows = Rows(task.valid.x[some], task.valid.y[some])
-        self.files = SubnetFiles(net, asked.space, np.asarray(feed_of(task.train.x[:2])), folder)
+        self.look = Look.by(
+            elastic.registry,
+            asked.runtime,
+            elastic.goal_metric,
+            elastic.judged,
+            batch=asked.batch,
+            threads=asked.threads,
+        )
+        self.files = elastic.files(asked.space, folder)
 
     def explored(self, limit_s: float) -> list[Explored]:
         """As many as the time allows: the ends first, then the others in a seeded order."""
@@ -259,30 +298,28 @@ class _Judge:
                 found.append(one)
         if not found:
             raise WorkerError("no scale could be judged by the shared weights.", stage="explore")
-        return found
+        return smoothed(self.asked.space, found)
 
     def _one(self, scale: Scale) -> Explored:
-        model = self.net.extracted(scale)
-        lesson = self.elastic.lesson(model, math.inf, None)
-        reestimate_norms(model, lesson, NORM_ROWS)
-        path = self.files.written(scale, model)
-        session = RUNTIME.load(path, threads=1)
-        # ONNX Runtime answers some times faster than the module, and the file is there.
-        quality = self.elastic.goal_metric(outputs_of(session.run, self.rows), self.rows.y)
+        # The runtime answers some times faster than the module, and the file is there.
+        path = self.look.file(self.files.written(scale, self.elastic.subnet(self.asked.space, scale)))
+        quality, size_bytes = self.look.quality(path), self.look.size_bytes(path)
         candidate = Candidate(self.asked.space.family, scale, (), self.asked.runtime)
-        row = np.asarray(feed_of(self.rows.x[:1]))
-        latency_s = quick_latency(session, row) if self.asked.looks else None
-        return Explored(candidate, float(quality), len(self.rows), latency_s, path.stat().st_size)
+        return Explored(candidate, quality, len(self.look.rows), self.look.latency_s(path), size_bytes)
 
 
-def quick_latency(session: Session, row: Array) -> float:
-    """The median time of some calls on one row, in this process."""
-    took = []
-    for _ in range(CALLS + CALLS // 3):
-        start = time.perf_counter()
-        session.run(row)
-        took.append(time.perf_counter() - start)
-    return float(np.median(took[CALLS // 3 :]))
+def smoothed(space: FamilySpace, found: Sequence[Explored]) -> list[Explored]:
+    """The same with the qualities that a surrogate of all says each has.
+
+    A thousand rows tell an accuracy to within a point and a half, and scales that are alike are about as good: what is
+    found of one counts for those beside it too.
+    """
+    if len(found) < LEAST_SMOOTHED:
+        return list(found)
+    features = features_of(Space((space,)), [Candidate(space.family, each.candidate.scale) for each in found])
+    raw = np.array([[each.quality] for each in found])
+    means = np.clip(predict(features, raw, features).means[:, 0], raw.min(), raw.max())
+    return [replace(each, quality=float(mean)) for each, mean in zip(found, means, strict=True)]
 
 
 def _plain(done: Trained) -> Plain:

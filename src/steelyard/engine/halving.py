@@ -71,7 +71,8 @@ class Halving:
         model, space = candidate.uncompressed, self.plan.space
         if candidate in (*self.plan.firsts, *self.plan.earlier) or _is_trained(model, finished):
             return ()
-        forms = [replace(model, steps=steps, options=options) for steps, options in space.forms()]
+        pairs = space.forms(space.family(model.family))
+        forms = [replace(model, steps=steps, options=options) for steps, options in pairs]
         is_met = any(self._meets(each, finished) for each in finished)
         bounds = [self._bound(each, finished, is_met=is_met) for each in forms]
         if None in bounds:

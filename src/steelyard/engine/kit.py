@@ -13,7 +13,18 @@ from steelyard.core.kit import InputKind, Kit, KitPoint
 from steelyard.core.outcome import Outcome, Point
 from steelyard.core.port import Signature
 from steelyard.core.protocols import Runtime
-from steelyard.core.task import Array, Column, ImageInput, InputSpec, TensorInput, feed_of, input_from_json, structured
+from steelyard.core.sequence import UNKNOWN, SeriesInput, SoundInput, TextInput
+from steelyard.core.task import (
+    Array,
+    Column,
+    ImageInput,
+    InputSpec,
+    SequenceInput,
+    TensorInput,
+    feed_of,
+    input_from_json,
+    structured,
+)
 from steelyard.core.wire import Plain
 from steelyard.engine.conversion import floor_ports
 from steelyard.engine.evidence import packed_points, read_evidence
@@ -109,8 +120,22 @@ def random_rows(spec: InputSpec, seed: int, rows: int = INPUT_ROWS) -> Array:
     if isinstance(spec, TensorInput):
         found = drawn(Signature(spec.ports), {}, batch=rows, seed=seed).example()
         return structured(found if isinstance(found, Mapping) else {spec.ports[0].name: found})
+    if isinstance(spec, SeriesInput | TextInput | SoundInput):
+        return _sequences(spec, rows, random)
     columns = [_column(column, rows, random) for column in spec.columns]
     return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _sequences(spec: SequenceInput, rows: int, random: np.random.Generator) -> Array:
+    """Series and sounds uniform with their spread, whole from end to end; ids of tokens below their vocabularies."""
+    if isinstance(spec, TextInput):
+        parts = [random.integers(UNKNOWN, each.size, (rows, each.length)) for each in spec.tokens]
+        return np.concatenate(parts, axis=1).astype(np.float32)
+    unit = random.uniform(-_SPREAD, _SPREAD, (rows, *spec.shape))
+    if isinstance(spec, SoundInput):
+        return np.asarray(0.1 * unit, dtype=np.float32)
+    mean, std = (np.array(each, dtype=np.float64)[:, None] for each in (spec.mean, spec.std))
+    return np.asarray(unit * std + mean, dtype=np.float32)
 
 
 def _column(column: Column, rows: int, random: np.random.Generator) -> Array:

@@ -1,7 +1,8 @@
 """One candidate's life up to its model file: train, export, check parity, compress, evaluate. Runs in a worker."""
 
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,24 +11,30 @@ import numpy as np
 
 from steelyard.core.candidate import Candidate, StepSetting, loading_of
 from steelyard.core.errors import WorkerError
-from steelyard.core.protocols import Exporter, Family, Feed, Metric, Runtime, Task
+from steelyard.core.protocols import Exporter, Family, Feed, FittedFamily, Metric, Runtime, Task
 from steelyard.core.quantity import Quantity
 from steelyard.core.registry import Registry
 from steelyard.core.task import Array, ClassOutput, Rows, feed_of
 from steelyard.core.wire import Plain
 from steelyard.engine.chain import Chain
 from steelyard.engine.clock import Clock
-from steelyard.engine.conversion import SOURCE_SUFFIX, artifact_bytes, check_parity, floor_model, floor_ports
+from steelyard.engine.conversion import SOURCE_SUFFIX, artifact_bytes, floor_model, floor_ports
 from steelyard.engine.elastic import SharedWeights
 from steelyard.engine.evaluating import outputs_of
+from steelyard.engine.formlooks import look_at_forms
 from steelyard.engine.inspecting import audit_file
-from steelyard.engine.messages import EARLIER_NOTES, HOPELESS, SEED_FOLDER, Assignment, Exploration, Made
+from steelyard.engine.messages import EARLIER_NOTES, HOPELESS, SEED_FOLDER, Assignment, Exploration, FormLooks, Made
+from steelyard.engine.modulesteps import ModuleSteps
 from steelyard.engine.once import made_once
+from steelyard.engine.slimming import SharedStructures
+from steelyard.engine.stepping import calibration, leading, step_of
 from steelyard.engine.takeover import earlier_fit, keep_weights
 from steelyard.graph.audit import check_quantized
 from steelyard.graph.counting import count
 from steelyard.graph.reading import read_model
 from steelyard.runtimes.onnxruntime.export import export
+from steelyard.runtimes.onnxruntime.run import OnnxRuntime
+from steelyard.runtimes.parity import check_parity
 from steelyard.select.quality import quality_interval
 from steelyard.training.fit import Fit, HopelessError, Problem, fit
 from steelyard.training.modules import module_outputs, stable_rate_of
@@ -50,7 +57,7 @@ class Workshop:
 
     task: Task
     registry: Registry
-    families: Mapping[str, Family]
+    families: Mapping[str, Family | FittedFamily]
     recipe: Recipe
     metrics: Mapping[str, Metric]
     monitor: str
@@ -61,6 +68,7 @@ class Workshop:
     loop: Callable[..., Any] | None = None
     chain: Chain | None = None
     elastic: SharedWeights | None = None
+    structures: SharedStructures | None = None
 
     def explore(self, asked: Exploration, tell: Callable[[str], None]) -> Made:
         """Train the shared weights of a family and judge its scales.
@@ -68,9 +76,21 @@ class Workshop:
         Raises:
             WorkerError: if its models can't share weights, or need not.
         """
+        if self.structures is not None:
+            return self.structures.explore(asked, Clock(tell))
         if self.elastic is None:
             raise WorkerError("a training loop of your own trains one model at a time.", stage="share")
         return self.elastic.explore(asked, Clock(tell))
+
+    def look(self, asked: FormLooks, tell: Callable[[str], None]) -> Made:
+        """Look at forms of scales that share weights.
+
+        Raises:
+            WorkerError: if there are no shared weights.
+        """
+        if self.elastic is None:
+            raise WorkerError("there are no shared weights to look at.", stage="look")
+        return look_at_forms(self.elastic, asked, Clock(tell))
 
     def make(self, assignment: Assignment, tell: Callable[[str], None]) -> Made:
         """Make one candidate.
@@ -98,6 +118,10 @@ class Workshop:
         steps = candidate.steps
         if self.chain is None:
             source, notes, trained = self._trained(candidate.uncompressed.file, assignment, clock)
+            on_module = leading(steps, self.registry)
+            if on_module:
+                source, notes, trained = self._module_stepped(candidate, on_module, notes, assignment.limit_s, clock)
+                steps = steps[len(on_module) :]
         else:
             source, notes, trained = self.chain.made(candidate, assignment.limit_s, clock)
             steps = steps[len(self.chain.module_steps(steps)) :]
@@ -117,6 +141,9 @@ class Workshop:
 
         The runtime's own file stands beside it, under the same name with the runtime's suffix.
         """
+        family = self.families[candidate.family]
+        if isinstance(family, FittedFamily):
+            return self._learned(family, candidate, assignment.limit_s, clock)
         has_curve = False
 
         def train(folder: Path) -> dict[str, Any]:
@@ -135,6 +162,63 @@ class Workshop:
         home = self.fits / candidate.key
         notes = made_once(home, "fit.json", train)
         return home / f"model{SOURCE_SUFFIX}", notes, has_curve
+
+    def _learned(
+        self, family: FittedFamily, candidate: Candidate, limit_s: float, clock: Clock
+    ) -> tuple[Path, dict[str, Any], bool]:
+        """As `_trained`, of a family that learns by itself and writes its own file."""
+        is_new = False
+
+        def learn(folder: Path) -> dict[str, Any]:
+            nonlocal is_new
+            source = folder / f"model{SOURCE_SUFFIX}"
+            with clock.stage("train"):
+                notes = family.fit(candidate.scale, self.task, self.seed, source, limit_s)
+            with clock.stage("parity"):
+                self._check_file(candidate, source)
+            is_new = True
+            return {"exporter": family.name, **notes}
+
+        home = self.fits / candidate.key
+        notes = made_once(home, "fit.json", learn)
+        return home / f"model{SOURCE_SUFFIX}", notes, is_new
+
+    def _check_file(self, candidate: Candidate, path: Path) -> None:
+        """Refuse a file that a family wrote where it does not run, or gives outputs of another width than asked for.
+
+        Raises:
+            WorkerError: saying so.
+        """
+        rows = next(self.task.valid.batches(PARITY_ROWS))
+        got = OnnxRuntime().load(path).run(rows)
+        wanted = (len(got), self.task.output.width)
+        if got.shape != wanted or not np.isfinite(got).all():
+            raise WorkerError(
+                f"{candidate.family} must write a file whose outputs are finite and of shape (n, {wanted[1]}), got "
+                f"{got.shape}.",
+                stage="parity",
+            )
+
+    def _module_stepped(
+        self, candidate: Candidate, steps: tuple[StepSetting, ...], notes: dict[str, Any], limit_s: float, clock: Clock
+    ) -> tuple[Path, dict[str, Any], bool]:
+        """The ONNX file of a trained model after steps on its module, which may train it further; made once a study."""
+        before = self.fits / candidate.uncompressed.key
+        home = self.fits / replace(candidate.file, steps=steps).key / "module"
+        stepped = ModuleSteps(self.task, self.registry, self.metrics[self.goal_metric], self.seed, self.loss)
+
+        def apply(folder: Path) -> Plain:
+            model = self._built(candidate)
+            with clock.stage("compress"):
+                model, done = stepped.applied(model, before, steps, limit_s)
+            with clock.stage("export"):
+                export(model, _example(self.task.train), folder / f"model{SOURCE_SUFFIX}")
+            return {"steps": done}
+
+        found = made_once(home, "steps.json", apply)
+        took = sum(float(each.get("train_s", 0.0)) for each in found["steps"])
+        notes = {**notes, "steps": found["steps"], "train_s": notes["train_s"] + took}
+        return home / f"model{SOURCE_SUFFIX}", notes, True
 
     def _fitted(self, candidate: Candidate, home: Path, assignment: Assignment) -> tuple[Any, Fit, str]:
         """A trained model, how it was trained, and where it started: an earlier study, shared weights, or scratch."""
@@ -184,10 +268,13 @@ class Workshop:
         Raises:
             WorkerError: if they have another.
         """
-        model = self.families[candidate.family].build(candidate.scale, self.task, self.seed)
+        family = self.families[candidate.family]
+        if isinstance(family, FittedFamily):
+            raise WorkerError(f"{candidate.family} learns by itself and has no file before it has.", stage="train")
+        model = family.build(candidate.scale, self.task, self.seed)
         rows = _example(self.task.train)
         shape = module_outputs(model, rows).shape
-        if shape != (len(rows), self.task.output.width):
+        if len(shape) < 2 or (shape[0], math.prod(shape[1:])) != (len(rows), self.task.output.width):
             raise WorkerError(
                 f"the model must give outputs of shape (n, {self.task.output.width}), got {shape} for "
                 f"{len(rows)} rows; check its last layer.",
@@ -196,6 +283,9 @@ class Workshop:
         return model
 
     def _fit(self, model: Any, candidate: Candidate, assignment: Assignment) -> Fit:
+        if self.task.environment:
+            # What learns by playing writes its own files; only the baseline is left, which has nothing to learn.
+            return Fit(0.0, {"epoch": [1.0]}, "nothing to learn", 0.0)
         problem = Problem(
             train=self.task.train,
             valid=self.task.valid,
@@ -272,9 +362,7 @@ class Workshop:
         done: list[Plain] = []
         path = source
         for number, setting in enumerate(steps):
-            step = self.registry.get("step", setting.name)
-            if setting.settings:
-                step = type(step)(**dict(setting.settings))
+            step = step_of(self.registry, "step", setting)
             target = folder / f"step{number}{SOURCE_SUFFIX}"
             report = step.apply(path, target, calibration(self.task.train, self.seed))
             if setting.name == "quantize":
@@ -290,26 +378,34 @@ class Workshop:
         # Training has one processor, and threads change no output: only the other options apply.
         _, options = loading_of(candidate.options)
         session = runtime.load(path, threads=1, trust=True, **options)
-        valid = outputs_of(session.run, self.task.valid)
+        valid = outputs_of(session.run, self.task.valid, self.task.environment)
         if not np.isfinite(valid).all():
             raise WorkerError("the model file gives outputs that are not finite.", stage="evaluate")
-        some = _sample(self.task.train, TRAIN_ROWS, self.seed)
-        train = outputs_of(session.run, some)
+        judged = [("", valid, self.task.valid.y)]
+        if not self.task.environment:
+            some = _sample(self.task.train, TRAIN_ROWS, self.seed)
+            judged.append(("_train", outputs_of(session.run, some), some.y))
         figures: dict[str, Quantity] = {}
         for name, metric in self.metrics.items():
-            for suffix, outputs, targets in (("", valid, self.task.valid.y), ("_train", train, some.y)):
-                figures[name + suffix] = self._quality(metric, outputs, targets)
+            for suffix, outputs, targets in judged:
+                figure = self._quality(metric, outputs, targets)
+                if figure is not None:
+                    figures[name + suffix] = figure
         counts = count(read_model(source))
         figures["parameters"] = Quantity.exact(counts.parameters)
         figures["macs"] = Quantity.exact(counts.macs)
         figures["size_bytes"] = Quantity.exact(artifact_bytes(path, runtime.companions), "B")
         return figures
 
-    def _quality(self, metric: Metric, outputs: Array, targets: Array) -> Quantity:
-        """The figure; with its interval where the goal or the training watches it (resampling others costs seconds)."""
+    def _quality(self, metric: Metric, outputs: Array, targets: Array) -> Quantity | None:
+        """The figure; with its interval where the goal or the training watches it (resampling others costs seconds).
+
+        None where nothing depends on it and it is not finite: nobody knows it then.
+        """
         if metric.name in (self.monitor, self.goal_metric) or metric.proof == "trinomial":
             return quality_interval(metric, outputs, targets, seed=self.seed)
-        return Quantity(metric(outputs, targets), metric.unit, n=len(targets))
+        value = metric(outputs, targets)
+        return Quantity(value, metric.unit, n=len(targets)) if np.isfinite(value) else None
 
 
 def _as_fit(done: Recovered, sign: float) -> Fit:
@@ -322,13 +418,6 @@ def _as_fit(done: Recovered, sign: float) -> Fit:
 def _step_file(steps: tuple[StepSetting, ...]) -> str:
     """The name of the last step's ONNX file."""
     return f"step{len(steps) - 1}{SOURCE_SUFFIX}"
-
-
-def calibration(train: Rows, seed: int, size: int = 64) -> Iterator[Feed]:
-    """Batches of training inputs in a seeded order, so that sorted data don't mislead a calibration."""
-    order = np.random.default_rng(seed).permutation(len(train))
-    for start in range(0, len(train), size):
-        yield feed_of(train.x[np.sort(order[start : start + size])])
 
 
 def _sample(rows: Rows, most: int, seed: int) -> Rows:

@@ -85,8 +85,8 @@ class Exploration:
     """One family whose models are to share weights: train them within `limit_s`, then judge its scales.
 
     `left_s` are the seconds that the search has: where `most` scales can be trained alone in half of them by `workers`
-    processes, sharing is refused, unless it is `forced`. `looks` asks for a quick look at latencies, which is one of
-    ONNX Runtime with one thread and one row.
+    processes, sharing is refused, unless it is `forced`. A quick look at latencies is taken with `batch` rows and
+    `threads`. Structures of a given model are explored around the permitted drop, by the cost that is minimised.
     """
 
     space: FamilySpace
@@ -95,8 +95,12 @@ class Exploration:
     left_s: float
     most: int
     workers: int = 1
-    looks: bool = True
+    batch: int = 1
+    threads: int = 1
     forced: bool = False
+    max_drop: float = 0.0
+    relative: bool = False
+    minimize: str = "latency"
 
     def to_json(self) -> Plain:
         """The plain form, told apart from an assignment's by its field `explore`."""
@@ -111,6 +115,40 @@ class Exploration:
         space = rest.pop("explore")
         knobs = tuple(Knob(each["name"], tuple(each["choices"])) for each in space["knobs"])
         return cls(FamilySpace(space["family"], knobs), **rest)
+
+
+@dataclass(frozen=True, slots=True)
+class FormLooks:
+    """Forms of explored scales to be looked at within `limit_s`, without training; candidates of one family.
+
+    Each look is taken with `batch` rows and `threads`, where the candidate's options name no others.
+    """
+
+    space: FamilySpace
+    candidates: tuple[Candidate, ...]
+    limit_s: float
+    batch: int = 1
+    threads: int = 1
+
+    def to_json(self) -> Plain:
+        """The plain form, told apart from others by its field `look`."""
+        knobs = [knob.to_json() for knob in self.space.knobs]
+        return {
+            "look": [each.to_json() for each in self.candidates],
+            "family": self.space.family,
+            "knobs": knobs,
+            "limit_s": self.limit_s,
+            "batch": self.batch,
+            "threads": self.threads,
+        }
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        knobs = tuple(Knob(each["name"], tuple(each["choices"])) for each in plain["knobs"])
+        candidates = tuple(Candidate.from_json(each) for each in plain["look"])
+        space = FamilySpace(plain["family"], knobs)
+        return cls(space, candidates, plain["limit_s"], plain["batch"], plain["threads"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,15 @@ from steelyard.store.artifacts import Artifacts
 
 @dataclass(slots=True)
 class Outputs:
-    """Outputs by candidate and split; `threads` are those of candidates without their own."""
+    """Outputs by candidate and split; `threads` are those of candidates without their own.
+
+    Where models play in an `environment`, outputs are the returns of episodes.
+    """
 
     artifacts: Artifacts
     runtime: Runtime
     threads: int = 1
+    environment: str = ""
     _known: dict[tuple[str, str], Array] = field(default_factory=dict, repr=False)
 
     def of(self, trial: Trial, split: str, rows: Rows) -> Array:
@@ -28,5 +32,5 @@ class Outputs:
             threads, options = loading_of(trial.candidate.options)
             # What this study wrote itself can be trusted.
             session = self.runtime.load(path, threads=threads or self.threads, trust=True, **options)
-            self._known[at] = outputs_of(session.run, rows)
+            self._known[at] = outputs_of(session.run, rows, self.environment)
         return self._known[at]

@@ -9,6 +9,7 @@ from steelyard.core.errors import UnknownNameError
 from steelyard.core.measured import read_measured
 from steelyard.core.outcome import Outcome, Point, Status
 from steelyard.core.protocols import Task
+from steelyard.core.sequence import TextInput
 from steelyard.core.task import TensorInput, input_to_json, output_to_json
 from steelyard.core.version import __version__
 from steelyard.core.wire import Plain, write_text
@@ -199,6 +200,9 @@ def task_manifest(task: Task, model: Path | None = None) -> dict[str, Plain]:
     """
     inputs: list[Plain] = [{"name": "x", "shape": ["n", *task.input.shape], "type": "float32"}]
     outputs: list[Plain] = [{"name": "y", "shape": ["n", task.output.width], "type": "float32"}]
+    if task.kind == "language-modelling" and isinstance(task.input, TextInput):
+        tokens = task.input.shape[0]
+        outputs = [{"name": "y", "shape": ["n", tokens, task.output.width // tokens], "type": "float32"}]
     if isinstance(task.input, TensorInput):
         inputs = [port.to_json() for port in task.input.ports]
         # Runtimes hand back a file's first output, which is the one that was judged.

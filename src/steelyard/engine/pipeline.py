@@ -17,7 +17,7 @@ from steelyard.core.quantity import Quantity
 from steelyard.core.task import ValueOutput
 from steelyard.core.trial import Failure, Measurement, Trial
 from steelyard.core.wire import Plain, content_key
-from steelyard.engine import reseeding
+from steelyard.engine import again, reseeding
 from steelyard.engine.assemble import assemble
 from steelyard.engine.busy import BusyClock
 from steelyard.engine.certify import Certifier, Verdict
@@ -26,6 +26,7 @@ from steelyard.engine.elsewhere import check_minimized, check_study, choose_else
 from steelyard.engine.exploring import Explorations, seconds_of
 from steelyard.engine.halving import Halving
 from steelyard.engine.lane import INPUT_ROWS, Lane, lanes, make_protocol, nominal_time
+from steelyard.engine.lookrounds import LookRounds
 from steelyard.engine.messages import WorkerSetup
 from steelyard.engine.pack import Render, located, pack, task_manifest
 from steelyard.engine.plan import Plan
@@ -349,7 +350,7 @@ def _explored(run: Run) -> Lane:
         reach = known_reach(plan, study)
         if reach is not None and plan.measured is None:
             tell(reach, plan, run.listen)
-        return _lane(run)
+        return _asked_again(run)
     workers = _workers(run)
     try:
         workers.start()
@@ -361,6 +362,33 @@ def _explored(run: Run) -> Lane:
         workers.close()
     study.put("notices", [*study.get("notices", []), *search.notices])
     study.put("ended", {"why": search.ended, "budget": plan.budget.to_json(), **_searched_by(plan)})
+    again.note_search(plan, study, run.wall_s)
+    return lane
+
+
+def _asked_again(run: Run) -> Lane:
+    """A finished study's lane; before that, what shared weights promise to be a cheaper answer is confirmed."""
+    plan, study = run.plan, run.study
+    trials, left_s = study.trials(), again.seconds_for(plan, study)
+    started = time.monotonic()
+    explorations = Explorations.of(plan, study) if left_s else None
+    if explorations is None:
+        return _lane(run)
+    problem = StudyProblem(plan.goal, plan.metric, plan.seed, quality_floor(plan), known=explorations.known)
+    strategy = again.strategy_for(problem, trials)
+    if strategy is None or strategy.propose(plan.space, trials, [], problem) is None:
+        return _lane(run)
+    run.listen(Event("fact", "shared weights promise a cheaper answer to this goal; it is confirmed"))
+    workers = _workers(run)
+    try:
+        workers.start()
+        lane = _lane(run)
+        search = _search(run, workers, lane)
+        search.plan, search.end = replace(plan, strategy=strategy), lambda _: started + left_s
+        search.run()
+    finally:
+        workers.close()
+    again.note_again(plan, study, time.monotonic() - started)
     return lane
 
 
@@ -392,6 +420,7 @@ def _search(run: Run, workers: LocalWorkers, lane: Lane) -> Search:
     cpus = set(lanes(plan.workers)[1])
     # Several threads use every processor, so nothing may be trained meanwhile.
     has_threads = max([plan.threads, *plan.space.threads]) > 1
+    explorations = Explorations.of(plan, run.study)
     problem = StudyProblem(plan.goal, plan.metric, plan.seed, quality_floor(plan))
     return Search(
         plan=plan,
@@ -405,7 +434,8 @@ def _search(run: Run, workers: LocalWorkers, lane: Lane) -> Search:
         wall_s=lambda: run.wall_s,
         takes_turns=has_threads or cpus == {lane.protocol.cpu},
         prepare=run.start.prepare,
-        explorations=Explorations.of(plan, run.study),
+        explorations=explorations,
+        looks=None if explorations is None or plan.given is not None else LookRounds(plan, run.study, explorations),
         survey=_survey(run, lane),
         halving=Halving.of(plan, problem),
     )

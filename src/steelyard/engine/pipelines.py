@@ -9,8 +9,8 @@ from steelyard.core.goal import Goal
 from steelyard.core.registry import Registry
 from steelyard.engine.given import GivenModel
 from steelyard.graph.reading import read_model
-from steelyard.measure.environment import read_environment
 from steelyard.steps.finishes import finishes_for, scope_for
+from steelyard.steps.processor import block
 from steelyard.steps.quantizing.preparing import prepared
 
 Steps = tuple[StepSetting, ...]
@@ -97,11 +97,11 @@ def _bodies(allowed: tuple[str, ...], scope: str) -> list[Steps]:
     bodies: list[Steps] = [()]
     learn = (StepSetting("distill"),) if "distill" in allowed else ()
     if "prune" in allowed:
-        block = _block()
+        channels = block()
         body: Steps = ()
 
         def pruned(keep: float) -> Steps:
-            return (StepSetting("prune", (("keep", keep), ("round_to", block), ("scope", scope))), *learn)
+            return (StepSetting("prune", (("keep", keep), ("round_to", channels), ("scope", scope))), *learn)
 
         for keep in (FIRST, *(NEXT,) * (RUNGS - 1)):
             # Where a cut is too bold, its square root is half of it, twice done the whole.
@@ -118,11 +118,3 @@ def _bodies(allowed: tuple[str, ...], scope: str) -> list[Steps]:
     if learn and len(bodies) == 1:
         bodies.append(learn)
     return bodies
-
-
-def _block() -> int:
-    """Channels that this processor's kernels take at a time: other sizes cost as much as the next multiple.
-
-    Measured for convolutions of ONNX Runtime 1.31 with AVX-512: 20, 24 and 28 channels took the time of 32.
-    """
-    return 16 if "avx512f" in read_environment().flags else 8

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from steelyard.core.candidate import Candidate, Scale, Space
+from steelyard.core.candidate import Candidate, Scale, Space, StepSetting
 from steelyard.core.goal import Budget, Goal
 from steelyard.core.measured import Measured
 from steelyard.core.protocols import Metric, Strategy, Task
@@ -44,7 +44,8 @@ class Plan:
     there is one. `sharing` says whether models of a family share weights before they are confirmed.
     `scale` is "compound" where the space is restricted to a ladder. `warm` is what an earlier
     study has to offer. `seeds` is with how many seeds the finalists are trained. `scenario` names where
-    the goal is from. `halving` says whether hopeless trainings are stopped early.
+    the goal is from. `halving` says whether hopeless trainings are stopped early. `added` are pipelines of the space
+    that are only tried where estimates speak for them; they are no part of the identity.
     """
 
     task: Task
@@ -74,6 +75,7 @@ class Plan:
     scale: str = "free"
     warm: WarmStart | None = None
     seeds: int = 1
+    added: tuple[tuple[StepSetting, ...], ...] = ()
     halving: bool = False
     scenario: str = ""
 
@@ -83,6 +85,11 @@ class Plan:
         if self.given is not None:
             return self.space.references()
         return (*self.space.references(), Candidate("baseline", Scale(), (), self.space.runtime))
+
+    @property
+    def size(self) -> int:
+        """How many candidates there are, without those of added pipelines."""
+        return self.space.size - len(self.added) * self.space.scales * len(self.space.options)
 
     @property
     def earlier(self) -> tuple[Candidate, ...]:
@@ -113,7 +120,7 @@ class Plan:
             },
             "model": [each["family"] for each in self.space.to_json()["families"]],
             "space": self.space.to_json()["families"],
-            "steps": self.space.to_json()["pipelines"],
+            "steps": [[step.to_json() for step in each] for each in self.space.pipelines if each not in self.added],
             "runtime": {"name": self.space.runtime, "batch": self.batch, "threads": self.threads},
             "seed": self.seed,
             "training": {**self.recipe, "monitor": self.monitor},

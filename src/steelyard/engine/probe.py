@@ -15,7 +15,7 @@ ROWS = 512
 
 
 def seconds_a_candidate(plan: Plan) -> dict[str, float]:
-    """Rough training seconds of the smallest and the largest scale of the first family.
+    """Rough training seconds of the smallest and the largest scale of the first family of networks; empty without one.
 
     One epoch on a few rows is timed and scaled to all rows and a typical number of epochs; early stopping makes the
     truth differ by a factor of two either way.
@@ -28,7 +28,9 @@ def seconds_a_candidate(plan: Plan) -> dict[str, float]:
 
     use_one_thread()
 
-    space = plan.space.families[0]
+    space = next((each for each in plan.space.families if each.is_module), None)
+    if space is None:
+        return {}
     is_own = plan.model is not None and family_name(plan.model) == space.family
     family = (
         Own(space.family, load_function(str(plan.model), field="model"))

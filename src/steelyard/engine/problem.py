@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from steelyard.core.candidate import Candidate
-from steelyard.core.explored import Explored
+from steelyard.core.explored import Explored, is_body
 from steelyard.core.goal import COST_METRICS, Goal
 from steelyard.core.protocols import Metric
 from steelyard.core.trial import Measurement, Trial
@@ -17,7 +17,7 @@ class StudyProblem:
     """Objectives: loss of quality, then the logarithms of latency, size and any other minimised or limited cost.
 
     `made` is the quality, by key, of candidates that are made and wait to be measured; `known` what exploring found, by
-    the key of the uncompressed candidate.
+    the key of the candidate: uncompressed ones, and forms of theirs that were looked at.
     """
 
     goal: Goal
@@ -41,8 +41,8 @@ class StudyProblem:
         return self.objectives.index("latency_p50_s" if name == "latency_p95_s" else name)
 
     def explored(self) -> tuple[Candidate, ...]:
-        """The uncompressed candidates that shared weights have been judged at."""
-        return tuple(each.candidate for each in self.known.values())
+        """The scales, or structures of a given model, that shared weights have been judged at."""
+        return tuple(each.candidate for each in self.known.values() if is_body(each.candidate))
 
     def estimate(self, candidate: Candidate) -> tuple[float, float] | None:
         """The loss and the logarithm of the minimised cost by exploring; NaN for a cost it did not look at."""
@@ -74,6 +74,10 @@ class StudyProblem:
         )
         return lost <= self.goal.max_drop and within
 
+    def is_permitted(self, quality: float, finished: Sequence[Trial]) -> bool:
+        """Whether a quality is within the permitted drop of the best uncompressed one."""
+        return self._lost(quality, finished) <= self.goal.max_drop
+
     def spent(self, candidate: Candidate, finished: Sequence[Trial]) -> float | None:
         """The share of the permitted drop that a candidate uses up on validation; None where it is not made.
 
@@ -88,6 +92,11 @@ class StudyProblem:
         if lost is None:
             return None
         return lost / self.goal.max_drop if self.goal.max_drop > 0 else (0.0 if lost <= 0 else math.inf)
+
+    def worst_loss(self, finished: Sequence[Trial], share: float = 1.0) -> float | None:
+        """The loss of quality at a share of the permitted drop; None before a plain model is measured."""
+        quality = self.below(share, finished)
+        return None if quality is None else loss(self.metric, quality)
 
     def below(self, times: float, finished: Sequence[Trial]) -> float | None:
         """The quality that is so many permitted drops below the best uncompressed one; None before there is one.

@@ -6,14 +6,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from steelyard.core.candidate import FamilySpace, Knob, Setting, Space, StepSetting
+from steelyard.core.candidate import FamilySpace, Knob, Setting, Space
 from steelyard.core.errors import InputError, SteelyardError, UnknownNameError
 from steelyard.core.goal import COST_METRICS, Budget, Goal
 from steelyard.core.measured import read_measured
-from steelyard.core.protocols import Family, Metric, Strategy, Task
+from steelyard.core.protocols import Family, FittedFamily, Metric, Strategy, Task
 from steelyard.core.registry import Registry
 from steelyard.core.userfile import absolute_address, is_user_address, load_function
 from steelyard.core.wire import file_sha256
+from steelyard.engine.alone import Question, check_alone, default_families
+from steelyard.engine.forms import UNCOMPRESSED, added_to, pipelines_for
 from steelyard.engine.lane import default_workers
 from steelyard.engine.options import check_choices, loading_knobs, options_of
 from steelyard.engine.plan import Plan, Sharing
@@ -21,15 +23,12 @@ from steelyard.engine.registries import extended_registry, family_name, metric_n
 from steelyard.engine.strategies import configured
 from steelyard.engine.values import check_values
 from steelyard.families.own import Own
+from steelyard.families.sequences import VOCABULARY, vocabulary_knob
 from steelyard.tasks.metrics import DEFAULT_METRICS, METRICS, metrics_of, more_metrics_of
 
 BUILTIN = "steelyard.builtin:registry"
 DEFAULT_STRATEGY = "elastic"
 """What searches where nothing is asked for; it shares weights where that pays, and always where it is asked for."""
-PIPELINES: tuple[tuple[StepSetting, ...], ...] = ((), (StepSetting("quantize"),))
-"""Pipelines of compression steps that are searched: none, and int8."""
-UNCOMPRESSED: tuple[tuple[StepSetting, ...], ...] = ((),)
-"""Pipelines for runtimes whose files are not made of ONNX files, which the steps work on."""
 LARGEST_SETTING = 2**16
 """No knob of the families that ship goes beyond it."""
 RESERVED = frozenset((*METRICS, *COST_METRICS.values(), "parameters", "macs"))
@@ -49,7 +48,8 @@ class Request:
     finished study answers by its costs.
     `warm_start` is the home of an earlier study, whose front is proposed first. `seeds` is with how many seeds the
     finalists are trained. `scenario` is the name or file that the goal is from. `halving` is whether trainings that
-    have become hopeless are stopped early, where that can be told.
+    have become hopeless are stopped early, where that can be told. `steps` are names of the compression steps that are
+    searched; None for the default.
     """
 
     task: str | Task
@@ -82,8 +82,10 @@ class Request:
     scale: Literal["free", "compound"] = "free"
     warm_start: Path | None = None
     seeds: int | None = None
+    steps: tuple[str, ...] | None = None
     halving: bool | None = None
     scenario: str | None = None
+    vocabulary: str | None = None
 
 
 def resolve(request: Request) -> Plan:
@@ -134,6 +136,7 @@ def resolve(request: Request) -> Plan:
         sharing=_sharing(request),
         scale=request.scale or "free",
         seeds=request.seeds or 1,
+        added=added_to(space.pipelines, request.steps),
         halving=request.halving is not False,
         scenario=Path(request.scenario).stem if request.scenario else "",
     )
@@ -282,18 +285,34 @@ def _task(request: Request, registry: Registry) -> Task:
         )
     if request.task not in DEFAULT_METRICS:
         raise UnknownNameError("kind of task", request.task, DEFAULT_METRICS, field="task")
-    return read_task(request)
+    return _environment_task(request) if request.task == "reinforcement-learning" else read_task(request)
+
+
+def _environment_task(request: Request) -> Task:
+    """The user's own environment as a task: a name that gymnasium knows, or `file.py:function`."""
+    from steelyard.tasks.episodes import environment_task  # noqa: PLC0415  what plays in environments alone
+
+    for option in ("target", "group", "split_by", "preprocess"):
+        if getattr(request, option) is not None:
+            raise InputError(f"'{option}' is about rows, and an environment has none; leave it out.", field=option)
+    if not isinstance(request.data, str):
+        raise InputError(
+            f"'data' must be a name that gymnasium knows, or file.py:function, got {type(request.data).__name__}.",
+            field="data",
+        )
+    return environment_task(request.data, name=str(request.task), seed=request.seed)
 
 
 def _builtin_task(request: Request, name: str, registry: Registry) -> Task:
     """A task that ships or that a plugin adds; options about the user's own data have no meaning for it."""
     if name in DEFAULT_METRICS:
-        raise InputError(f"'data' must name a file or folder for the kind {name!r}; give --data.", field="data")
+        what = "an environment" if name == "reinforcement-learning" else "a file or folder"
+        raise InputError(f"'data' must name {what} for the kind {name!r}; give --data.", field="data")
     if is_user_address(name):
         return _own_task(request, name)
     if name not in registry.names("task"):
         raise UnknownNameError("task", name, [*registry.names("task"), *DEFAULT_METRICS], field="task")
-    for option in ("target", "group", "split_by"):
+    for option in ("target", "group", "split_by", "vocabulary"):
         if getattr(request, option) is not None:
             raise InputError(
                 f"'{option}' names a column of --data, but {name!r} has data of its own; leave it out.", field=option
@@ -348,6 +367,7 @@ def read_task(request: Request) -> Task:
         seed=request.seed,
         trust=request.trust,
         preprocess=own,
+        vocabulary=request.vocabulary,
     )
 
 
@@ -381,44 +401,67 @@ def _space(request: Request, registry: Registry, task: Task, names: tuple[str, .
     families: list[FamilySpace] = []
     used: set[str] = set()
     model: str | None = None
-    for name in names or tuple(task.defaults["families"]):
-        family, own = _family(name, registry)
+    question = _question(request)
+    found = [_family(name, registry) for name in names or default_families(question, registry, task)]
+    check_alone([family for family, _ in found], question, registry)
+    for family, own in found:
         model = own or model
         refusal = family.refusal(task)
+        if task.environment and not isinstance(family, FittedFamily):
+            refusal = "it learns from rows with answers; q-learning, sarsa and dqn learn by playing"
         if refusal is not None:
-            raise InputError(f"'model' {name!r} can't learn {task.name!r}: {refusal}.", field="model")
+            raise InputError(f"'model' {own or family.name!r} can't learn {task.name!r}: {refusal}.", field="model")
         knobs = _knobs(family, task, is_own=own is not None)
         used |= {knob.name for knob in knobs} & asked.keys()
         chosen = (
-            _chosen(knob.name, asked[knob.name], is_own=own is not None) if knob.name in asked else knob
+            knob
+            if knob.name not in asked
+            else vocabulary_knob(task, asked[knob.name])
+            if knob.name == VOCABULARY and own is None
+            else _chosen(knob.name, asked[knob.name], is_own=own is not None)
             for knob in knobs
         )
-        families.append(FamilySpace(family.name, tuple(chosen)))
+        families.append(FamilySpace(family.name, tuple(chosen), is_module=not isinstance(family, FittedFamily)))
     known = loading_knobs(registry.get("runtime", request.runtime), request.threads)
     unknown = sorted(asked.keys() - used - known.keys())
     if unknown:
         theirs = {knob.name for each in families for knob in each.knobs}
         raise UnknownNameError("knob", unknown[0], theirs | known.keys(), field="knob")
     options = options_of({name: choices for name, choices in asked.items() if name not in used}, known)
-    takes_onnx = "onnx" in registry.get("exporter", request.runtime).sources
-    space = Space(tuple(families), PIPELINES if takes_onnx else UNCOMPRESSED, request.runtime, options)
-    if space.size > MOST_CANDIDATES:
+    pipelines = UNCOMPRESSED
+    if any(each.is_module for each in families):
+        pipelines = pipelines_for(request.steps, registry, request.runtime, shares=_sharing(request) != "never")
+    space = Space(tuple(families), pipelines, request.runtime, options)
+    size = space.size - len(added_to(pipelines, request.steps)) * space.scales * len(options)
+    if size > MOST_CANDIDATES:
         raise InputError(
-            f"'knob' spans {space.size:.3g} candidates, more than {MOST_CANDIDATES:,}; give fewer choices.",
+            f"'knob' spans {size:.3g} candidates, more than {MOST_CANDIDATES:,}; give fewer choices.",
             field="knob",
         )
     return space, model
 
 
-def _family(name: str, registry: Registry) -> tuple[Family, str | None]:
+def _question(request: Request) -> Question:
+    lessons = {
+        "loss": request.loss,
+        "train": request.loop,
+        "optimizer": request.optimizer,
+        "learning_rate": request.learning_rate,
+        "epochs": request.epochs,
+    }
+    given = tuple(name for name, value in lessons.items() if value is not None)
+    return Question(request.runtime, request.scale == "compound", given)
+
+
+def _family(name: str, registry: Registry) -> tuple[Family | FittedFamily, str | None]:
     if not is_user_address(name):
-        family: Family = registry.get("family", name)
+        family: Family | FittedFamily = registry.get("family", name)
         return family, None
     address = absolute_address(name)
     return Own(family_name(address), load_function(address, field="model")), address
 
 
-def _knobs(family: Family, task: Task, *, is_own: bool) -> tuple[Knob, ...]:
+def _knobs(family: Family | FittedFamily, task: Task, *, is_own: bool) -> tuple[Knob, ...]:
     """The family's knobs; the user's own function may have annotations or defaults that are no settings."""
     try:
         return family.knobs(task)
@@ -489,6 +532,7 @@ def _trial_limit(request: Request, task: Task) -> float:
 def _own_files(request: Request, model: str | None) -> dict[str, str | None]:
     metric = request.goal.metric if request.goal.metric and is_user_address(request.goal.metric) else None
     task = request.task if isinstance(request.task, str) and is_user_address(request.task) else None
+    is_environment = request.task == "reinforcement-learning" and is_user_address(str(request.data))
     return {
         "model": model,
         "task": task,
@@ -496,4 +540,5 @@ def _own_files(request: Request, model: str | None) -> dict[str, str | None]:
         "train": request.loop,
         "preprocess": request.preprocess,
         "metric": metric,
+        **({"data": str(request.data)} if is_environment else {}),
     }

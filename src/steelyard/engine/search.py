@@ -20,6 +20,7 @@ from steelyard.engine.busy import BusyClock
 from steelyard.engine.exploring import Explorations
 from steelyard.engine.halving import Halving, Need
 from steelyard.engine.lane import Costs, Lane
+from steelyard.engine.lookrounds import LookRounds, Standing
 from steelyard.engine.messages import HOPELESS, Assignment, Made
 from steelyard.engine.plan import Plan
 from steelyard.engine.problem import StudyProblem
@@ -43,6 +44,7 @@ REFERENCE_SHARE, CANDIDATE_SHARE, LESSON_SHARE = 0.35, 0.2, 0.12
 VERBS = {
     "share": "training shared weights of",
     "explore": "exploring",
+    "look": "looking at",
     "train": "training",
     "compress": "compressing",
     "export": "exporting",
@@ -78,6 +80,7 @@ class Search:
     takes_turns: bool = False
     prepare: Callable[[], object] = nothing
     explorations: Explorations | None = None
+    looks: LookRounds | None = None
     survey: Survey | None = None
     halving: Halving | None = None
     finished: list[Trial] = field(default_factory=list)
@@ -102,7 +105,7 @@ class Search:
         while True:
             self._assign()
             self._measure()
-            if not (self._making or self._measuring or self._is_surveying or self._is_exploring):
+            if not (self._making or self._measuring or self._is_surveying or self._is_exploring or self._is_looking):
                 break
             self._wait()
 
@@ -125,9 +128,12 @@ class Search:
             self._explore()
         if self._is_exploring:
             return
-        while self.workers.free and len(self._waiting) < AHEAD and not is_held:
+        # What is made next depends on what is looked at now; a round takes a few seconds.
+        while self.workers.free and len(self._waiting) < AHEAD and not (is_held or self._is_looking):
             candidate = self._next()
             if candidate is None:
+                return
+            if self._looks_first(candidate):
                 return
             if self._is_settled(candidate):
                 continue
@@ -164,6 +170,31 @@ class Search:
         if future is not None:
             future.add_done_callback(self._later(self._explored))
 
+    @property
+    def _is_looking(self) -> bool:
+        return self.looks is not None and self.looks.is_running
+
+    def _looks_first(self, candidate: Candidate) -> bool:
+        """Whether a worker has begun to look at forms like this one, instead of making it."""
+        if self.looks is None:
+            return False
+        standing = Standing(self.finished, self._pending, self._told(), self._left())
+        future = self.looks.begin(candidate, standing, self.workers, self._stage_listener)
+        if future is not None:
+            future.add_done_callback(self._later(self._looked))
+        return future is not None
+
+    def _looked(self, future: "Future[Made]") -> None:
+        if self.looks is not None:
+            for text in self.looks.end(future):
+                self.listen(Event("fact", text))
+            self._leave(self.looks.NAME)
+
+    @property
+    def _pending(self) -> list[Candidate]:
+        """What is being made, waits, or is being measured."""
+        return [*self._making.values(), *(each.candidate for each in (*self._waiting, *self._measuring))]
+
     def _note_time(self) -> None:
         """Tell the explorations how much time there is for confirming."""
         if self.explorations is not None:
@@ -180,7 +211,7 @@ class Search:
     def _next(self) -> Candidate | None:
         """References, the baseline, an earlier front, then what the strategy proposes; None when the search is over."""
         known = {trial.key for trial in self.finished}
-        pending = [*self._making.values(), *(each.candidate for each in (*self._waiting, *self._measuring))]
+        pending = self._pending
         begun = known | {candidate.key for candidate in pending}
         if self._has_minimum(len(begun)):
             if self._is_over(len(begun)):
@@ -192,7 +223,10 @@ class Search:
         if candidate is None and self._awaits_reference():
             return None
         if candidate is None:
-            candidate = self.plan.strategy.propose(self.plan.space, self.finished, pending, self._told())
+            space, failed = self.plan.space, []
+            if self.looks is not None:
+                space, failed = self.looks.space(), self.looks.failed()
+            candidate = self.plan.strategy.propose(space, [*self.finished, *failed], pending, self._told())
             if candidate is None and not pending:
                 self.ended = "the strategy has nothing left to propose"
         return candidate
@@ -254,7 +288,12 @@ class Search:
 
     def _measure(self) -> None:
         """Start a round for what waits, if the lane is free."""
-        if self._measuring or self._is_surveying or not self._waiting or (self.takes_turns and self._making):
+        if (
+            self._measuring
+            or self._is_surveying
+            or not self._waiting
+            or (self.takes_turns and (self._making or self._is_looking))
+        ):
             return
         if self._is_late(min(len(self._waiting), BATCH)):
             log.info("no time to measure %d candidates; the same command with a larger budget will", len(self._waiting))
@@ -413,7 +452,7 @@ class Search:
         self.listen(Event("stage", text, len(self.finished), self._total(), self._left()))
 
     def _total(self) -> int | None:
-        trials, size = self.plan.budget.trials, self.plan.space.size + 1
+        trials, size = self.plan.budget.trials, self.plan.size + 1
         return min(trials, size) if trials is not None else size
 
     def _left(self) -> float | None:

@@ -21,8 +21,8 @@ def introduce(plan: Plan, listen: Listener) -> None:
     if options:
         names = ", ".join(sorted(options))
         listen(Event("fact", f"{plan.space.runtime}: {len(plan.space.options)} choices of {names}, its defaults first"))
-    listen(Event("fact", f"{plan.space.size} candidates in the space, searched by {plan.strategy.name}"))
-    if not any(plan.space.pipelines):
+    listen(Event("fact", f"{plan.size} candidates in the space, searched by {plan.strategy.name}"))
+    if not any(plan.space.pipelines) and any(each.is_module for each in plan.space.families):
         listen(Event("notice", f"steps work on ONNX files, which {plan.space.runtime} does not run: no step is tried"))
     listen(Event("fact", what_can_be_proved(plan)))
 

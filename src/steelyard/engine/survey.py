@@ -148,7 +148,12 @@ class Survey:
 
 
 def is_worthwhile(plan: Plan, left_s: float) -> bool:
-    """Whether the reach is to be measured before a search that has so many seconds."""
+    """Whether the reach is to be measured before a search that has so many seconds.
+
+    What learns by itself has no size before it has learned, so then the reach is not known.
+    """
+    if not all(family.is_module for family in plan.space.families):
+        return False
     scales = sum(family.size for family in plan.space.families)
     return plan.given is None and left_s >= LEAST_S and (scales > FEW or bool(plan.goal.limits))
 

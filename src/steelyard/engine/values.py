@@ -86,6 +86,7 @@ def _check_kinds(given: Mapping[str, Any]) -> None:
         ("warm_start", "a path", given["warm_start"] is None or isinstance(given["warm_start"], Path)),
         ("halving", "True, False or None", given.get("halving") is None or isinstance(given["halving"], bool)),
         ("learning_rate", "a number", given["learning_rate"] is None or is_number(given["learning_rate"])),
+        ("steps", "names of steps", all(isinstance(each, str) for each in _sequence(given.get("steps") or ()))),
         ("plugins", "addresses module:function", all(isinstance(each, str) for each in _sequence(given["plugins"]))),
     )
     for name, rule, holds in rules:

@@ -107,7 +107,7 @@ def nearest_candidate(space: Space, candidate: Candidate) -> Candidate | None:
         return None
     had = candidate.scale.to_json()
     scale = Scale(tuple((knob.name, _nearest(knob, had.get(knob.name))) for knob in family.knobs))
-    steps = candidate.steps if candidate.steps in space.pipelines else ()
+    steps = candidate.steps if candidate.steps in space.pipelines_of(family) else ()
     options = candidate.options if candidate.options in space.options else ()
     return Candidate(family.family, scale, steps, space.runtime, options)
 

@@ -20,7 +20,7 @@ from typing import IO, Any
 from steelyard.core.errors import SteelyardError, WorkerError
 from steelyard.core.userfile import load_function
 from steelyard.core.wire import dumps
-from steelyard.engine.messages import Assignment, Exploration, Made, WorkerSetup
+from steelyard.engine.messages import Assignment, Exploration, FormLooks, Made, WorkerSetup
 from steelyard.engine.registries import extended_registry, family_name, metric_name, metric_of
 from steelyard.families.own import Own
 
@@ -56,9 +56,11 @@ def main() -> int:
 
 
 def _done(workshop: Any, asked: Any, tell: Callable[[str], None]) -> Made:
-    """What is asked for: a family explored, or a candidate made."""
+    """What is asked for: a family explored, forms looked at, or a candidate made."""
     if "explore" in asked:
         made: Made = workshop.explore(Exploration.from_json(asked), tell)
+    elif "look" in asked:
+        made = workshop.look(FormLooks.from_json(asked), tell)
     else:
         made = workshop.make(Assignment.from_json(asked), tell)
     return made
@@ -78,20 +80,27 @@ def open_workshop(setup: WorkerSetup) -> Any:
         families[name] = Own(name, load_function(setup.model, field="model"))
     task = load(Path(setup.task))
     metrics = {metric_name(address): metric_of(address) for address in setup.metrics}
-    chain, elastic = None, None
+    chain, elastic, structures = None, None, None
     own_loss = load_function(recipe.loss, field="loss") if recipe.loss else None
     loop = load_function(recipe.loop, field="train") if recipe.loop else None
     if setup.shares and loop is None:
         from steelyard.engine.elastic import SharedWeights  # noqa: PLC0415  imports torch
 
         watched, asked = metrics[setup.monitor], metrics[setup.goal_metric]
-        elastic = SharedWeights(task, families, recipe, watched, asked, setup.seed, Path(setup.fits), own_loss)
+        elastic = SharedWeights(
+            task, families, recipe, watched, asked, setup.seed, Path(setup.fits), registry, own_loss
+        )
     if setup.given is not None:
         from steelyard.engine.chain import Chain  # noqa: PLC0415  imports torch
         from steelyard.engine.given import GivenModel  # noqa: PLC0415
 
         given = GivenModel.from_json(setup.given)
         chain = Chain(given, task, registry, metrics[setup.goal_metric], setup.seed, Path(setup.fits))
+        if given.is_module:
+            from steelyard.engine.slimming import SharedStructures  # noqa: PLC0415  imports torch
+
+            structures = SharedStructures(chain)
+            chain.sliced = structures.sliced
     return Workshop(
         task=task,
         registry=registry,
@@ -106,6 +115,7 @@ def open_workshop(setup: WorkerSetup) -> Any:
         loop=loop,
         chain=chain,
         elastic=elastic,
+        structures=structures,
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from steelyard.core.errors import InputError, WorkerError
 from steelyard.core.wire import dumps
-from steelyard.engine.messages import Assignment, Exploration, Made, WorkerSetup
+from steelyard.engine.messages import Assignment, Exploration, FormLooks, Made, WorkerSetup
 
 START_S = 120.0
 """Seconds a worker may take to start; importing torch takes a few on an idle machine, far more on a crowded one."""
@@ -55,7 +55,7 @@ class WorkerProcess:
     def make(
         self,
         setup: WorkerSetup,
-        assignment: Assignment | Exploration,
+        assignment: Assignment | Exploration | FormLooks,
         kill_s: float,
         stage_changed: Callable[[str], None],
     ) -> Made:
@@ -168,7 +168,10 @@ class LocalWorkers:
                 worker.start()
 
     def submit(
-        self, assignment: Assignment | Exploration, kill_s: float, stage_changed: Callable[[str], None] = lambda _: None
+        self,
+        assignment: Assignment | Exploration | FormLooks,
+        kill_s: float,
+        stage_changed: Callable[[str], None] = lambda _: None,
     ) -> "Future[Made]":
         """Have a candidate made; at most `free` at a time."""
         worker = self._idle.pop()

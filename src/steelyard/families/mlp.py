@@ -5,6 +5,7 @@ from typing import Any
 
 from steelyard.core.candidate import Knob, Scale
 from steelyard.core.protocols import Task
+from steelyard.core.sequence import TextInput
 from steelyard.families.ranges import hidden_widths, plain_refusal
 
 
@@ -15,7 +16,9 @@ class Mlp:
     name: str = "mlp"
 
     def refusal(self, task: Task) -> str | None:
-        """Takes tables, and images as a row of pixels."""
+        """Takes every task but texts and pairs: images, series and spectrograms are read as a row of numbers."""
+        if isinstance(task.input, TextInput):
+            return "the numbers of words are no quantities; linear, cnn1d, gru and transformer take texts"
         return plain_refusal(task)
 
     def knobs(self, task: Task) -> tuple[Knob, ...]:

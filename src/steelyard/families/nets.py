@@ -8,8 +8,11 @@ from torch import Tensor, nn
 
 from steelyard.core.candidate import Scale
 from steelyard.core.protocols import Task
-from steelyard.core.task import Array, ValueOutput
+from steelyard.core.sequence import TextInput
+from steelyard.core.task import Array, TensorOutput, ValueOutput
+from steelyard.families.ngrams import ngrams
 from steelyard.families.parts import Model, back_of, front_of
+from steelyard.tasks.playing import constant_returns
 
 LARGEST_GRID = 4
 """Feature maps larger than this are averaged down to it before the last layer, so that it stays small."""
@@ -34,6 +37,8 @@ def mlp(scale: Scale, task: Task, seed: int) -> Model:
 def linear(scale: Scale, task: Task, seed: int) -> Model:
     """One linear layer that starts at zero: the loss is convex, so every start ends in the same place."""
     torch.manual_seed(seed)
+    if isinstance(task.input, TextInput):
+        return ngrams(scale, task)
     front = front_of(task, scale.integer("resolution", 0) or None)
     incoming = math.prod(front.shape)
     layers: list[nn.Module] = [nn.Flatten()]
@@ -66,10 +71,22 @@ def cnn(scale: Scale, task: Task, seed: int) -> Model:
 
 
 def constant(task: Task) -> Model:
-    """Ignores its input: the log shares of the classes (one added to each count), or the mean of the target."""
+    """Ignores its input: the log shares of the classes (one added to each count), or the mean of the target.
+
+    In an environment, what each action earns that is taken at every step.
+    """
     y = np.asarray(task.train.y)
-    if isinstance(task.output, ValueOutput):
+    if task.environment:
+        outputs = torch.from_numpy(constant_returns(task.environment, task.output.width)[None].astype(np.float32))
+    elif isinstance(task.input, TextInput) and isinstance(task.output, TensorOutput):
+        counts = np.bincount(y.ravel()[y.ravel() >= 0], minlength=task.output.width // y.shape[1])
+        shares = np.log((counts + 1) / (counts.sum() + len(counts)))
+        outputs = torch.from_numpy(shares[None, None].astype(np.float32).repeat(y.shape[1], 1))
+    elif isinstance(task.output, ValueOutput):
         outputs = torch.tensor([[float(y.mean())]], dtype=torch.float32)
+    elif y.ndim > 1:
+        # Of clusters the first: all rows are one.
+        outputs = torch.where(torch.arange(task.output.width)[None] == 0, 0.0, -1.0)
     else:
         counts = np.bincount(y.astype(np.int64), minlength=task.output.width)
         shares = (counts + 1) / (counts.sum() + task.output.width)
@@ -120,7 +137,7 @@ class _Constant(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         # A comparison that is never true ties the batch axis to the input's; a product with zero would spread NaN.
         rows = (x.flatten(1)[:, :1] > torch.finfo(torch.float32).max).to(torch.float32)
-        return rows + self.outputs
+        return rows.view(-1, *(1,) * (self.outputs.ndim - 1)) + self.outputs
 
 
 class _AsIs(nn.Module):

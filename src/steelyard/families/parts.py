@@ -6,7 +6,9 @@ from torch import Tensor, nn
 
 from steelyard.core.errors import InputError
 from steelyard.core.protocols import Task
+from steelyard.core.sequence import SeriesInput, SoundInput, TextInput
 from steelyard.core.task import Column, ImageInput, OutputSpec, PairInput, TableInput, TensorInput, ValueOutput
+from steelyard.families.fronts import SeriesFront, SoundFront, TextFront, sequence_front
 
 
 class ImageFront(nn.Module):
@@ -135,12 +137,17 @@ def one_hot_slots(columns: tuple[Column, ...]) -> tuple[list[int], list[float]]:
     return codes, wanted
 
 
-def front_of(task: Task, resolution: int | None = None) -> ImageFront | TableFront:
+Front = ImageFront | TableFront | SeriesFront | SoundFront | TextFront
+
+
+def front_of(task: Task, resolution: int | None = None) -> Front:
     """The front that fits the task's input."""
     if isinstance(task.input, ImageInput):
         return ImageFront(task.input, resolution)
     if isinstance(task.input, TensorInput):
         raise InputError(f"'model' must be compressed, not searched for, where the task {task.name!r} is made for one.")
+    if isinstance(task.input, SeriesInput | TextInput | SoundInput):
+        return sequence_front(task.input)
     if isinstance(task.input, PairInput):
         raise InputError(f"'model' must look up users and items for {task.name!r}, as factorization does.")
     return TableFront(task.input)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 
 from steelyard.core.protocols import Task
+from steelyard.core.sequence import SeriesInput, SoundInput, TextInput
 from steelyard.core.task import ImageInput, PairInput, TensorInput
 
 EPOCH_MACS = 1.2e11
@@ -16,6 +17,12 @@ def feature_count(task: Task) -> int:
         return task.input.height * task.input.width * task.input.channels
     if isinstance(task.input, TensorInput):
         return sum(math.prod(size for size in port.shape or () if isinstance(size, int)) for port in task.input.ports)
+    if isinstance(task.input, SeriesInput):
+        return (task.input.channels + task.input.has_padding) * task.input.steps
+    if isinstance(task.input, SoundInput):
+        return task.input.mels * task.input.frames
+    if isinstance(task.input, TextInput):
+        return task.input.of("word").size
     return sum(
         len(column.categories) if column.kind == "category" else 1 + column.has_missing for column in task.input.columns
     )

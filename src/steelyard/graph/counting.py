@@ -15,6 +15,7 @@ from steelyard.core.wire import Plain
 from steelyard.graph.functions import inline_functions
 from steelyard.graph.operators import OPERATORS, Operator, Shape, operator_name
 from steelyard.graph.tensors import FLOAT_TYPES, Use, uses_of_tensors
+from steelyard.graph.trees import tree_numbers
 from steelyard.graph.values import LARGEST_ELEMENTS, Value, infer_values
 
 
@@ -284,9 +285,10 @@ def count_parameters(model: onnx.ModelProto) -> int:
     behind a DequantizeLinear or where `INTEGER_WEIGHTS` says. A single number in an addition or a multiplication is a
     constant of a formula. So an int8 file counts as many as its float32 source. Folding counts as it is in the file: a
     convolution that swallowed its batch norm has weights and one bias a channel, an unfolded one scale and shift too.
+    Of trees it is the thresholds of their branches and the weights of their leaves.
     """
     weights = {use.tensor.name: use.tensor.elements for use in uses_of_tensors(model) if _is_weight(use)}
-    return sum(weights.values())
+    return sum(weights.values()) + tree_numbers(model)
 
 
 def _is_weight(use: Use) -> bool:

@@ -168,6 +168,7 @@ def _einsum(node: onnx.NodeProto, inputs: Shapes, outputs: Shapes) -> int:  # no
 
 _MS = "com.microsoft."
 _BLOCKED = "com.microsoft.nchwc."
+_ML = "ai.onnx.ml."
 """Convolutions on channels in blocks of the vector's width; channels are padded to whole blocks, which counts."""
 
 _ACCUMULATING: dict[str, Operator] = {
@@ -245,6 +246,7 @@ _OF_MICROSOFT = (
     "QLinearLeakyRelu QLinearSoftmax QLinearConcat QLinearWhere QLinearReduceMean QLinearAveragePool "
     "QLinearGlobalAveragePool NhwcMaxPool QuantizeLinear DequantizeLinear ReduceSumInteger"
 )
+_OF_TREES = "TreeEnsembleRegressor TreeEnsembleClassifier TreeEnsemble"
 _OF_BLOCKS = "MaxPool AveragePool GlobalMaxPool GlobalAveragePool ReorderInput ReorderOutput Upsample"
 
 
@@ -252,7 +254,7 @@ def _without_macs() -> dict[str, Operator]:
     """Operators that accumulate no products.
 
     Pooling and reductions only add; interpolation is taken as moving data, as fvcore does; rescaling between integer
-    and float is part of how a number is stored.
+    and float is part of how a number is stored. Trees compare.
     """
     kinds: list[tuple[str, str, Traffic]] = [
         ("", f"{_ELEMENTWISE} {_REDUCING} {_MOVING} {_CHANGING_FORMAT}", "all"),
@@ -261,6 +263,7 @@ def _without_macs() -> dict[str, Operator]:
         ("", _VIEWS, "none"),
         (_MS, _OF_MICROSOFT, "all"),
         (_BLOCKED, _OF_BLOCKS, "all"),
+        (_ML, _OF_TREES, "all"),
     ]
     return {domain + name: Operator(None, traffic) for domain, names, traffic in kinds for name in names.split()}
 

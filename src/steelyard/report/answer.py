@@ -23,7 +23,20 @@ BASELINE_FAMILY = "baseline"
 """The family of the majority-class or mean baseline."""
 
 _LOWER_IS_BETTER = frozenset(
-    {"rmse", "mse", "mae", "loss", "log_loss", "perplexity", "output_error", "davies_bouldin", "wer", "cer", "eer"}
+    {
+        "rmse",
+        "mse",
+        "mae",
+        "loss",
+        "log_loss",
+        "perplexity",
+        "bits_per_token",
+        "output_error",
+        "davies_bouldin",
+        "wer",
+        "cer",
+        "eer",
+    }
 )
 _METHODS = {
     "trinomial": "paired trinomial test",

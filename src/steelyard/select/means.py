@@ -12,7 +12,9 @@ Z, with squared errors e², variance v of the targets and m the reference's rmse
 - accuracy, in groups: right_r − right_c − eps, or − eps·right_r where relative.
 - disagreement, in groups: differs − eps.
 - perplexity, relative: nll_c − nll_r − ln(1 + eps)·tokens, in blocks of 1,000 tokens or more.
+- silhouette: s_r − s_c − eps, or − eps·sign·s_r where relative, of the silhouette s of each row among all.
 - output_error, absolute: |c − r|² − eps²·|r|², of which the reference's own error is 0.
+- return, relative: G_r − G_c − eps·G_r, with the sign of the mean of G_r; absolute: G_r − G_c − eps.
 
 References:
     Efron, Tibshirani: An Introduction to the Bootstrap, Chapman and Hall, 1993, chapter 12.
@@ -20,6 +22,7 @@ References:
     Fieller: Some problems in interval estimation, Journal of the Royal Statistical Society B, 1954 (a ratio as a mean).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -28,7 +31,7 @@ from numpy.typing import NDArray
 
 from steelyard.core.protocols import Metric
 from steelyard.core.task import Array
-from steelyard.select.quality import decisions, every, is_share, right
+from steelyard.select.quality import decisions, every, is_share, right, rowwise
 from steelyard.statistics.likelihood import token_losses
 
 Floats = NDArray[np.float64]
@@ -58,19 +61,23 @@ class MeanForm:
         return MeanForm(sums, self.weights, self.share)
 
 
-def mean_form(
+def mean_form(  # noqa: PLR0911  each form has its own
     metric: Metric, reference: Array, candidate: Array, targets: Array, *, relative: bool, floor: float
 ) -> MeanForm | None:
     """The mean form of a drop; None where the metric has none.
 
     Args:
-        metric: rmse, r2, perplexity, output_error, or one whose proof is "trinomial" or "disagreement".
+        metric: rmse, r2, perplexity, silhouette, return, output_error, or one whose proof is "trinomial" or
+        "disagreement".
         reference: outputs (n, width) of the reference.
         candidate: outputs (n, width) of the candidate.
         targets: (n,).
         relative: whether epsilon is a share of |reference|.
         floor: the least |reference| of a relative drop: below it, epsilon × floor is tested as an absolute drop.
     """
+    rows = [rowwise(metric, each, targets) for each in (reference, candidate)]
+    if rows[0] is not None and rows[1] is not None:
+        return _rowwise(rows[0], rows[1], relative=relative)
     if metric.proof == "trinomial":
         return _accuracy(right(reference, targets), right(candidate, targets), relative=relative)
     if metric.proof == "disagreement":
@@ -78,18 +85,22 @@ def mean_form(
         return MeanForm(_table(differs, np.ones(len(differs))), _less, float)
     if metric.name in ("rmse", "r2"):
         errors = squared_errors(candidate, targets), squared_errors(reference, targets)
-        if metric.name == "rmse":
-            return _rmse(*errors, relative=relative, floor=floor)
-        return _r2(*errors, deviations(targets), relative=relative, floor=floor)
+        return (
+            _rmse(*errors, relative=relative, floor=floor)
+            if metric.name == "rmse"
+            else _r2(*errors, deviations(targets), relative=relative, floor=floor)
+        )
     if metric.name == "perplexity" and relative:
         return _perplexity(reference, candidate, targets)
+    if metric.name == "return":
+        return _return(reference[:, 0], candidate[:, 0], relative=relative, floor=floor)
     return _output_error(candidate, targets) if metric.name == "output_error" and not relative else None
 
 
 def quality_form(metric: Metric, outputs: Array, targets: Array) -> MeanForm | None:
     """The mean form of "the loss is t or more", where a metric's loss is itself, or minus itself if higher is better.
 
-    Accuracy: −right − t. Rmse: e² − t². R²: e² − (1 + t)·(y − mean y)². None for all others.
+    Accuracy: −right − t. Rmse: e² − t². R²: e² − (1 + t)·(y − mean y)². Return: −G − t. None for all others.
 
     Args:
         metric: what quality is.
@@ -105,6 +116,8 @@ def quality_form(metric: Metric, outputs: Array, targets: Array) -> MeanForm | N
     if metric.name == "r2":
         columns = _table(squared_errors(outputs, targets), deviations(targets))
         return MeanForm(columns, lambda t: np.array([1.0, -(1 + t)]))
+    if metric.name == "return":
+        return MeanForm(_table(-outputs[:, 0], np.ones(len(outputs))), _less)
     return None
 
 
@@ -158,6 +171,13 @@ def _r2(candidate: Floats, reference: Floats, spread: Floats, *, relative: bool,
     return MeanForm(columns, lambda epsilon: np.array([1.0, -epsilon * unit, 0.0]))
 
 
+def _rowwise(reference: Floats, candidate: Floats, *, relative: bool) -> MeanForm:
+    """Each row's silhouette is taken as its own, although it depends a little on which other rows there are."""
+    sign = 1.0 if reference.mean() >= 0 else -1.0
+    against = sign * reference if relative else np.ones(len(reference))
+    return MeanForm(_table(reference - candidate, against), _less)
+
+
 def _output_error(candidate: Array, targets: Array) -> MeanForm:
     wanted = np.asarray(targets, dtype=np.float64).reshape(len(targets), -1)
     apart = ((np.asarray(candidate, dtype=np.float64).reshape(wanted.shape) - wanted) ** 2).sum(axis=1)
@@ -172,6 +192,16 @@ def _perplexity(reference: Array, candidate: Array, targets: Array) -> MeanForm:
     rows = int(np.ceil(BLOCK_TOKENS / max(1.0, float(counts.mean()))))
     # What is left over at the end belongs to the last whole block.
     return form.summed(np.minimum(np.arange(len(counts)) // rows, max(0, len(counts) // rows - 1)))
+
+
+def _return(reference: Array, candidate: Array, *, relative: bool, floor: float) -> MeanForm:
+    mean = float(np.mean(reference))
+    lost = reference - candidate
+    if relative and abs(mean) > floor:
+        # A policy that fails altogether in as large a share of the episodes loses so much, and may not show.
+        return MeanForm(_table(lost, math.copysign(1.0, mean) * reference), _less, float)
+    unit = floor if relative else 1.0
+    return MeanForm(_table(lost, np.full(len(lost), unit)), _less)
 
 
 def _less(threshold: float) -> Floats:

@@ -10,6 +10,7 @@ from steelyard.core.protocols import Metric
 from steelyard.core.quantity import Quantity
 from steelyard.core.task import Array
 from steelyard.statistics import binomial, bootstrap
+from steelyard.statistics.partitions import row_silhouettes
 
 _CELLS = 2_000_000
 """Output cells that an interval may look at over all its resamples: about 0.2 s."""
@@ -55,7 +56,7 @@ def quality_interval(metric: Metric, outputs: Array, targets: Array, *, seed: in
 
     Accuracy and agreement have the exact Clopper-Pearson interval. Other metrics have the percentile interval of a
     class-stratified bootstrap of 400 resamples; where the outputs are so many that these would take over 0.2 s, plus
-    and minus 1.96 errors of the grouped jackknife.
+    and minus 1.96 errors of the grouped jackknife. The silhouette has the normal interval of a mean over rows.
 
     Args:
         metric: what to compute.
@@ -76,6 +77,10 @@ def quality_interval(metric: Metric, outputs: Array, targets: Array, *, seed: in
     if is_share(metric):
         low, high = binomial.two_sided(int(right(outputs, targets).sum()), n)
         return Quantity(value, metric.unit, min(low, value), max(high, value), n)
+    rows = rowwise(metric, outputs, targets)
+    if rows is not None and n > 1:
+        half = _NORMAL_95 * float(rows.std(ddof=1)) / math.sqrt(n)
+        return Quantity(value, metric.unit, value - half, value + half, n)
     resamples = min(max(_CELLS // max(1, outputs.size), _FEWEST), _ENOUGH)
 
     def statistic(rows: NDArray[np.int64]) -> float:
@@ -116,12 +121,26 @@ def drop_error(
     Returns:
         A number of at least 0; infinite where it can't be known.
     """
+    known = [rowwise(metric, each, targets) for each in (reference_outputs, candidate_outputs)]
+    if known[0] is not None and known[1] is not None and len(targets) > 1:
+        error = float((known[0] - known[1]).std(ddof=1)) / math.sqrt(len(targets))
+        return error / max(abs(float(known[0].mean())), floor, 1e-12) if relative else error
 
     def statistic(rows: NDArray[np.int64]) -> float:
         reference = metric(reference_outputs[rows], targets[rows])
         return drop(metric, reference, metric(candidate_outputs[rows], targets[rows]), relative=relative, floor=floor)
 
     return bootstrap.jackknife_error(statistic, strata(targets))
+
+
+def rowwise(metric: Metric, outputs: Array, targets: Array) -> NDArray[np.float64] | None:
+    """The figure of each row (n,) whose mean the metric is, where computing it anew on resamples would take too long.
+
+    That is the silhouette, whose time grows with the square of the rows; None for others.
+    """
+    if metric.name != "silhouette":
+        return None
+    return row_silhouettes(np.asarray(targets[:, 1:], dtype=np.float64), decisions(outputs))
 
 
 def decisions(outputs: Array) -> NDArray[np.int64]:

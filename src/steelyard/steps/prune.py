@@ -1,7 +1,8 @@
 """Structured pruning: channels, neurons, heads, recurrent units and residual blocks go, and the graph shrinks."""
 
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -11,7 +12,7 @@ from torch import nn
 from steelyard.core.errors import InputError, SteelyardError
 from steelyard.core.task import Array
 from steelyard.core.wire import Plain
-from steelyard.elastic.allocation import Of, by_macs, by_ratio
+from steelyard.elastic.allocation import Of, by_macs, by_ratio, by_sizes
 from steelyard.elastic.blocks import blocks_of, without_block
 from steelyard.elastic.extraction import extracted
 from steelyard.elastic.groups import Anatomy
@@ -21,6 +22,7 @@ from steelyard.elastic.trying import anatomy_of
 from steelyard.training.lesson import Lesson, first_output
 
 Scope = Literal["global", "uniform"]
+_SIZES = re.compile(r"[1-9][0-9]*(-[1-9][0-9]*)*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,9 @@ class Prune:
 
     Attributes:
         keep: the share of multiply-accumulates, or of the rough time, that is left at most, in (0, 1]; or
-        ratio: the share of channels that every group loses, in [0, 1). Exactly one of the two is given.
+        ratio: the share of channels that every group loses, in [0, 1); or
+        sizes: how many channels are kept of each set of groups that shrink together, such as `16-32-48`. Exactly one of
+            the three is given.
         importance: `taylor`, `magnitude`, `activation` or `random`: see `steelyard.elastic.importance`.
         scope: with `keep`: `global` takes where a multiply-accumulate costs least, `uniform` from all groups alike.
         of: with `keep`: a share of the multiply-accumulates, or of the time that kernels take for them, for reading
@@ -41,6 +45,7 @@ class Prune:
 
     keep: float | None = None
     ratio: float | None = None
+    sizes: str | None = None
     importance: Importance = "taylor"
     scope: Scope = "global"
     of: Of = "macs"
@@ -56,7 +61,13 @@ class Prune:
         Raises:
             InputError: if a setting is out of its range.
         """
-        if (self.keep is None) == (self.ratio is None):
+        if self.sizes is not None and (self.keep is not None or self.ratio is not None or not _SIZES.match(self.sizes)):
+            raise InputError(
+                "'sizes' must be whole numbers such as 16-32-48, without 'keep' and 'ratio', "
+                f"got sizes={self.sizes!r}, keep={self.keep!r} and ratio={self.ratio!r}.",
+                field="sizes",
+            )
+        if self.sizes is None and (self.keep is None) == (self.ratio is None):
             raise InputError(
                 "'keep' (share of multiply-accumulates left) or 'ratio' (share of channels removed) must be given, not "
                 f"both, got keep={self.keep!r} and ratio={self.ratio!r}.",
@@ -97,26 +108,42 @@ class Prune:
         kept = self._kept(module, anatomy, lesson, before["macs"])
         small = extracted(module, anatomy, kept)
         norms = reestimate_norms(small, lesson)
-        return small, {
-            "macs_before": before["macs"],
-            "macs_after": anatomy.macs(kept),
-            "parameters_before": before["parameters"],
-            "parameters_after": _parameters(small),
-            "groups": {each.name: [each.size, len(kept[each.name])] for each in anatomy.groups},
-            "refused": dict(anatomy.refused),
-            "blocks_dropped": dropped,
-            "norms_reestimated": norms,
-        }
+        told = {**pruning_told(module, anatomy, kept, small), "blocks_dropped": dropped, "norms_reestimated": norms}
+        return small, {**told, "macs_before": before["macs"], "parameters_before": before["parameters"]}
 
     def _kept(self, module: nn.Module, anatomy: Anatomy, lesson: Lesson, macs: float) -> Mapping[str, Array]:
         if not anatomy.groups:
             return {}
         scores = scores_of(module, anatomy, lesson, self.importance)
+        if self.sizes is not None:
+            return by_sizes(anatomy, scores, sizes_of(self.sizes))
         if self.ratio is not None:
             return by_ratio(anatomy, scores, self.ratio, round_to=self.round_to)
         # Dropped blocks have taken their share of the whole already.
         share = min(1.0, (self.keep or 1.0) * macs / max(anatomy.macs({}), 1.0))
         return by_macs(anatomy, scores, share, is_global=self.scope == "global", round_to=self.round_to, of=self.of)
+
+
+def sizes_of(text: str) -> tuple[int, ...]:
+    """The sizes that a setting names: `16-32-48`."""
+    return tuple(int(each) for each in text.split("-"))
+
+
+def sizes_text(sizes: Sequence[int]) -> str:
+    """Sizes as the setting of a step."""
+    return "-".join(str(each) for each in sizes)
+
+
+def pruning_told(module: nn.Module, anatomy: Anatomy, kept: Mapping[str, Array], small: nn.Module) -> dict[str, Any]:
+    """What became of a module: sizes before and after, groups, and what was refused and why."""
+    return {
+        "macs_before": anatomy.macs({}),
+        "macs_after": anatomy.macs(kept),
+        "parameters_before": _parameters(module),
+        "parameters_after": _parameters(small),
+        "groups": {each.name: [each.size, len(kept[each.name])] for each in anatomy.groups},
+        "refused": dict(anatomy.refused),
+    }
 
 
 def _parameters(module: nn.Module) -> int:

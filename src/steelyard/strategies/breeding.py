@@ -67,7 +67,8 @@ def decoded(genome: Genome, genes: Sequence[Gene], space: Space) -> Candidate:
     family = space.families[at.get("family", 0)]
     settings = ((knob.name, knob.choices[at.get(f"{family.family}.{knob.name}", 0)]) for knob in family.knobs)
     pipeline, options = space.pipelines[at.get("pipeline", 0)], space.options[at.get("options", 0)]
-    return Candidate(family.family, Scale(tuple(settings)), pipeline, space.runtime, options)
+    steps = pipeline if family.is_module else ()
+    return Candidate(family.family, Scale(tuple(settings)), steps, space.runtime, options)
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,7 @@ def _losses(plain: Sequence[Candidate], finished: Sequence[Trial], problem: Prob
 
 def _forms(space: Space, family: FamilySpace, scales: Sequence[Scale]) -> Iterator[Candidate]:
     for scale in scales:
-        for pipeline, options in space.forms():
+        for pipeline, options in space.forms(family):
             yield Candidate(family.family, scale, pipeline, space.runtime, options)
 
 

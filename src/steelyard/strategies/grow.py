@@ -58,7 +58,7 @@ def growth_path(family: FamilySpace) -> tuple[Scale, ...]:
 
 
 def _compressed(plain: Candidate, space: Space, seen: set[str]) -> Candidate | None:
-    for pipeline, options in space.forms():
+    for pipeline, options in space.forms(space.family(plain.family)):
         candidate = Candidate(plain.family, plain.scale, pipeline, plain.runtime, options)
         if candidate.key not in seen:
             return candidate

@@ -109,7 +109,7 @@ def siblings(space: Space, finished: Sequence[Trial]) -> Iterator[Candidate]:
         if isinstance(trial.outcome, Stopped):
             continue  # there are no weights
         if trial.seconds.get("train", 0.0) >= LONG_TRAINING_S and trial.candidate in space:
-            for pipeline, options in space.forms():
+            for pipeline, options in space.forms(space.family(trial.candidate.family)):
                 yield Candidate(trial.candidate.family, trial.candidate.scale, pipeline, space.runtime, options)
 
 
@@ -163,9 +163,10 @@ def suggested(trial: optuna.Trial, space: Space) -> Candidate:
     )
     pipelines = len(space.pipelines)
     pipeline = int(trial.suggest_categorical("pipeline", list(range(pipelines)))) if pipelines > 1 else 0
+    steps = space.pipelines[pipeline] if family.is_module else ()
     choices = len(space.options)
     options = int(trial.suggest_categorical("options", list(range(choices)))) if choices > 1 else 0
-    return Candidate(family.family, Scale(settings), space.pipelines[pipeline], space.runtime, space.options[options])
+    return Candidate(family.family, Scale(settings), steps, space.runtime, space.options[options])
 
 
 def _params(candidate: Candidate, space: Space) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:

@@ -81,25 +81,25 @@ class _Walk:
 
     def order(self) -> Iterator[Steps]:
         """Pipelines in the order in which they are worth trying, as far as is known now."""
-        tree = _children(self.pipelines)
+        tree = children(self.pipelines)
         spent = {steps: self.problem.spent(self.candidate(steps), self.finished) for steps in tree}
         bodies = [steps for steps in tree if tree[steps] or not steps]
         good = sorted((each for each in bodies if _is_safe(spent[each])), key=_depth, reverse=True)
         yield ()
-        yield from itertools.islice(_finishes(tree, ()), EARLY)
+        yield from itertools.islice(finishes_of(tree, ()), EARLY)
         if good:
             further = self._further(tree, good[0], spent)
             yield from itertools.islice(further, 1)
             # The boldest way on is taken or failed: the best so far gets an answer that can be shipped.
-            yield from itertools.islice(_finishes(tree, good[0]), 1)
+            yield from itertools.islice(finishes_of(tree, good[0]), 1)
             yield from further
-            yield from itertools.islice(_finishes(tree, good[0]), EARLY)
+            yield from itertools.islice(finishes_of(tree, good[0]), EARLY)
         # The mildest body that failed is the nearest to be good: more training may save it.
         failed = [each for each in bodies if spent[each] is not None and each not in good]
         for body in sorted(failed, key=lambda each: spent[each] or 0.0):
             yield from (each for each in tree[body] if _repeats(each))
         for body in good[1:3]:
-            yield from itertools.islice(_finishes(tree, body), EARLY)
+            yield from itertools.islice(finishes_of(tree, body), EARLY)
         for body in good:
             yield from (each for each in tree[body] if not _repeats(each))
         for body in good:
@@ -118,7 +118,7 @@ class _Walk:
             yield steps
 
 
-def _children(pipelines: Sequence[Steps]) -> Tree:
+def children(pipelines: Sequence[Steps]) -> Tree:
     """For each pipeline those that it is the longest proper beginning of, in the order of the space."""
     found: dict[Steps, list[Steps]] = {steps: [] for steps in pipelines}
     for steps in pipelines:
@@ -128,7 +128,8 @@ def _children(pipelines: Sequence[Steps]) -> Tree:
     return {steps: tuple(children) for steps, children in found.items()}
 
 
-def _finishes(tree: Tree, body: Steps) -> Iterator[Steps]:
+def finishes_of(tree: Tree, body: Steps) -> Iterator[Steps]:
+    """Pipelines that end a branch right after a body."""
     return (each for each in tree[body] if not tree[each])
 
 

@@ -42,7 +42,8 @@ def random_order(space: Space, seed: int) -> Iterator[Candidate]:
         rng = np.random.default_rng((seed, number))
         family = space.families[int(rng.choice(len(weights), p=weights / weights.sum()))]
         scale = Scale(tuple((knob.name, knob.choices[int(rng.integers(len(knob.choices)))]) for knob in family.knobs))
-        pipeline = space.pipelines[int(rng.integers(len(space.pipelines)))]
+        pipelines = space.pipelines_of(family)
+        pipeline = pipelines[int(rng.integers(len(pipelines)))]
         # Drawn last, so that a space without options keeps the order it always had.
         options = space.options[int(rng.integers(len(space.options)))]
         yield Candidate(family.family, scale, pipeline, space.runtime, options)
@@ -51,17 +52,18 @@ def random_order(space: Space, seed: int) -> Iterator[Candidate]:
 def _at(space: Space, number: int) -> Candidate:
     """The candidate of that number in the order of the space; listing all of a large one took longer than a trial."""
     number, options = divmod(number, len(space.options))
-    number, pipeline = divmod(number, len(space.pipelines))
     for family in space.families:
-        if number < family.size:
+        pipelines = space.pipelines_of(family)
+        if number < family.size * len(pipelines):
             break
-        number -= family.size
+        number -= family.size * len(pipelines)
+    number, pipeline = divmod(number, len(pipelines))
     settings = []
     for knob in reversed(family.knobs):
         number, at = divmod(number, len(knob.choices))
         settings.append((knob.name, knob.choices[at]))
     scale = Scale(tuple(settings))
-    return Candidate(family.family, scale, space.pipelines[pipeline], space.runtime, space.options[options])
+    return Candidate(family.family, scale, pipelines[pipeline], space.runtime, space.options[options])
 
 
 RANDOM = Random()

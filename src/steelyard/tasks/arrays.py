@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from steelyard.core.errors import DataError
-from steelyard.core.task import Array
+from steelyard.core.task import Array, TaskKind
 from steelyard.tasks.archives import checked_entries, open_archive, read_entry
+from steelyard.tasks.sequences import SEQUENCE_KINDS, rate_of, sequence_arrays
 from steelyard.tasks.source import Columns, Source
 from steelyard.tasks.splits import SPLITS, split_codes
 
@@ -86,26 +87,45 @@ def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) ->
     return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
 
 
-def source_of_npz(path: Path, *, target: str | None, group: str | None, split_by: str | None, trust: bool) -> Source:
+def source_of_npz(
+    path: Path,
+    kind: TaskKind,
+    *,
+    target: str | None,
+    group: str | None,
+    split_by: str | None,
+    trust: bool,
+    has_targets: bool = True,
+) -> Source:
     """Raw rows of an archive of arrays.
 
     Args:
         path: of the file.
+        kind: of the task; rows of sequences may have true lengths beside them (`len`, `len_train` …).
         target: name of the targets' array, `y` by default.
         group: name of an array of groups, or None.
         split_by: name of an array of split names or of an order, `split` by default where there is one.
         trust: lift the limit on size.
+        has_targets: whether there must be any; without, those there are stay unread and all targets are 0.
 
     Raises:
         DataError: if an array is missing or has another length.
     """
     arrays = read_npz(path, trust=trust)
+    if kind in SEQUENCE_KINDS:
+        arrays = sequence_arrays(arrays, kind, origin=str(path))
+    is_flat, rate = kind not in SEQUENCE_KINDS, rate_of(arrays)
     y_name = target or "y"
+    if not has_targets:
+        zeros = {
+            name.replace("x", y_name, 1): np.zeros(len(each)) for name, each in arrays.items() if _is_x(name, each)
+        }
+        arrays = {**arrays, **zeros}
     if "x" in arrays:
         x, y = arrays["x"], _named(arrays, y_name, path, field="target")
         split, order = _split(arrays, split_by, path)
         groups = None if group is None else _group_numbers(_named(arrays, group, path, field="group"))
-        return _source(path, x, y, y_name, split=split, order=order, groups=groups)
+        return _source(path, x, y, y_name, split=split, order=order, groups=groups, is_flat=is_flat, rate=rate)
     present = [code for code, name in enumerate(SPLITS) if f"x_{name}" in arrays]
     if not present:
         found = ", ".join(sorted(arrays)) or "none"
@@ -119,7 +139,15 @@ def source_of_npz(path: Path, *, target: str | None, group: str | None, split_by
     if group is not None:
         named = [_named(arrays, f"{group}_{SPLITS[code]}", path, field="group") for code in present]
         groups = _group_numbers(_joined(path, named, group))
-    return _source(path, _joined(path, xs, "x"), _joined(path, ys, y_name), y_name, split=split, groups=groups)
+    joined = _joined(path, xs, "x")
+    return _source(
+        path, joined, _joined(path, ys, y_name), y_name, split=split, groups=groups, is_flat=is_flat, rate=rate
+    )
+
+
+def _is_x(name: str, array: Array) -> bool:
+    """Whether an array holds the inputs of a split, or of all."""
+    return name in ("x", *(f"x_{split}" for split in SPLITS)) and array.ndim > 0
 
 
 def _source(
@@ -131,8 +159,10 @@ def _source(
     split: Array | None = None,
     order: Array | None = None,
     groups: Array | None = None,
+    is_flat: bool = True,
+    rate: int | None = None,
 ) -> Source:
-    """The source, a table where rows are flat."""
+    """The source, a table where rows are flat and no sequences."""
     _check_lengths(path, x, y, "x", target)
     flat = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     if flat.ndim != 1:
@@ -140,8 +170,8 @@ def _source(
             f"{target!r} of {path} must hold one target a row, got shape {y.shape}; save class numbers or values.",
             field="target",
         )
-    inputs = columns_of(x) if x.ndim <= 2 else x
-    return Source(origin=str(path), x=inputs, y=flat, target=target, split=split, order=order, groups=groups)
+    inputs = columns_of(x) if x.ndim <= 2 and is_flat else x
+    return Source(origin=str(path), x=inputs, y=flat, target=target, split=split, order=order, groups=groups, rate=rate)
 
 
 def columns_of(x: Array) -> Columns:

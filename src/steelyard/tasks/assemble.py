@@ -7,12 +7,14 @@ import numpy as np
 from steelyard.core.errors import DataError
 from steelyard.core.task import Array, Fact, InputSpec, OutputSpec, Rows, TaskKind
 from steelyard.core.wire import Plain
+from steelyard.tasks.clustering import prepare_clustering
 from steelyard.tasks.dataset import PreparedTask, hash_rows
 from steelyard.tasks.facts import describe
 from steelyard.tasks.images import fit_images, image_array, layout_of
 from steelyard.tasks.metrics import DEFAULT_METRICS
 from steelyard.tasks.preprocess import encode
 from steelyard.tasks.ratings import prepare_ratings
+from steelyard.tasks.sequences import SEQUENCE_KINDS, fit_sequences
 from steelyard.tasks.source import Source
 from steelyard.tasks.splits import DEFAULT_SHARES, Partition, partition
 from steelyard.tasks.table import fit_table
@@ -20,8 +22,11 @@ from steelyard.tasks.targets import bins, class_output, is_missing, label_codes,
 
 _FAMILIES: dict[TaskKind, list[str]] = {
     "image-classification": ["cnn"],
-    "tabular-classification": ["mlp"],
-    "tabular-regression": ["mlp"],
+    "tabular-classification": ["mlp", "trees"],
+    "tabular-regression": ["mlp", "trees"],
+    "series-classification": ["cnn1d"],
+    "text-classification": ["linear", "cnn1d"],
+    "audio-classification": ["cnn1d"],
 }
 
 
@@ -47,6 +52,8 @@ def prepare(
     Raises:
         DataError: one sentence on what the data lack.
     """
+    if kind == "clustering":
+        return prepare_clustering(source, name=name, seed=seed, shares=shares, defaults=defaults)
     source = _with_targets(source)
     if kind == "recommendation":
         return prepare_ratings(source, name=name, seed=seed, shares=shares, defaults=defaults)
@@ -111,6 +118,8 @@ def _with_targets(source: Source) -> Source:
 
 def _inputs(source: Source, kind: TaskKind, parts: Partition) -> tuple[InputSpec, Array, tuple[Fact, ...]]:
     """The input's specification, all rows encoded, and notes."""
+    if kind in SEQUENCE_KINDS:
+        return fit_sequences(source, kind, parts.train)
     if isinstance(source.x, Mapping):
         if kind == "image-classification":
             raise DataError(f"{source.origin} must hold images for {kind}, got a table.", field="data")

@@ -71,8 +71,33 @@ def _table(name: str, kind: TaskKind, data: Any, y: Array, seed: int) -> Prepare
     """A task from one of scikit-learn's tables."""
     columns = {str(column): data.data[:, index] for index, column in enumerate(data.feature_names)}
     source = Source(origin=name, x=columns, y=y, target="target")
-    defaults = {"families": ["mlp"], "budget_s": _BUDGET_S}
+    defaults = {"families": ["mlp", "trees"], "budget_s": _BUDGET_S}
     return prepare(source, kind, name=name, seed=seed, shares=DEFAULT_SHARES, defaults=defaults)
+
+
+def blobs(seed: int = 0) -> PreparedTask:
+    """2,000 points around five centres in three dimensions, at least four standard deviations apart; no targets."""
+    rng = np.random.default_rng(seed)
+    centres = np.array([[0, 0, 0], [6, 0, 0], [0, 6, 0], [0, 0, 6], [6, 6, 6]], dtype=np.float64)
+    points = rng.normal(centres[rng.integers(0, len(centres), 2000)], 1.0)
+    return _points("blobs", points, seed)
+
+
+def moons(seed: int = 0) -> PreparedTask:
+    """2,000 points along two crescents that reach into each other: no two centres part them; no targets."""
+    rng = np.random.default_rng(seed)
+    angle, upper = rng.uniform(0, np.pi, 2000), rng.integers(0, 2, 2000)
+    x = np.where(upper, np.cos(angle), 1 - np.cos(angle))
+    y = np.where(upper, np.sin(angle), 0.5 - np.sin(angle))
+    return _points("moons", np.stack([x, y], axis=1) + rng.normal(0, 0.06, (2000, 2)), seed)
+
+
+def _points(name: str, points: Array, seed: int) -> PreparedTask:
+    """A clustering of points (n, d)."""
+    columns = {f"x{at}": points[:, at] for at in range(points.shape[1])}
+    source = Source(origin=name, x=columns, y=np.zeros(len(points)), target="none")
+    defaults = {"families": ["kmeans"], "budget_s": _BUDGET_S}
+    return prepare(source, "clustering", name=name, seed=seed, shares=DEFAULT_SHARES, defaults=defaults)
 
 
 def linear(seed: int = 0) -> PreparedTask:

@@ -1,5 +1,7 @@
 """Which column of a table is the target, the split, the group."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from steelyard.core.errors import DataError, UnknownNameError
@@ -7,6 +9,9 @@ from steelyard.core.task import Array, Fact
 from steelyard.tasks.preprocess import numbers, texts
 from steelyard.tasks.source import Columns, Source
 from steelyard.tasks.splits import split_code, split_codes
+
+_NO_TARGET = "\0none"
+"""A column name that no file has: where there are no targets, zeros stand in for them."""
 
 
 def source_of_columns(
@@ -53,6 +58,38 @@ def source_of_columns(
         groups=None if group is None else _group_numbers(columns[group]),
         notes=tuple(notes),
     )
+
+
+def source_without_target(
+    columns: Columns,
+    *,
+    origin: str,
+    left_out: str | None = None,
+    group: str | None = None,
+    split_by: str | None = None,
+) -> Source:
+    """Raw rows of a table that has no targets; all targets are 0.
+
+    Args:
+        columns: raw values by name.
+        origin: the file's name, for messages.
+        left_out: a column that is no input, such as a known answer; None for none.
+        group: column whose equal values must never straddle splits.
+        split_by: column with train, valid and test, or with an order.
+
+    Raises:
+        UnknownNameError: if a column named is not there; the nearest is suggested.
+        DataError: if a column can't serve as what it is named for.
+    """
+    named = columns
+    if left_out is None:
+        named = {**columns, _NO_TARGET: np.zeros(len(next(iter(columns.values()), ())))}
+    target = _NO_TARGET if left_out is None else left_out
+    found = source_of_columns(named, origin=origin, target=target, group=group, split_by=split_by)
+    notes = [note for note in found.notes if note.name != "target"]
+    if left_out is not None:
+        notes.append(Fact("left out", left_out, f"column {left_out} is left out: clusters have no targets"))
+    return replace(found, y=np.zeros(len(found.y)), target="none", notes=tuple(notes))
 
 
 def _check_distinct(target: str | None, group: str | None, split_by: str | None) -> None:

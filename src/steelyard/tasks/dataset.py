@@ -29,6 +29,7 @@ class PreparedTask:
     facts: tuple[Fact, ...]
     metric: str
     defaults: Mapping[str, Plain] = field(default_factory=dict)
+    environment: str = ""
 
     def __post_init__(self) -> None:
         """Check that rows have the shape that the input says, and a target each.

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from steelyard.core.sequence import SeriesInput, SoundInput, TextInput
 from steelyard.core.task import (
     Array,
     ClassOutput,
@@ -13,6 +14,7 @@ from steelyard.core.task import (
     OutputSpec,
     PairInput,
     Rows,
+    SequenceInput,
     TableInput,
     TaskKind,
     TensorInput,
@@ -48,13 +50,15 @@ def describe(
     sizes = {"train": len(train), "valid": len(valid), "test": len(test)}
     counted = ", ".join(f"{count:,} {name}" for name, count in sizes.items())
     found = [Fact("kind", kind, kind.replace("-", " ")), Fact("rows", sizes, f"{counted} rows")]
-    if kind not in ("label-free", "language-modelling"):
+    if kind not in ("label-free", "language-modelling", "clustering"):
         found.append(_balance(output, train.y) if isinstance(output, ClassOutput) else _target(train.y))
     if isinstance(spec, TensorInput):
         ports = [port.to_json() for port in spec.ports]
         return (*found, Fact("inputs", ports, f"inputs: {'; '.join(map(str, spec.ports))}"), *notes)
     if isinstance(spec, PairInput):
         return (*found, *notes)
+    if isinstance(spec, SeriesInput | TextInput | SoundInput):
+        return (*found, *_sequence_features(spec), *_repeats(train.x, valid.x, test.x), *notes)
     found.extend(_image_features(spec) if isinstance(spec, ImageInput) else _table_features(spec, train.x))
     found.append(_complexity(spec, train.x))
     found.extend(_constant(spec, train.x))
@@ -87,6 +91,19 @@ def _image_features(spec: ImageInput) -> list[Fact]:
     value = {"height": spec.height, "width": spec.width, "channels": spec.channels}
     colour = {1: "grey", 3: "colour"}.get(spec.channels, f"{spec.channels}-channel")
     return [Fact("features", value, f"{colour} images of {spec.height} × {spec.width}")]
+
+
+def _sequence_features(spec: SequenceInput) -> list[Fact]:
+    """Channels and steps of series, rate and bands of sound; what is known of texts their vocabularies say."""
+    if isinstance(spec, SeriesInput):
+        channels = f"{spec.channels} channel" + ("s" if spec.channels > 1 else "")
+        text = f"series of {spec.steps:,} steps in {channels}"
+        return [Fact("features", {"channels": spec.channels, "steps": spec.steps}, text)]
+    if isinstance(spec, TextInput):
+        return []
+    value = {"rate": spec.rate, "samples": spec.samples, "mels": spec.mels, "frames": spec.frames}
+    text = f"sound at {spec.rate:,} Hz, read as {spec.mels} bands of mel in {spec.frames:,} windows"
+    return [Fact("features", value, text)]
 
 
 def _table_features(spec: TableInput, x: Array) -> list[Fact]:

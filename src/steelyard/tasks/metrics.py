@@ -12,6 +12,7 @@ from steelyard.core.protocols import ProofMethod
 from steelyard.core.quantity import Unit
 from steelyard.core.task import Array, TaskKind
 from steelyard.statistics.likelihood import log_softmax, token_losses
+from steelyard.statistics.partitions import adjusted_rand, row_silhouettes
 from steelyard.tasks.scoring import log_loss, mae, precision_of, recall_of, top_5
 
 _MOST_NATS = 700.0
@@ -248,6 +249,72 @@ def perplexity(outputs: Array, targets: Array) -> float:
     return math.exp(mean) if math.isfinite(mean) and mean < _MOST_NATS else math.inf
 
 
+def bits_per_token(outputs: Array, targets: Array) -> float:
+    """The mean negative log-likelihood of the next tokens in bits: the logarithm of the perplexity to base 2.
+
+    Args:
+        outputs: scores (n, tokens · vocabulary).
+        targets: the next token of each (n, tokens); −1 where none is asked for.
+    """
+    return math.log2(max(1.0, perplexity(outputs, targets)))
+
+
+def mean_return(outputs: Array, targets: Array) -> float:
+    """The mean of the returns (n, 1) that were earned in n episodes."""
+    del targets
+    return float(np.mean(outputs[:, 0]))
+
+
+def rand_index(outputs: Array, targets: Array) -> float:
+    """How a file's clusters agree with those found of the rows: the adjusted Rand index, over rows in clusters.
+
+    Args:
+        outputs: (n, clusters), the highest is the row's cluster.
+        targets: (n, 1 + features), of which the first is the number of the cluster found, −1 for none.
+    """
+    inside = targets[:, 0] >= 0
+    if not inside.any():
+        return 0.0
+    return adjusted_rand(predicted_classes(outputs)[inside] + 1, targets[inside, 0].astype(np.int64))
+
+
+def silhouette(outputs: Array, targets: Array) -> float:
+    """The mean silhouette of the rows in a file's clusters; 0 where it puts all into one.
+
+    It compares clusterings of one algorithm at best: it prefers round clusters, whatever the rows look like.
+    """
+    return float(row_silhouettes(targets[:, 1:].astype(np.float64), predicted_classes(outputs)).mean())
+
+
+def davies_bouldin(outputs: Array, targets: Array) -> float:
+    """How wide clusters are against how far apart, the mean over clusters of the worst pair; infinite for one cluster.
+
+    References:
+        D. L. Davies, D. W. Bouldin, A cluster separation measure, IEEE TPAMI, 1979.
+    """
+    from sklearn.metrics import davies_bouldin_score  # noqa: PLC0415  takes a second to import
+
+    labels = predicted_classes(outputs)
+    return float(davies_bouldin_score(targets[:, 1:], labels)) if _is_parted(labels) else math.inf
+
+
+def calinski_harabasz(outputs: Array, targets: Array) -> float:
+    """The spread between clusters against that within, each by its degrees of freedom; 0 for one cluster.
+
+    References:
+        T. Caliński, J. Harabasz, A dendrite method for cluster analysis, Communications in Statistics, 1974.
+    """
+    from sklearn.metrics import calinski_harabasz_score  # noqa: PLC0415  takes a second to import
+
+    labels = predicted_classes(outputs)
+    return float(calinski_harabasz_score(targets[:, 1:], labels)) if _is_parted(labels) else 0.0
+
+
+def _is_parted(labels: Array) -> bool:
+    """Whether there are clusters to compare: two or more, and fewer than rows."""
+    return 1 < len(np.unique(labels)) < len(labels)
+
+
 METRICS: dict[str, QualityMetric] = {
     "accuracy": QualityMetric(
         "accuracy", accuracy, higher_is_better=True, in_unit_range=True, proof="trinomial", worst=0.0
@@ -274,6 +341,29 @@ METRICS: dict[str, QualityMetric] = {
     "perplexity": QualityMetric(
         "perplexity", perplexity, higher_is_better=False, in_unit_range=False, proof="mean", worst=math.inf
     ),
+    "bits_per_token": QualityMetric(
+        "bits_per_token", bits_per_token, higher_is_better=False, in_unit_range=False, proof="bootstrap", worst=math.inf
+    ),
+    "return": QualityMetric(
+        "return", mean_return, higher_is_better=True, in_unit_range=False, proof="mean", worst=-math.inf
+    ),
+    "adjusted_rand": QualityMetric(
+        "adjusted_rand", rand_index, higher_is_better=True, in_unit_range=True, proof="bootstrap", worst=-1.0
+    ),
+    "silhouette": QualityMetric(
+        "silhouette", silhouette, higher_is_better=True, in_unit_range=False, proof="mean", worst=-1.0
+    ),
+    "davies_bouldin": QualityMetric(
+        "davies_bouldin", davies_bouldin, higher_is_better=False, in_unit_range=False, proof="bootstrap", worst=math.inf
+    ),
+    "calinski_harabasz": QualityMetric(
+        "calinski_harabasz",
+        calinski_harabasz,
+        higher_is_better=True,
+        in_unit_range=False,
+        proof="bootstrap",
+        worst=0.0,
+    ),
 }
 """Every metric that ships. The targets of `agreement` and `output_error` are the outputs of the reference."""
 
@@ -282,6 +372,12 @@ DEFAULT_METRICS: dict[TaskKind, str] = {
     "tabular-classification": "accuracy",
     "tabular-regression": "rmse",
     "recommendation": "rmse",
+    "series-classification": "accuracy",
+    "text-classification": "accuracy",
+    "audio-classification": "accuracy",
+    "language-modelling": "perplexity",
+    "reinforcement-learning": "return",
+    "clustering": "adjusted_rand",
 }
 """The metric of a kind of task where the user names none."""
 
@@ -300,6 +396,10 @@ def metrics_of(kind: TaskKind) -> tuple[str, ...]:
     """The metrics that every point of a task of this kind is given, the default one first."""
     if kind == "label-free":
         return ("agreement", "output_error")
+    if kind == "clustering":
+        return ("adjusted_rand", "silhouette", "davies_bouldin", "calinski_harabasz")
     if kind == "language-modelling":
-        return ("perplexity",)
+        return ("perplexity", "bits_per_token")
+    if kind == "reinforcement-learning":
+        return ("return",)
     return ("rmse", "r2") if kind in VALUE_KINDS else ("accuracy", "f1", "auc")

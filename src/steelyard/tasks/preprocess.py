@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from steelyard.core.errors import DataError, InputError
+from steelyard.core.sequence import SeriesInput, SoundInput, TextInput
 from steelyard.core.task import (
     Array,
     ClassOutput,
@@ -36,7 +37,8 @@ def encode(spec: InputSpec, raw: Any) -> Array:
     Args:
         spec: how the graph reads a row.
         raw: images as a numeric array (n, ...) of the specification's shape; tables as an array (n, columns), a
-            mapping or data frame from column name to n values, or a sequence of n mappings, one a row. A numeric
+            mapping or data frame from column name to n values, or a sequence of n mappings, one a row; series, texts
+            and sounds as `steelyard.tasks.sequences.encode_sequences` takes them. A numeric
             array holds codes where the column is a category, so rows that are encoded already stay as they are; of
             pairs it holds what the user calls users and items. For a
             model that names its inputs itself: an array where it has one, else arrays by their names.
@@ -50,6 +52,10 @@ def encode(spec: InputSpec, raw: Any) -> Array:
     """
     if isinstance(spec, ImageInput):
         return np.ascontiguousarray(_images(spec, raw), dtype=np.float32)
+    if isinstance(spec, SeriesInput | TextInput | SoundInput):
+        from steelyard.tasks.sequences import encode_sequences  # noqa: PLC0415  tables and images need none of it
+
+        return encode_sequences(spec, raw)
     if isinstance(spec, TensorInput):
         if isinstance(raw, Mapping) and len(spec.ports) == 1 and spec.ports[0].name not in raw:
             # A table: its columns are the one input's features, in their order.
@@ -109,6 +115,8 @@ def decode(output: OutputSpec, outputs: Array) -> Array:
         DataError: if the outputs have another width.
     """
     scores = np.asarray(outputs)
+    if isinstance(output, TensorOutput) and scores.ndim > 2:
+        scores = scores.reshape(len(scores), -1)
     if scores.ndim != 2 or scores.shape[1] != output.width:
         raise DataError(f"'outputs' must have shape (n, {output.width}), got {scores.shape}; is it another model?")
     if isinstance(output, ClassOutput):

@@ -111,7 +111,7 @@ def prepare_ratings(
     """
     source = _with_names(source)
     y = values(source.y, target=source.target, origin=source.origin).astype(np.float32)
-    user, item = _columns(source)
+    user, _ = _columns(source)
     parts = partition(
         np.unique(np.array(texts(user)), return_inverse=True)[1].reshape(-1),
         origin=source.origin,

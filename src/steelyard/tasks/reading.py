@@ -12,12 +12,15 @@ from steelyard.core.task import Array, TaskKind
 from steelyard.tasks import frames
 from steelyard.tasks.arrays import columns_of, source_of_npz
 from steelyard.tasks.assemble import prepare
-from steelyard.tasks.columns import source_of_columns
+from steelyard.tasks.columns import source_of_columns, source_without_target
 from steelyard.tasks.dataset import PreparedTask
+from steelyard.tasks.language import language_task
 from steelyard.tasks.metrics import DEFAULT_METRICS
 from steelyard.tasks.pictures import source_of_pictures
 from steelyard.tasks.preprocess import apply_own, as_array
 from steelyard.tasks.ratings import source_of_ratings
+from steelyard.tasks.sequences import SEQUENCE_KINDS, in_memory
+from steelyard.tasks.sounds import source_of_sounds
 from steelyard.tasks.source import Columns, Source
 from steelyard.tasks.splits import split_codes
 
@@ -26,6 +29,12 @@ KINDS: tuple[TaskKind, ...] = tuple(DEFAULT_METRICS)
 
 FORMS = ".npz, .csv, .parquet, .jsonl, .jsonl.gz, or a folder or .zip of class folders"
 """What can be read, for messages."""
+
+FOLDER_KINDS: Mapping[TaskKind, Callable[..., Source]] = {
+    "image-classification": source_of_pictures,
+    "audio-classification": source_of_sounds,
+}
+"""Kinds of task whose rows may be files in class folders, and what reads them."""
 
 _TABLE_FORMS = ".npz, .csv, .parquet, .jsonl or .jsonl.gz"
 
@@ -40,6 +49,7 @@ def from_data(
     seed: int = 0,
     trust: bool = False,
     preprocess: Callable[[Any], Any] | None = None,
+    vocabulary: str | None = None,
 ) -> PreparedTask:
     """A task from the user's own data.
 
@@ -52,6 +62,7 @@ def from_data(
         seed: of the splits that are made.
         trust: lift the limits on unpacked size, for data the user made.
         preprocess: the user's own, of the raw inputs (`steelyard.tasks.preprocess.apply_own`), before all else.
+        vocabulary: of language modelling: char, byte or bpe.
 
     Raises:
         UnknownNameError: for a kind or a column that is not known.
@@ -59,7 +70,16 @@ def from_data(
     """
     checked = _kind(kind)
     found = existing(path)
+    if vocabulary is not None and checked != "language-modelling":
+        raise DataError(
+            f"'vocabulary' cuts a text for language-modelling; for {checked} it is a knob "
+            "(--knob vocabulary=char,word).",
+            field="vocabulary",
+        )
     try:
+        if checked == "language-modelling":
+            _check_plain(target, group, split_by)
+            return language_task(found, vocabulary=vocabulary, trust=trust)
         source = source_of(found, checked, target=target, group=group, split_by=split_by, trust=trust)
         return prepare(_preprocessed(source, preprocess), checked, name=kind, seed=seed)
     except OSError as error:
@@ -100,15 +120,23 @@ def from_arrays(
     """
     origin = "'x'"
     columns = _frame(x)
-    if columns is not None and (y is None or isinstance(y, str)):
+    if kind == "clustering":
+        array = _array(x) if columns is None else np.zeros(0)
+        if array.ndim > 2:
+            raise DataError("'x' must hold a table for clustering, got images.", field="data")
+        flat = columns_of(array) if columns is None else columns
+        drawn = source_without_target(flat, origin=origin, left_out=y if isinstance(y, str) else None)
+        inputs, targets, name, own = drawn.x, drawn.y, drawn.target, drawn.split
+    elif columns is not None and (y is None or isinstance(y, str)):
         read = source_of_ratings if kind == "recommendation" else source_of_columns
         drawn = read(columns, origin=origin, target=y)
         inputs, targets, name, own = drawn.x, drawn.y, drawn.target, drawn.split
     else:
         rows, given = _pairs(x) if y is None else (x, y)
-        inputs = columns if columns is not None else _array(rows)
+        is_sequence = kind in SEQUENCE_KINDS and columns is None
+        inputs = columns if columns is not None else in_memory(rows, str(kind)) if is_sequence else _array(rows)
         targets, name, own = _plain(given), "y", None
-    if isinstance(inputs, np.ndarray) and inputs.ndim <= 2:
+    if isinstance(inputs, np.ndarray) and inputs.ndim <= 2 and kind not in SEQUENCE_KINDS:
         inputs = columns_of(inputs)
     source = Source(
         origin=origin,
@@ -120,6 +148,13 @@ def from_arrays(
     )
     checked = _inferred(source) if kind is None else _kind(kind)
     return prepare(_preprocessed(source, preprocess), checked, name=checked, seed=seed)
+
+
+def _check_plain(target: str | None, group: str | None, split_by: str | None) -> None:
+    """Refuse columns of a text that has none."""
+    for name, field in ((target, "target"), (group, "group"), (split_by, "split-by")):
+        if name is not None:
+            raise DataError(f"language-modelling reads text without columns; leave out --{field}.", field=field)
 
 
 def _preprocessed(source: Source, preprocess: Callable[[Any], Any] | None) -> Source:
@@ -212,7 +247,7 @@ def source_of(
     """
     name = path.name.lower()
     if path.is_dir() or name.endswith(".zip"):
-        if kind != "image-classification":
+        if kind not in FOLDER_KINDS:
             what = "folder" if path.is_dir() else ".zip"
             raise DataError(f"'data' must be a file for {kind} ({_TABLE_FORMS}), got the {what} {path}.", field="data")
         if target or group or split_by:
@@ -220,19 +255,29 @@ def source_of(
                 f"{path} has class folders and no columns; leave out --target, --group and --split-by.",
                 field="target" if target else "group" if group else "split-by",
             )
-        return source_of_pictures(path, trust=trust)
+        return FOLDER_KINDS[kind](path, trust=trust)
     if name.endswith(".npz"):
-        return source_of_npz(path, target=target, group=group, split_by=split_by, trust=trust)
+        return source_of_npz(
+            path,
+            kind,
+            target=target,
+            group=group,
+            split_by=split_by,
+            trust=trust,
+            has_targets=kind != "clustering",
+        )
     if name.endswith(frames.SUFFIXES):
         if kind == "recommendation":
             columns = frames.read_columns(path, trust=trust)
             return source_of_ratings(columns, origin=str(path), target=target, group=group, split_by=split_by)
-        if kind == "image-classification":
+        if kind in FOLDER_KINDS:
             raise DataError(
                 f"'data' must be .npz, or a folder or .zip of class folders, for {kind}, got the table {path}; "
                 "is tabular-classification meant?",
                 field="data",
             )
         columns = frames.read_columns(path, trust=trust)
+        if kind == "clustering":
+            return source_without_target(columns, origin=str(path), left_out=target, group=group, split_by=split_by)
         return source_of_columns(columns, origin=str(path), target=target, group=group, split_by=split_by)
     raise DataError(f"'data' must be {FORMS}, got {path.name!r}; convert it to one of them.", field="data")

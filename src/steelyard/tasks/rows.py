@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 
 from steelyard.core.errors import DataError
+from steelyard.core.sequence import SeriesInput, SoundInput, TextInput
 from steelyard.core.task import Array, ImageInput, InputSpec, PairInput, TableInput, TensorInput
 from steelyard.tasks import frames, pictures
 from steelyard.tasks.arrays import read_npz
+from steelyard.tasks.folders import File, files_of
 from steelyard.tasks.preprocess import numbers
 from steelyard.tasks.reading import FORMS, existing
+from steelyard.tasks.unlabelled import sequence_rows
 
 NOT_INPUTS = ("label", "split")
 """Columns of a table that no model takes: its targets and its splits, by the names that tasks know them by."""
@@ -22,7 +25,7 @@ def read_rows(path: str | Path, spec: InputSpec, *, trust: bool = False) -> Any:
 
     Args:
         path: a file of any of the forms that tasks are read from, a folder of images, or one image. Images are taken
-            in the order of their names, class folders or none.
+            in the order of their names, class folders or none; likewise sounds.
         spec: how the model reads a row. Images are resized to it.
         trust: lift the limits on unpacked size.
 
@@ -40,6 +43,8 @@ def read_rows(path: str | Path, spec: InputSpec, *, trust: bool = False) -> Any:
         return _image_rows(found, spec, is_image=is_image, trust=trust)
     if isinstance(spec, TensorInput):
         return _named_rows(found, spec, trust=trust)
+    if isinstance(spec, SeriesInput | TextInput | SoundInput):
+        return sequence_rows(found, spec, trust=trust)
     if name.endswith(".npz"):
         return _npz_rows(found, trust=trust)
     if isinstance(spec, TableInput | PairInput) and name.endswith(frames.SUFFIXES):
@@ -123,10 +128,10 @@ def _image_rows(path: Path, spec: ImageInput, *, is_image: bool, trust: bool) ->
     if spec.channels not in (1, 3):
         raise DataError(f"'data' must be .npz for images of {spec.channels} channels, got {path}.", field="data")
     if is_image:
-        chosen = [pictures.Picture((path.name,), path.read_bytes)]
+        chosen = [File((path.name,), path.read_bytes)]
         pixels, readable, _ = pictures.decode_pictures(chosen, form, path, trust=trust)
     else:
-        with pictures.pictures_of(path, trust=trust) as chosen:
+        with files_of(path, pictures.SUFFIXES, "image", trust=trust) as chosen:
             pixels, readable, damaged = pictures.decode_pictures(chosen, form, path, trust=trust)
         if len(readable) < len(chosen):
             raise DataError(f"{path} must hold images that can all be read; {damaged[0].text}.", field="data")

@@ -17,7 +17,8 @@ class Source:
     """Raw rows of all splits.
 
     `x` is images (n, ...) or a table, `y` raw targets (n,), `split` codes of splits (n,) where the data name them,
-    `order` ranks (n,) that splits are to follow, `groups` numbers (n,) of what belongs together.
+    `order` ranks (n,) that splits are to follow, `groups` numbers (n,) of what belongs together, `rate` of sound in
+    samples a second.
     """
 
     origin: str
@@ -28,6 +29,7 @@ class Source:
     order: Array | None = None
     groups: Array | None = None
     notes: tuple[Fact, ...] = ()
+    rate: int | None = None
 
     def __post_init__(self) -> None:
         """Check that everything has one length.

@@ -50,6 +50,7 @@ def save(task: PreparedTask, directory: Path, *, with_test: bool) -> None:
         "splits": {name: {"grouped": rows.groups is not None} for name, rows in splits.items()},
         "facts": [{"name": fact.name, "value": fact.value, "text": fact.text} for fact in task.facts],
         "defaults": dict(task.defaults),
+        "environment": task.environment,
     }
     write_text(directory / "task.json", dumps(plain))
 
@@ -69,6 +70,7 @@ def load(directory: Path) -> PreparedTask:
         for name in ("train", "valid", "test"):
             fields[name] = _load_rows(directory, name, plain["splits"].get(name), spec, output)
         facts = tuple(Fact(**fact) for fact in plain["facts"])
+        fields["environment"] = plain.get("environment", "")
         return PreparedTask(**fields, input=spec, output=output, facts=facts, defaults=plain["defaults"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
         if isinstance(error, DataError):

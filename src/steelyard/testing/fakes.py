@@ -11,8 +11,10 @@ import numpy as np
 
 from steelyard.core.candidate import Candidate, FamilySpace, Knob, Scale, Setting, Space, StepSetting
 from steelyard.core.errors import InputError, RuntimeFailureError
+from steelyard.core.explored import is_body
 from steelyard.core.protocols import Feed, Problem, Session, Task
 from steelyard.core.quantity import Quantity
+from steelyard.core.sequence import SeriesInput, SoundInput, TextInput, Tokens
 from steelyard.core.task import (
     Array,
     ClassOutput,
@@ -24,6 +26,7 @@ from steelyard.core.task import (
     Rows,
     TableInput,
     TaskKind,
+    TensorOutput,
     ValueOutput,
 )
 from steelyard.core.trial import Failure, Measurement, Stopped, Trial
@@ -32,7 +35,7 @@ from steelyard.core.wire import Plain
 
 @dataclass(frozen=True, slots=True)
 class FakeTask:
-    """A task on synthetic data that simple models learn. Made by `image`, `table` and `values`."""
+    """A task on synthetic data that simple models learn. Made by `image`, `table`, `values` and others."""
 
     name: str
     kind: TaskKind
@@ -46,6 +49,7 @@ class FakeTask:
     data_hash: str = "0123456789abcdef"
     facts: tuple[Fact, ...] = (Fact("rows", "synthetic", "The rows are made up."),)
     defaults: Mapping[str, Plain] = field(default_factory=dict)
+    environment: str = ""
 
     @classmethod
     def image(cls, *, height: int = 8, channels: int = 1, rows: int = 60, seed: int = 0) -> Self:
@@ -90,6 +94,54 @@ class FakeTask:
         columns = tuple(Column(f"x{i}", "number", mean=5.0, std=2.0) for i in range(features))
         output = ValueOutput(mean=300.0, std=90.0)
         return cls("fake-values", "tabular-regression", TableInput(columns), output, *_thirds(x, y), "rmse")
+
+    @classmethod
+    def series(
+        cls, *, steps: int = 20, channels: int = 2, is_ragged: bool = True, rows: int = 60, seed: int = 0
+    ) -> Self:
+        """Series of two classes, slow and fast waves; where ragged, every third ends at half its steps."""
+        rng = np.random.default_rng(seed)
+        y = np.arange(3 * rows, dtype=np.int64) % 2
+        waves = np.sin(np.arange(steps) * (0.4 + 0.8 * y[:, None]))[:, None, :]
+        x = (5.0 + 2.0 * waves + rng.normal(0.0, 0.3, (len(y), channels, steps))).astype(np.float32)
+        if is_ragged:
+            x[::3, :, steps // 2 :] = np.nan
+        spec = SeriesInput(channels, steps, (5.0,) * channels, (1.5,) * channels, has_padding=is_ragged)
+        return cls("fake-series", "series-classification", spec, ClassOutput((0, 1)), *_thirds(x, y), "accuracy")
+
+    @classmethod
+    def text(cls, *, length: int = 10, rows: int = 60, seed: int = 0) -> Self:
+        """Texts of three classes as characters and words; the first word is the class's own, a tenth is empty."""
+        rng = np.random.default_rng(seed)
+        y = np.arange(3 * rows, dtype=np.int64) % 3
+        words = rng.integers(1, 40, (len(y), length)) * (np.arange(length) < rng.integers(2, length, len(y))[:, None])
+        words[:, 0] = 2 + y
+        words[::10] = 0
+        x = np.concatenate([words % 9, words], axis=1).astype(np.uint16)
+        spec = TextInput((Tokens("char", length, 9, "abcdefg"), Tokens("word", length, 40)))
+        output = ClassOutput(("ask", "buy", "sell"))
+        return cls("fake-text", "text-classification", spec, output, *_thirds(x, y), "accuracy")
+
+    @classmethod
+    def sound(cls, *, samples: int = 400, rows: int = 20, seed: int = 0) -> Self:
+        """Sounds of two classes, a low and a high tone in noise, at 1,000 Hz."""
+        rng = np.random.default_rng(seed)
+        y = np.arange(3 * rows, dtype=np.int64) % 2
+        tones = np.sin(2 * np.pi * np.arange(samples) * (0.05 + 0.2 * y[:, None]))
+        x = (0.5 * tones + rng.normal(0.0, 0.05, (len(y), samples))).astype(np.float32)
+        spec = SoundInput(1_000, samples, window=32, hop=16, mels=6, mean=(-6.0,) * 6, std=(2.0,) * 6)
+        output = ClassOutput(("high", "low"))
+        return cls("fake-sound", "audio-classification", spec, output, *_thirds(x, y), "accuracy")
+
+    @classmethod
+    def language(cls, *, window: int = 8, size: int = 6, rows: int = 30, seed: int = 0) -> Self:
+        """Windows of tokens that count on: each token is mostly followed by the next one."""
+        rng = np.random.default_rng(seed)
+        steps = np.cumsum(1 + (rng.random((3 * rows, window + 1)) < 0.1), axis=1)
+        ids = 2 + (rng.integers(0, size, (3 * rows, 1)) + steps) % (size - 2)
+        spec = TextInput((Tokens("char", window, size, "abcd"),))
+        splits = _thirds(ids[:, :-1].astype(np.uint16), ids[:, 1:].astype(np.int64))
+        return cls("fake-language", "language-modelling", spec, TensorOutput(window * size), *splits, "perplexity")
 
 
 def _thirds(x: Array, y: Array) -> tuple[Rows, Rows, Rows]:
@@ -142,8 +194,8 @@ class FakeProblem:
         return 1
 
     def explored(self) -> tuple[Candidate, ...]:
-        """The candidates that estimates were given for."""
-        return tuple(self.estimates)
+        """The scales and structures that estimates were given for."""
+        return tuple(filter(is_body, self.estimates))
 
     def estimate(self, candidate: Candidate) -> tuple[float, float] | None:
         """The estimate that was given."""
@@ -169,6 +221,10 @@ class FakeProblem:
         if trial is None or not isinstance(trial.outcome, Measurement):
             return None
         return (1.0 - trial.outcome.metrics["accuracy"].value) / (1.0 - self.good_enough)
+
+    def worst_loss(self, finished: Sequence[Trial], share: float = 1.0) -> float | None:
+        """A share of the loss at the accuracy that is good enough, whatever else has finished."""
+        return share * (1.0 - self.good_enough) if finished else None
 
 
 @dataclass(frozen=True, slots=True)

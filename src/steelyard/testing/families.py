@@ -1,26 +1,37 @@
-"""The contract of `steelyard.core.protocols.Family`."""
+"""The contracts of `steelyard.core.protocols.Family` and `FittedFamily`."""
 
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from steelyard.core.candidate import FamilySpace, Knob, Scale
-from steelyard.core.protocols import Family, Task
+from steelyard.core.protocols import Family, FittedFamily, Task
 from steelyard.core.task import Array
-from steelyard.testing.contract import attempt, require, require_close, require_name, require_outputs
+from steelyard.testing.contract import (
+    attempt,
+    require,
+    require_close,
+    require_name,
+    require_outputs,
+    require_plain,
+)
 
 ROWS = 7
 """Rows that a module is run on: more than one, and no power of two."""
+FIT_S = 3600.0
+"""Seconds that a family that learns by itself may take: far more than the few rows of a fake task need."""
 PARTS = ("front", "body", "back")
 """The parts of a module that training asks for."""
 
 
-def check_family(family: Family, task: Task) -> None:
-    """Check a family on a task: its refusal or else its knobs, its modules at extreme scales, and their export.
+def check_family(family: Family | FittedFamily, task: Task) -> None:
+    """Check a family on a task: its refusal or else its knobs, its models at extreme scales, and their files.
 
-    A family that refuses the task must say why in a sentence; nothing more is asked of it there.
+    A family that refuses the task must say why in a sentence; nothing more is asked of it there. One that learns by
+    itself learns at its smallest and its largest scale.
 
     Raises:
         ContractError: one sentence on the first thing that does not hold.
@@ -35,6 +46,10 @@ def check_family(family: Family, task: Task) -> None:
     _check_knobs(knobs)
     require(family.knobs(task) == knobs, "'knobs' must be the same at each call.")
     space = FamilySpace(family.name, knobs)
+    if isinstance(family, FittedFamily):
+        for scale in dict.fromkeys((space.smallest, space.largest)):
+            _check_fit(family, task, scale)
+        return
     for scale in extreme_scales(space):
         _check_module(family, task, scale)
     sizes = [_parameters(family.build(scale, task, 0)) for scale in (space.smallest, space.largest)]
@@ -75,11 +90,17 @@ def _check_module(family: Family, task: Task, scale: Scale) -> None:
     require(isinstance(shape, tuple), f"the front of {what} must have the shape of its output rows, got {shape!r}.")
     x = _rows(task)
     outputs = attempt(lambda: _outputs(module, x), f"running {what}")
-    require_outputs(outputs, len(x), task.output.width, f"outputs of {what}")
+    require_outputs(_flat(outputs, task), len(x), task.output.width, f"outputs of {what}")
     one_by_one = np.concatenate([_outputs(module, x[i : i + 1]) for i in range(len(x))])
     require_close(one_by_one, outputs, f"rows of {what} one by one and all at once")
     again = family.build(scale, task, 0)
     require(_weights_equal(module, again), f"{what} must have the same weights when built from the same seed.")
+
+
+def _flat(outputs: Any, task: Task) -> Any:
+    """Scores of every token to come as one row, which is how the width of language modelling counts them."""
+    is_language = task.kind == "language-modelling" and isinstance(outputs, np.ndarray) and outputs.ndim == 3
+    return outputs.reshape(len(outputs), -1) if is_language else outputs
 
 
 def _check_export(family: Family, task: Task, scale: Scale) -> None:
@@ -98,6 +119,29 @@ def _check_export(family: Family, task: Task, scale: Scale) -> None:
         require_close(outputs, _outputs(module, x), f"outputs of {what} and of torch")
         one_by_one = np.concatenate([session.run(x[i : i + 1]) for i in range(len(x))])
         require_close(one_by_one, outputs, f"rows of {what} one by one and all at once")
+
+
+def _check_fit(family: FittedFamily, task: Task, scale: Scale) -> None:
+    """What the family writes: plain notes, a file that ONNX Runtime runs row by row, the same when learned again."""
+    from steelyard.runtimes.onnxruntime.run import OnnxRuntime  # noqa: PLC0415
+
+    what = f"{family.name} ({scale})"
+    x = _rows(task)
+    learned = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("model", "again"):
+            path = Path(folder) / f"{name}.onnx"
+            notes = attempt(partial(family.fit, scale, task, 0, path, FIT_S), f"fitting {what}")
+            require_plain(notes, f"the notes of {what}")
+            spent = notes.get("train_s") if isinstance(notes, dict) else None
+            require(isinstance(spent, float) and spent >= 0, f"the notes of {what} must have 'train_s', got {notes!r}.")
+            session = attempt(partial(OnnxRuntime().load, path), f"loading {what}")
+            outputs = attempt(partial(session.run, x), f"running {what}")
+            require_outputs(outputs, len(x), task.output.width, f"outputs of {what}")
+            one_by_one = np.concatenate([session.run(x[i : i + 1]) for i in range(len(x))])
+            require_close(one_by_one, outputs, f"rows of {what} one by one and all at once")
+            learned.append(outputs)
+    require_close(learned[1], learned[0], f"outputs of {what} when it is fitted again with the same seed")
 
 
 def _rows(task: Task) -> Array:

@@ -5,6 +5,7 @@ from typing import Any, get_args
 import numpy as np
 
 from steelyard.core.protocols import Task
+from steelyard.core.sequence import SeriesInput, SoundInput, TextInput
 from steelyard.core.task import (
     ClassOutput,
     Fact,
@@ -25,20 +26,31 @@ from steelyard.core.task import (
 )
 from steelyard.testing.contract import attempt, require, require_name, require_plain
 
-_INPUTS: dict[TaskKind, type] = {
+_INPUTS: dict[TaskKind, Any] = {
     "image-classification": ImageInput,
     "tabular-classification": TableInput,
     "tabular-regression": TableInput,
     "recommendation": PairInput,
+    "series-classification": SeriesInput,
+    "text-classification": TextInput,
+    "audio-classification": SoundInput,
+    "language-modelling": (TensorInput, TextInput),
+    "reinforcement-learning": TableInput,
+    "clustering": TableInput,
 }
 _OUTPUTS: dict[TaskKind, Any] = {
     "image-classification": ClassOutput,
     "tabular-classification": ClassOutput,
     "tabular-regression": ValueOutput,
     "recommendation": ValueOutput,
+    "series-classification": ClassOutput,
+    "text-classification": ClassOutput,
+    "audio-classification": ClassOutput,
+    "reinforcement-learning": ClassOutput,
     "classification": ClassOutput,
     "regression": ValueOutput,
     "language-modelling": TensorOutput,
+    "clustering": ClassOutput,
     "label-free": (ClassOutput, TensorOutput),
 }
 
@@ -83,6 +95,15 @@ def _check_specifications(task: Task) -> None:
             len(task.input.mean) == len(stds) == task.input.channels,
             f"'mean' and 'std' must hold one value a channel, got {len(task.input.mean)} and {len(stds)}.",
         )
+    elif isinstance(task.input, SeriesInput | SoundInput):
+        stds, wanted = list(task.input.std), getattr(task.input, "channels", getattr(task.input, "mels", 0))
+        require(
+            len(task.input.mean) == len(stds) == wanted,
+            f"'mean' and 'std' must hold {wanted} values each, got {len(task.input.mean)} and {len(stds)}.",
+        )
+    elif isinstance(task.input, TextInput):
+        stds = []
+        require(bool(task.input.tokens), "'tokens' must name at least one kind, got none.")
     elif isinstance(task.input, TensorInput):
         stds = []
         require(bool(task.input.ports), "'ports' must name at least one input, got none.")
@@ -112,10 +133,25 @@ def _check_inputs(name: str, rows: Rows, spec: InputSpec) -> None:
             f"inputs of '{name}' must be the fields {[port.name for port in spec.ports]}, got {list(named)}.",
         )
         return
+    if isinstance(spec, TextInput):
+        for tokens in spec.tokens:
+            ids = rows.x[:, spec.place(tokens.kind)]
+            are_ids = rows.x.dtype.kind in "ui" and int(ids.min()) >= 0 and int(ids.max()) < tokens.size
+            require(are_ids, f"ids of {tokens.kind} of '{name}' must be whole numbers from 0 to {tokens.size - 1}.")
+        return
     require(rows.x.dtype in (np.float32, np.uint8), f"inputs of '{name}' must be float32 or uint8, got {rows.x.dtype}.")
     require(not np.isinf(rows.x).any(), f"inputs of '{name}' must not be infinite.")
     if isinstance(spec, ImageInput):
         require(not np.isnan(rows.x).any(), f"images of '{name}' must be finite, got NaN.")
+        return
+    if isinstance(spec, SoundInput):
+        require(not np.isnan(rows.x).any(), f"sounds of '{name}' must be finite, got NaN.")
+        return
+    if isinstance(spec, SeriesInput):
+        is_missing = bool(np.isnan(rows.x).all(axis=1).any())
+        require(
+            name != "train" or is_missing == spec.has_padding, f"'has_padding' must be {is_missing}, as in 'train'."
+        )
         return
     for index, column in enumerate(spec.columns):
         values = rows.x[:, index]
@@ -133,6 +169,15 @@ def _check_inputs(name: str, rows: Rows, spec: InputSpec) -> None:
 def _check_targets(name: str, rows: Rows, kind: TaskKind, output: OutputSpec) -> None:
     if kind in ("label-free", "language-modelling"):
         require(rows.y.ndim >= 2, f"targets of '{name}' must be outputs (n, width), got shape {rows.y.shape}.")
+        return
+    if kind == "reinforcement-learning" and name != "train":
+        seeds = rows.y.reshape(-1)
+        fits = rows.y.shape == (len(rows), 1) and rows.y.dtype == np.int64 and len(np.unique(seeds)) == len(seeds)
+        require(fits, f"targets of '{name}' must be seeds (n, 1) int64, each once, got {rows.y.shape} {rows.y.dtype}.")
+        return
+    if kind == "clustering":
+        fits = rows.y.ndim == 2 and rows.y.shape[1] > 1 and bool(np.isfinite(rows.y).all())
+        require(fits, f"targets of '{name}' must be a cluster and finite features a row, got shape {rows.y.shape}.")
         return
     require(rows.y.ndim == 1, f"targets of '{name}' must have one axis, got shape {rows.y.shape}.")
     if isinstance(output, ClassOutput):

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from steelyard.core.errors import WorkerError
 from steelyard.core.protocols import Metric
-from steelyard.core.task import Array, OutputSpec, Rows, ValueOutput
-from steelyard.training.losses import penalty_of
+from steelyard.core.task import Array, OutputSpec, Rows, TensorOutput, ValueOutput
+from steelyard.training.losses import loss_of, penalty_of
 from steelyard.training.rates import range_test
 from steelyard.training.recipe import Recipe
 
@@ -163,7 +163,9 @@ def targets_of(y: Array, output: OutputSpec) -> Tensor:
 
 
 def default_loss(output: OutputSpec) -> Callable[[Tensor, Tensor], Tensor]:
-    """Cross-entropy of class scores, mean squared error of values."""
+    """Cross-entropy of class scores, mean squared error of values, cross-entropy of every next token of a text."""
+    if isinstance(output, TensorOutput):
+        return loss_of(output)
     return F.mse_loss if isinstance(output, ValueOutput) else F.cross_entropy
 
 
@@ -341,8 +343,10 @@ def _judge(
     rows = len(data.valid_targets)
     outputs, total = [], 0.0
     with torch.no_grad():
-        for start in range(0, rows, 1024):
-            index = torch.arange(start, min(rows, start + 1024))
+        # Scores of every token to come fill memory sooner than scores of a row.
+        size = 128 if isinstance(problem.output, TensorOutput) else 1024
+        for start in range(0, rows, size):
+            index = torch.arange(start, min(rows, start + size))
             raw = model.body(data.valid_x(index))
             total += float(loss(raw, data.valid_y[index])) * len(index)
             outputs.append(model.back(raw))

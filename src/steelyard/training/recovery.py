@@ -331,7 +331,7 @@ class _Course:
         learned = [*self.parameters, *(self.features.parameters() if self.features else ())]
         if self.settings.optimizer == "sgd":
             return torch.optim.SGD(learned, lr=rate, momentum=0.9, nesterov=True)
-        return torch.optim.AdamW(learned, lr=rate, foreach=False)
+        return torch.optim.AdamW(learned, lr=rate, fused=True)
 
     def _is_worth_judging(self) -> bool:
         """Whether learning has taken a few times as long as judging would; without a limit, time changes nothing."""

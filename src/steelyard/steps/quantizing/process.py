@@ -19,6 +19,7 @@ from steelyard.steps.quantizing.building import Builder, ranged_tensors
 from steelyard.steps.quantizing.correcting import with_corrected_biases
 from steelyard.steps.quantizing.feeding import Feeds, open_model, read_rows
 from steelyard.steps.quantizing.hiding import with_raised_masks
+from steelyard.steps.quantizing.logarithms import before_logarithms
 from steelyard.steps.quantizing.mixing import fewest_in_float, most_sensitive
 from steelyard.steps.quantizing.preparing import prepared
 from steelyard.steps.quantizing.processor import has_vnni
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 _NAMED = 3
 """How many operators the error names."""
+
+SPECTRAL = "a logarithm takes what it gives, of which the smallest counts too"
+"""Why what makes a spectrum stays in float."""
 
 _WHY = {
     "Conv": "its dynamic integer kernel is slower than the float one",
@@ -84,7 +88,8 @@ def quantize(step: "Quantize", source: Path, target: Path, rows: Iterator[Feed])
     work = _started(step, model, rows)
     kept, made, facts = _chosen(work)
     left = weighted_operators(made)
-    whys = {each.name: _why(step, each, kept) for each in left}
+    spectra = before_logarithms(model)
+    whys = {each.name: SPECTRAL if each.name in spectra else _why(step, each, kept) for each in left}
     _refuse_mostly_float(step, made, left, whys)
     floats = sorted({name for each in left for name in each.weights.values()})
     check_quantized(made, allowed=floats)
@@ -130,6 +135,8 @@ def _started(step: "Quantize", model: onnx.ModelProto, rows: Iterator[Feed]) -> 
 def _chosen(work: Work) -> tuple[frozenset[str], onnx.ModelProto, Plain]:
     """Which operators stay in float on the step's own account, the quantized model, and how it was found."""
     step, always = work.step, frozenset(work.step.excluded)
+    if step.mode != "weights":
+        always |= before_logarithms(work.model)
     model = work.model
     facts: dict[str, Plain] = {}
     if step.bias_correction:
