@@ -39,6 +39,7 @@ registry = Registry(
             "dqn": Lazy("steelyard.families.dqn:DQN"),
             "kmeans": Lazy("steelyard.families.kmeans:KMEANS"),
             "trees": Lazy("steelyard.families.trees:TREES_FAMILY"),
+            "factorization": Lazy("steelyard.families.factorization:FACTORIZATION"),
         },
         "step": {
             "clean": Lazy("steelyard.steps.clean:CLEAN"),

@@ -4,7 +4,9 @@ import pytest
 
 import steelyard
 from steelyard import Budget, Goal
+from steelyard.builtin import registry
 from steelyard.engine.request import Request, resolve
+from steelyard.select.scenario import read_scenario, scenario_names
 
 RULE = "'knobs' must map names to sequences of numbers or texts, such as {'width': (10, 50, 100)}, got "
 
@@ -159,3 +161,9 @@ def test_a_scenario_fills_in_what_is_not_given():
     own = steelyard.resolve("digits", scenario="cloud", goal=Goal(max_drop=0.05), batch=2)
     assert (own.goal, own.batch) == (Goal(max_drop=0.05), 2)
     assert steelyard.resolve("digits", scenario="cloud").batch == 8
+
+
+@pytest.mark.parametrize("name", scenario_names())
+def test_families_that_a_scenario_starts_with_are_there(name):
+    named = ",".join(read_scenario(name).families.values()).split(",")
+    assert set(named) - {""} <= set(registry.names("family"))

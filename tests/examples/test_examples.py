@@ -43,3 +43,10 @@ def test_an_own_model_is_searched(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert status in (0, 3)
     assert "model.py:build" in capsys.readouterr().out
     assert next(tmp_path.glob("steelyard-out/*/steelyard.json")).is_file()
+
+
+def test_the_halves_have_the_weights_that_are_told() -> None:
+    names = runpy.run_path(str(EXAMPLES / "04_halved_widths" / "model.py"))
+    nets = {size: names["build"]((1, 28, 28), 10, size) for size in names["SIZES"]}
+    weights = {size: sum(each.numel() for each in net.parameters()) for size, net in nets.items()}
+    assert weights == {"quarter": 173_930, "half": 347_146, "whole": 693_962}

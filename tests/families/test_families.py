@@ -54,7 +54,7 @@ def test_the_contract_holds(family, task):
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 def test_families_refuse_what_they_are_not_made_for(task):
     refusing = {name for name, family in FAMILIES.items() if family.refusal(task) is not None}
-    refusing -= {"q-learning", "sarsa", "dqn", "kmeans"}
+    refusing -= {"q-learning", "sarsa", "dqn", "kmeans", "factorization"}
     images, sequences, decoders = set(OF_PICTURES), {"cnn1d", "lstm", "gru", "transformer"}, {"decoder"}
     expected = {
         "image-classification": sequences | decoders | {"trees"},

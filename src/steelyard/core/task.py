@@ -15,6 +15,7 @@ TaskKind = Literal[
     "image-classification",
     "tabular-classification",
     "tabular-regression",
+    "recommendation",
     "series-classification",
     "text-classification",
     "audio-classification",
@@ -25,7 +26,7 @@ TaskKind = Literal[
     "language-modelling",
     "label-free",
 ]
-"""What sort of task it is. The last three are those of a model that is there already, whatever its inputs are."""
+"""What sort of task it is. The last four are those of a model that is there already, whatever its inputs are."""
 Layout = Literal["hw", "hwc", "chw"]
 Array = NDArray[Any]
 
@@ -139,6 +140,27 @@ class TableInput:
 
 
 @dataclass(frozen=True, slots=True)
+class PairInput:
+    """Who is asked and what about, as the graph takes them: (n, 2) float32, the codes of a user and of an item.
+
+    Both are categories (see `Column`): code 0 is one that the training split does not have.
+    """
+
+    user: Column
+    item: Column
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Both columns, in the order of the codes."""
+        return (self.user, self.item)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one row."""
+        return (2,)
+
+
+@dataclass(frozen=True, slots=True)
 class ClassOutput:
     """The graph gives (n, classes) scores, the highest wins; `labels[i]` is the user's name of class i."""
 
@@ -171,7 +193,7 @@ class TensorOutput:
 
 
 SequenceInput = SeriesInput | TextInput | SoundInput
-InputSpec = ImageInput | TableInput | TensorInput | SequenceInput
+InputSpec = ImageInput | TableInput | TensorInput | PairInput | SequenceInput
 OutputSpec = ClassOutput | ValueOutput | TensorOutput
 
 
@@ -202,7 +224,7 @@ def input_to_json(spec: InputSpec) -> Plain:
         {**{name: getattr(column, name) for name in Column.__dataclass_fields__}, "categories": list(column.categories)}
         for column in spec.columns
     ]
-    return {"kind": "table", "columns": columns}
+    return {"kind": "pairs" if isinstance(spec, PairInput) else "table", "columns": columns}
 
 
 def input_from_json(plain: Plain) -> InputSpec:
@@ -216,9 +238,8 @@ def input_from_json(plain: Plain) -> InputSpec:
         return spec
     if plain["kind"] == "tensors":
         return TensorInput(tuple(Port(each["name"], each["type"], tuple(each["shape"])) for each in plain["ports"]))
-    return TableInput(
-        tuple(Column(**{**column, "categories": tuple(column["categories"])}) for column in plain["columns"])
-    )
+    columns = tuple(Column(**{**column, "categories": tuple(column["categories"])}) for column in plain["columns"])
+    return PairInput(*columns) if plain["kind"] == "pairs" else TableInput(columns)
 
 
 def output_to_json(spec: OutputSpec) -> Plain:

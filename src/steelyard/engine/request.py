@@ -412,7 +412,7 @@ def _chosen(name: str, choices: tuple[Setting, ...], *, is_own: bool) -> Knob:
             raise InputError(f"'knob' {name} must have finite choices, got {choice!r}.", field="knob")
     if is_own:
         return Knob(name, choices)
-    lowest = 0 if name == "bias" else 1
+    lowest = 0 if name in ("bias", "factors") else 1
     whole = [each for each in choices if isinstance(each, int) and not isinstance(each, bool)]
     for choice in choices:
         if choice not in whole or isinstance(choice, bool) or not lowest <= int(choice) <= LARGEST_SETTING:

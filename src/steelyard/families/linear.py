@@ -7,7 +7,7 @@ from steelyard.core.candidate import Knob, Scale
 from steelyard.core.protocols import Task
 from steelyard.core.sequence import TextInput
 from steelyard.core.task import ImageInput, ValueOutput
-from steelyard.families.ranges import feature_count, resolutions
+from steelyard.families.ranges import feature_count, plain_refusal, resolutions
 from steelyard.families.sequences import vocabularies
 
 FEWEST_TO_SELECT = 8
@@ -27,8 +27,10 @@ class Linear:
     name: str = "linear"
 
     def refusal(self, task: Task) -> str | None:
-        """Takes every task but language modelling."""
-        return "it gives one answer a row; decoder models language" if task.kind == "language-modelling" else None
+        """Takes every task but language modelling and recommendation."""
+        if task.kind == "language-modelling":
+            return "it gives one answer a row; decoder models language"
+        return plain_refusal(task)
 
     def knobs(self, task: Task) -> tuple[Knob, ...]:
         """What the task allows: see the class."""

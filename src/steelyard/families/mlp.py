@@ -6,7 +6,7 @@ from typing import Any
 from steelyard.core.candidate import Knob, Scale
 from steelyard.core.protocols import Task
 from steelyard.core.sequence import TextInput
-from steelyard.families.ranges import hidden_widths
+from steelyard.families.ranges import hidden_widths, plain_refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +16,10 @@ class Mlp:
     name: str = "mlp"
 
     def refusal(self, task: Task) -> str | None:
-        """Takes every task but texts: images, series and spectrograms are read as a row of numbers."""
-        is_text = isinstance(task.input, TextInput)
-        return (
-            "the numbers of words are no quantities; linear, cnn1d, gru and transformer take texts" if is_text else None
-        )
+        """Takes every task but texts and pairs: images, series and spectrograms are read as a row of numbers."""
+        if isinstance(task.input, TextInput):
+            return "the numbers of words are no quantities; linear, cnn1d, gru and transformer take texts"
+        return plain_refusal(task)
 
     def knobs(self, task: Task) -> tuple[Knob, ...]:
         """Depth 1 to 3; width five powers of two, the largest about twice the features."""

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from steelyard.core.errors import InputError
 from steelyard.core.protocols import Task
 from steelyard.core.sequence import SeriesInput, SoundInput, TextInput
-from steelyard.core.task import Column, ImageInput, OutputSpec, TableInput, TensorInput, ValueOutput
+from steelyard.core.task import Column, ImageInput, OutputSpec, PairInput, TableInput, TensorInput, ValueOutput
 from steelyard.families.fronts import SeriesFront, SoundFront, TextFront, sequence_front
 
 
@@ -148,6 +148,8 @@ def front_of(task: Task, resolution: int | None = None) -> Front:
         raise InputError(f"'model' must be compressed, not searched for, where the task {task.name!r} is made for one.")
     if isinstance(task.input, SeriesInput | TextInput | SoundInput):
         return sequence_front(task.input)
+    if isinstance(task.input, PairInput):
+        raise InputError(f"'model' must look up users and items for {task.name!r}, as factorization does.")
     return TableFront(task.input)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from steelyard.core.protocols import Task
 from steelyard.core.sequence import SeriesInput, SoundInput, TextInput
-from steelyard.core.task import ImageInput, TensorInput
+from steelyard.core.task import ImageInput, PairInput, TensorInput
 
 EPOCH_MACS = 1.2e11
 """Multiply-accumulates of an epoch's forward pass: about 15 seconds of training on one core of a server of 2020."""
@@ -42,6 +42,13 @@ def resolutions(task: Task) -> tuple[int, ...]:
     if full < 16:
         return (full // 2, full)
     return (full // 2, 2 * round(0.375 * full), full)
+
+
+def plain_refusal(task: Task) -> str | None:
+    """Why a network of plain layers can't learn a task; None where a row is a list of numbers."""
+    if isinstance(task.input, PairInput):
+        return "users and items are names, not numbers; factorization takes them"
+    return None
 
 
 def picture_refusal(task: Task) -> str | None:

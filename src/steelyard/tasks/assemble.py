@@ -13,6 +13,7 @@ from steelyard.tasks.facts import describe
 from steelyard.tasks.images import fit_images, image_array, layout_of
 from steelyard.tasks.metrics import DEFAULT_METRICS
 from steelyard.tasks.preprocess import encode
+from steelyard.tasks.ratings import prepare_ratings
 from steelyard.tasks.sequences import SEQUENCE_KINDS, fit_sequences
 from steelyard.tasks.source import Source
 from steelyard.tasks.splits import DEFAULT_SHARES, Partition, partition
@@ -54,6 +55,8 @@ def prepare(
     if kind == "clustering":
         return prepare_clustering(source, name=name, seed=seed, shares=shares, defaults=defaults)
     source = _with_targets(source)
+    if kind == "recommendation":
+        return prepare_ratings(source, name=name, seed=seed, shares=shares, defaults=defaults)
     labels: tuple[str | int, ...] = ()
     if kind == "tabular-regression":
         y = values(source.y, target=source.target, origin=source.origin)

@@ -12,6 +12,7 @@ from steelyard.core.task import (
     ImageInput,
     InputSpec,
     OutputSpec,
+    PairInput,
     Rows,
     SequenceInput,
     TableInput,
@@ -54,6 +55,8 @@ def describe(
     if isinstance(spec, TensorInput):
         ports = [port.to_json() for port in spec.ports]
         return (*found, Fact("inputs", ports, f"inputs: {'; '.join(map(str, spec.ports))}"), *notes)
+    if isinstance(spec, PairInput):
+        return (*found, *notes)
     if isinstance(spec, SeriesInput | TextInput | SoundInput):
         return (*found, *_sequence_features(spec), *_repeats(train.x, valid.x, test.x), *notes)
     found.extend(_image_features(spec) if isinstance(spec, ImageInput) else _table_features(spec, train.x))

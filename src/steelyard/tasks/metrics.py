@@ -371,6 +371,7 @@ DEFAULT_METRICS: dict[TaskKind, str] = {
     "image-classification": "accuracy",
     "tabular-classification": "accuracy",
     "tabular-regression": "rmse",
+    "recommendation": "rmse",
     "series-classification": "accuracy",
     "text-classification": "accuracy",
     "audio-classification": "accuracy",
@@ -380,12 +381,15 @@ DEFAULT_METRICS: dict[TaskKind, str] = {
 }
 """The metric of a kind of task where the user names none."""
 
+VALUE_KINDS: tuple[TaskKind, ...] = ("tabular-regression", "regression", "recommendation")
+"""Kinds of task whose output is a value."""
+
 
 def more_metrics_of(kind: TaskKind) -> tuple[str, ...]:
     """The metrics that a task of this kind can be judged by besides: computed where one is the goal's."""
     if kind in ("label-free", "language-modelling"):
         return ()
-    return ("mae",) if kind in ("tabular-regression", "regression") else ("precision", "recall", "top_5", "log_loss")
+    return ("mae",) if kind in VALUE_KINDS else ("precision", "recall", "top_5", "log_loss")
 
 
 def metrics_of(kind: TaskKind) -> tuple[str, ...]:
@@ -398,4 +402,4 @@ def metrics_of(kind: TaskKind) -> tuple[str, ...]:
         return ("perplexity", "bits_per_token")
     if kind == "reinforcement-learning":
         return ("return",)
-    return ("rmse", "r2") if kind in ("tabular-regression", "regression") else ("accuracy", "f1", "auc")
+    return ("rmse", "r2") if kind in VALUE_KINDS else ("accuracy", "f1", "auc")

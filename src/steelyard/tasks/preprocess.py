@@ -16,6 +16,7 @@ from steelyard.core.task import (
     ImageInput,
     InputSpec,
     OutputSpec,
+    PairInput,
     TableInput,
     TensorInput,
     TensorOutput,
@@ -38,7 +39,8 @@ def encode(spec: InputSpec, raw: Any) -> Array:
         raw: images as a numeric array (n, ...) of the specification's shape; tables as an array (n, columns), a
             mapping or data frame from column name to n values, or a sequence of n mappings, one a row; series, texts
             and sounds as `steelyard.tasks.sequences.encode_sequences` takes them. A numeric
-            array holds codes where the column is a category, so rows that are encoded already stay as they are. For a
+            array holds codes where the column is a category, so rows that are encoded already stay as they are; of
+            pairs it holds what the user calls users and items. For a
             model that names its inputs itself: an array where it has one, else arrays by their names.
 
     Returns:
@@ -60,7 +62,8 @@ def encode(spec: InputSpec, raw: Any) -> Array:
             raw = np.stack([numbers(values, name=str(name)) for name, values in raw.items()], axis=1)
         return rows_for(spec.ports, raw, origin="'x'")
     columns = table_columns(spec, raw)
-    has_codes = isinstance(raw, np.ndarray) and raw.dtype.kind in "buif"
+    # An array of pairs holds the user's own numbers of users and items, never codes.
+    has_codes = isinstance(raw, np.ndarray) and raw.dtype.kind in "buif" and not isinstance(spec, PairInput)
     encoded = [_encode_column(column, columns[column.name], has_codes=has_codes) for column in spec.columns]
     lengths = {len(each) for each in encoded}
     if len(lengths) > 1:
@@ -128,7 +131,7 @@ def decode(output: OutputSpec, outputs: Array) -> Array:
     return values
 
 
-def table_columns(spec: TableInput, raw: Any) -> Mapping[str, Any]:
+def table_columns(spec: TableInput | PairInput, raw: Any) -> Mapping[str, Any]:
     """Raw rows of a table as a mapping from column name to values.
 
     Raises:

@@ -18,6 +18,7 @@ from steelyard.tasks.language import language_task
 from steelyard.tasks.metrics import DEFAULT_METRICS
 from steelyard.tasks.pictures import source_of_pictures
 from steelyard.tasks.preprocess import apply_own, as_array
+from steelyard.tasks.ratings import source_of_ratings
 from steelyard.tasks.sequences import SEQUENCE_KINDS, in_memory
 from steelyard.tasks.sounds import source_of_sounds
 from steelyard.tasks.source import Columns, Source
@@ -127,7 +128,8 @@ def from_arrays(
         drawn = source_without_target(flat, origin=origin, left_out=y if isinstance(y, str) else None)
         inputs, targets, name, own = drawn.x, drawn.y, drawn.target, drawn.split
     elif columns is not None and (y is None or isinstance(y, str)):
-        drawn = source_of_columns(columns, origin=origin, target=y)
+        read = source_of_ratings if kind == "recommendation" else source_of_columns
+        drawn = read(columns, origin=origin, target=y)
         inputs, targets, name, own = drawn.x, drawn.y, drawn.target, drawn.split
     else:
         rows, given = _pairs(x) if y is None else (x, y)
@@ -265,6 +267,9 @@ def source_of(
             has_targets=kind != "clustering",
         )
     if name.endswith(frames.SUFFIXES):
+        if kind == "recommendation":
+            columns = frames.read_columns(path, trust=trust)
+            return source_of_ratings(columns, origin=str(path), target=target, group=group, split_by=split_by)
         if kind in FOLDER_KINDS:
             raise DataError(
                 f"'data' must be .npz, or a folder or .zip of class folders, for {kind}, got the table {path}; "

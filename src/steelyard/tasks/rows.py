@@ -8,7 +8,7 @@ import numpy as np
 
 from steelyard.core.errors import DataError
 from steelyard.core.sequence import SeriesInput, SoundInput, TextInput
-from steelyard.core.task import Array, ImageInput, InputSpec, TableInput, TensorInput
+from steelyard.core.task import Array, ImageInput, InputSpec, PairInput, TableInput, TensorInput
 from steelyard.tasks import frames, pictures
 from steelyard.tasks.arrays import read_npz
 from steelyard.tasks.folders import File, files_of
@@ -47,7 +47,7 @@ def read_rows(path: str | Path, spec: InputSpec, *, trust: bool = False) -> Any:
         return sequence_rows(found, spec, trust=trust)
     if name.endswith(".npz"):
         return _npz_rows(found, trust=trust)
-    if isinstance(spec, TableInput) and name.endswith(frames.SUFFIXES):
+    if isinstance(spec, TableInput | PairInput) and name.endswith(frames.SUFFIXES):
         return frames.read_columns(found, trust=trust)
     what = "images" if isinstance(spec, ImageInput) else "tables"
     raise DataError(f"'data' must be {FORMS} with {what} for this model, got {found}.", field="data")

@@ -15,7 +15,7 @@ from steelyard.core.errors import WorkerError
 from steelyard.core.protocols import Metric
 from steelyard.core.task import Array, OutputSpec, Rows, TensorOutput, ValueOutput
 from steelyard.training.changes import Change
-from steelyard.training.losses import loss_of
+from steelyard.training.losses import loss_of, penalty_of
 from steelyard.training.rates import range_test
 from steelyard.training.recipe import Recipe
 from steelyard.training.tuning import Tuning, learning_groups, set_rate, train_mode
@@ -332,7 +332,7 @@ def _train_epoch(
     total, count = 0.0, 0
     for x, y in batches:
         optimizer.zero_grad(set_to_none=True)
-        value = loss(body(x), y)
+        value = loss(body(x), y) + penalty_of(body)
         current = float(value.detach())
         if not math.isfinite(current):
             return math.inf
