@@ -241,7 +241,7 @@ def test_members_of_a_finished_front_vote_and_the_vote_is_proved_like_any_other(
     assert vote.key != outcome.reference.key == study[1].reference.key
     assert len(vote.notes["members"]) == 2
     members = [point for point in outcome.points if point.key in vote.notes["members"]]
-    assert vote.metrics["macs"].value == sum(each.metrics["macs"].value for each in members)
+    assert vote.metrics["macs"].value >= sum(each.metrics["macs"].value for each in members)
     assert vote.metrics["parameters"].value == sum(each.metrics["parameters"].value for each in members)
     if vote.artifact:
         packed = steelyard.pack(outcome.bundle, vote.key, tmp_path / "vote")
